@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Codecs of map nodes: leaves, dense or as a run, and inner nodes. */
+#include "map-node.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "checksum.h"
+
+#define HEADER_BYTES sizeof(struct disk_node_header)
+#define LEAF_ENTRY_BYTES 12u
+
+/* ---- encoding ---- */
+
+static void put_header(void *ret, enum node_kind kind, unsigned int level,
+		       unsigned int encoding, uint32_t id, uint32_t epoch)
+{
+	struct disk_node_header disk = {
+		.kind = (uint8_t)kind,
+		.level = (uint8_t)level,
+		.encoding = (uint8_t)encoding,
+		.id = le32_make(id),
+		.epoch = le32_make(epoch),
+	};
+
+	assert(id > 0 && epoch > 0);
+	memcpy(ret, &disk, sizeof(disk));
+}
+
+/* Hash the record, whose hash field is zero, and fill that field. */
+static uint32_t put_hash(void *record, size_t length)
+{
+	uint32_t hash = checksum32(record, length);
+	le32 disk = le32_make(hash);
+
+	memcpy((uint8_t *)record + offsetof(struct disk_node_header, hash),
+	       &disk, sizeof(disk));
+	return hash;
+}
+
+static void put_le32(uint8_t *ret, uint32_t value)
+{
+	le32 disk = le32_make(value);
+
+	memcpy(ret, &disk, sizeof(disk));
+}
+
+static void put_le64(uint8_t *ret, uint64_t value)
+{
+	le64 disk = le64_make(value);
+
+	memcpy(ret, &disk, sizeof(disk));
+}
+
+/* 64 data blocks of one segment in consecutive slots? */
+static bool leaf_is_run(const struct leaf_content *leaf)
+{
+	const struct leaf_entry *first = &leaf->entries[0];
+	uint64_t slot = UINT64_C(1) << SEGNO_BITS;
+
+	if (leaf_entry_kind(*first) != ENTRY_DATA ||
+	    birth_slot(leaf_entry_birth(*first)) + LEAF_BLOCKS > SLOTS_MAX)
+		return false;
+	for (unsigned int i = 1; i < LEAF_BLOCKS; i++)
+		if (leaf->entries[i].ref != first->ref + i * slot)
+			return false;
+	return true;
+}
+
+size_t leaf_encode(uint32_t id, uint32_t epoch, const struct leaf_content *leaf,
+		   void *ret, uint32_t *ret_hash)
+{
+	bool run = leaf_is_run(leaf);
+	size_t length = run ? NODE_LEAF_RUN_BYTES : NODE_LEAF_DENSE_BYTES;
+	uint8_t *p = (uint8_t *)ret + HEADER_BYTES;
+
+	put_header(ret, NODE_LEAF, 0, run ? LEAF_RUN : LEAF_DENSE, id, epoch);
+	if (run) {
+		put_le64(p, leaf->entries[0].ref);
+		p += 8;
+	}
+	for (unsigned int i = 0; i < LEAF_BLOCKS; i++) {
+		if (!run) {
+			put_le64(p, leaf->entries[i].ref);
+			p += 8;
+		}
+		put_le32(p, leaf->entries[i].checksum);
+		p += 4;
+	}
+	*ret_hash = put_hash(ret, length);
+	return length;
+}
+
+size_t inner_encode(uint32_t id, uint32_t epoch, unsigned int level,
+		    const struct inner_content *inner, void *ret,
+		    uint32_t *ret_hash)
+{
+	uint8_t *p = (uint8_t *)ret + HEADER_BYTES;
+
+	assert(level >= 1 && level <= INNER_LEVELS);
+	put_header(ret, NODE_INNER, level, 0, id, epoch);
+	for (unsigned int i = 0; i < INNER_CHILDREN; i++)
+		put_le32(p + 4 * (size_t)i, inner->children[i]);
+	*ret_hash = put_hash(ret, NODE_INNER_BYTES);
+	return NODE_INNER_BYTES;
+}
+
+/* ---- decoding ---- */
+
+static uint32_t get_le32(const uint8_t *p)
+{
+	le32 disk;
+
+	memcpy(&disk, p, sizeof(disk));
+	return le32_get(disk);
+}
+
+static uint64_t get_le64(const uint8_t *p)
+{
+	le64 disk;
+
+	memcpy(&disk, p, sizeof(disk));
+	return le64_get(disk);
+}
+
+static int check_hash(const void *record, size_t length,
+		      const struct disk_node_header *header, uint32_t checksum,
+		      struct error *err)
+{
+	uint8_t copy[NODE_BYTES_MAX];
+
+	if (le32_get(header->hash) != checksum)
+		return error_set(err, EBADMSG,
+				 "hash %08" PRIx32 " is not %08" PRIx32
+				 " of the reference",
+				 le32_get(header->hash), checksum);
+	memcpy(copy, record, length);
+	memset(copy + offsetof(struct disk_node_header, hash), 0, 4);
+	if (checksum32(copy, length) != checksum)
+		return error_set(err, EBADMSG, "checksum does not match");
+	return 0;
+}
+
+static int check_header(const struct disk_node_header *header, uint32_t id,
+			enum node_kind kind, unsigned int level,
+			struct error *err)
+{
+	if (header->kind != kind)
+		return error_set(err, EUCLEAN, "kind %u is not %u",
+				 header->kind, (unsigned int)kind);
+	if (header->level != level)
+		return error_set(err, EUCLEAN, "level %u is not %u",
+				 header->level, level);
+	if (header->zero != 0)
+		return error_set(err, EUCLEAN, "reserved byte is not zero");
+	if (le32_get(header->id) != id)
+		return error_set(err, EUCLEAN, "id %" PRIu32,
+				 le32_get(header->id));
+	if (le32_get(header->epoch) == 0)
+		return error_set(err, EUCLEAN, "epoch 0");
+	return 0;
+}
+
+/* What leaves and inner nodes have in common; *ret is the header. */
+static int get_header(const void *record, size_t length, uint32_t id,
+		      enum node_kind kind, unsigned int level,
+		      uint32_t checksum, struct disk_node_header *ret,
+		      struct error *err)
+{
+	int r;
+
+	if (length < HEADER_BYTES || length > NODE_BYTES_MAX)
+		return error_set(err, EUCLEAN, "length %zu", length);
+	memcpy(ret, record, sizeof(*ret));
+	r = check_hash(record, length, ret, checksum, err);
+	if (r == 0)
+		r = check_header(ret, id, kind, level, err);
+	return r;
+}
+
+static int check_leaf_entry(struct leaf_entry e, struct error *err)
+{
+	switch (e.ref >> 62) {
+	case ENTRY_HOLE:
+	case ENTRY_ZERO:
+		if (e.ref << 2 != 0 || e.checksum != 0)
+			return error_set(err, EUCLEAN,
+					 "a hole or zero with a name");
+		return 0;
+	case ENTRY_DATA:
+		if ((e.ref & SEGNO_MAX) == 0)
+			return error_set(err, EUCLEAN, "data in segment 0");
+		return 0;
+	default:
+		return error_set(err, EUCLEAN, "kind 3 is not known");
+	}
+}
+
+static int get_dense(const uint8_t *p, struct leaf_content *ret,
+		     struct error *err)
+{
+	int r;
+
+	for (unsigned int i = 0; i < LEAF_BLOCKS; i++) {
+		struct leaf_entry e = {
+			.ref = get_le64(p + (size_t)i * LEAF_ENTRY_BYTES),
+			.checksum =
+				get_le32(p + (size_t)i * LEAF_ENTRY_BYTES + 8),
+		};
+
+		r = check_leaf_entry(e, err);
+		if (r < 0) {
+			(void)error_prefix(err, "entry %u", i);
+			return r;
+		}
+		ret->entries[i] = e;
+	}
+	return 0;
+}
+
+static int get_run(const uint8_t *p, struct leaf_content *ret,
+		   struct error *err)
+{
+	struct leaf_entry first = {.ref = get_le64(p)};
+	struct birth name;
+	int r;
+
+	r = check_leaf_entry(first, err);
+	if (r < 0)
+		return r;
+	if (leaf_entry_kind(first) != ENTRY_DATA)
+		return error_set(err, EUCLEAN, "a run that is no data");
+	name = leaf_entry_birth(first);
+	if (birth_slot(name) + LEAF_BLOCKS > SLOTS_MAX)
+		return error_set(err, EUCLEAN,
+				 "a run from slot %" PRIu32
+				 " ends beyond the last",
+				 birth_slot(name));
+	for (uint32_t i = 0; i < LEAF_BLOCKS; i++)
+		ret->entries[i] = leaf_entry_data(
+			birth_make(birth_segno(name), birth_slot(name) + i),
+			get_le32(p + 8 + 4 * (size_t)i));
+	return 0;
+}
+
+static int get_leaf(const void *record, size_t length, uint8_t encoding,
+		    struct leaf_content *ret, struct error *err)
+{
+	const uint8_t *p = (const uint8_t *)record + HEADER_BYTES;
+
+	if (encoding == LEAF_DENSE && length == NODE_LEAF_DENSE_BYTES)
+		return get_dense(p, ret, err);
+	if (encoding == LEAF_RUN && length == NODE_LEAF_RUN_BYTES)
+		return get_run(p, ret, err);
+	return error_set(err, EUCLEAN, "encoding %u with length %zu", encoding,
+			 length);
+}
+
+int leaf_decode(const void *record, size_t length, uint32_t id,
+		uint32_t checksum, uint32_t *ret_epoch,
+		struct leaf_content *ret, struct error *err)
+{
+	struct disk_node_header header;
+	struct leaf_content leaf;
+	int r;
+
+	r = get_header(record, length, id, NODE_LEAF, 0, checksum, &header,
+		       err);
+	if (r == 0)
+		r = get_leaf(record, length, header.encoding, &leaf, err);
+	if (r < 0) {
+		(void)error_prefix(err, "node %" PRIu32 " (leaf)", id);
+		return r;
+	}
+	*ret_epoch = le32_get(header.epoch);
+	*ret = leaf;
+	return 0;
+}
+
+static int get_inner(const void *record, size_t length, uint32_t id,
+		     uint8_t encoding, struct inner_content *ret,
+		     struct error *err)
+{
+	const uint8_t *p = (const uint8_t *)record + HEADER_BYTES;
+
+	if (encoding != 0 || length != NODE_INNER_BYTES)
+		return error_set(err, EUCLEAN, "encoding %u with length %zu",
+				 encoding, length);
+	for (unsigned int i = 0; i < INNER_CHILDREN; i++) {
+		ret->children[i] = get_le32(p + 4 * (size_t)i);
+		if (ret->children[i] == id)
+			return error_set(err, EUCLEAN,
+					 "child %u is the node itself", i);
+	}
+	return 0;
+}
+
+int inner_decode(const void *record, size_t length, uint32_t id,
+		 unsigned int level, uint32_t checksum, uint32_t *ret_epoch,
+		 struct inner_content *ret, struct error *err)
+{
+	struct disk_node_header header;
+	struct inner_content inner;
+	int r;
+
+	assert(level >= 1 && level <= INNER_LEVELS);
+	r = get_header(record, length, id, NODE_INNER, level, checksum, &header,
+		       err);
+	if (r == 0)
+		r = get_inner(record, length, id, header.encoding, &inner, err);
+	if (r < 0) {
+		(void)error_prefix(err, "node %" PRIu32 " (level %u)", id,
+				   level);
+		return r;
+	}
+	*ret_epoch = le32_get(header.epoch);
+	*ret = inner;
+	return 0;
+}

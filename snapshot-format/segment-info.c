@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The codec of segment info pages. */
+#include "segment-info.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "bytes.h"
+
+#define COUNT_MORE 3u /* 2-bit count: see the overflow list */
+#define OVERFLOW_BYTES 8u
+#define FORWARD_BYTES 16u
+/* Slots 0 and 1 hold the segment header and the first batch header. */
+#define FIRST_PAYLOAD_SLOT 2u
+
+static size_t counts_bytes(unsigned int segment_shift)
+{
+	return segment_slots(segment_shift) / 4;
+}
+
+static size_t overflow_offset(unsigned int segment_shift)
+{
+	return sizeof(struct disk_segment_info) + counts_bytes(segment_shift);
+}
+
+static size_t forwards_offset(const struct segment_info *info,
+			      unsigned int segment_shift)
+{
+	return overflow_offset(segment_shift) +
+	       (size_t)info->nr_overflow * OVERFLOW_BYTES;
+}
+
+size_t segment_info_bytes(const struct segment_info *info,
+			  unsigned int segment_shift)
+{
+	return forwards_offset(info, segment_shift) +
+	       (size_t)info->nr_forwards * FORWARD_BYTES;
+}
+
+/* ---- encoding ---- */
+
+static void put_fixed(uint32_t index, const struct segment_info *info,
+		      uint32_t length, uint8_t *ret)
+{
+	struct disk_segment_info disk = {
+		.segno = le64_make(info->segno),
+		.place = le64_make(info->place),
+		.sealed_time_ns = le64_make(info->sealed_time_ns),
+		.first_seq = le64_make(info->first_seq),
+		.last_seq = le64_make(info->last_seq),
+		.live = le32_make(info->live),
+		.nr_overflow = le32_make(info->nr_overflow),
+		.nr_forwards = le32_make(info->nr_forwards),
+		.kind = (uint8_t)info->kind,
+		.flags = (uint8_t)info->flags,
+	};
+
+	page_header_encode(PAGE_SEGMENT_INFO, 0, index, length, &disk.header);
+	memcpy(ret, &disk, sizeof(disk));
+}
+
+void segment_info_encode(uint32_t index, const struct segment_info *info,
+			 unsigned int segment_shift, const uint8_t *counts,
+			 const struct slot_count *overflow,
+			 const struct slot_forward *forwards, void *ret)
+{
+	uint8_t *p = ret;
+	size_t length = segment_info_bytes(info, segment_shift);
+	le32 slot, count;
+	le64 place;
+
+	put_fixed(index, info, (uint32_t)length, p);
+	p += sizeof(struct disk_segment_info);
+	memcpy(p, counts, counts_bytes(segment_shift));
+	p += counts_bytes(segment_shift);
+	for (uint32_t i = 0; i < info->nr_overflow; i++) {
+		slot = le32_make(overflow[i].slot);
+		count = le32_make(overflow[i].count);
+		memcpy(p, &slot, sizeof(slot));
+		memcpy(p + 4, &count, sizeof(count));
+		p += OVERFLOW_BYTES;
+	}
+	for (uint32_t i = 0; i < info->nr_forwards; i++) {
+		slot = le32_make(forwards[i].slot);
+		place = le64_make(forwards[i].place.value);
+		memcpy(p, &slot, sizeof(slot));
+		memset(p + 4, 0, 4);
+		memcpy(p + 8, &place, sizeof(place));
+		p += FORWARD_BYTES;
+	}
+}
+
+/* ---- decoding ---- */
+
+const uint8_t *segment_info_counts(const void *page)
+{
+	return (const uint8_t *)page + sizeof(struct disk_segment_info);
+}
+
+struct slot_count segment_info_overflow(const void *page,
+					const struct segment_info *info,
+					unsigned int segment_shift,
+					uint32_t index)
+{
+	const uint8_t *p = (const uint8_t *)page +
+			   overflow_offset(segment_shift) +
+			   (size_t)index * OVERFLOW_BYTES;
+	le32 slot, count;
+
+	assert(index < info->nr_overflow);
+	memcpy(&slot, p, sizeof(slot));
+	memcpy(&count, p + 4, sizeof(count));
+	return (struct slot_count){le32_get(slot), le32_get(count)};
+}
+
+struct slot_forward segment_info_forward(const void *page,
+					 const struct segment_info *info,
+					 unsigned int segment_shift,
+					 uint32_t index)
+{
+	const uint8_t *p = (const uint8_t *)page +
+			   forwards_offset(info, segment_shift) +
+			   (size_t)index * FORWARD_BYTES;
+	le32 slot;
+	le64 place;
+
+	assert(index < info->nr_forwards);
+	memcpy(&slot, p, sizeof(slot));
+	memcpy(&place, p + 8, sizeof(place));
+	return (struct slot_forward){le32_get(slot), {le64_get(place)}};
+}
+
+static unsigned int count_of(const uint8_t *counts, uint32_t slot)
+{
+	return counts[slot / 4] >> (slot % 4 * 2) & 3u;
+}
+
+static int check_numbers(const struct disk_segment_info *disk,
+			 const struct segment_info *info, size_t length,
+			 unsigned int segment_shift, struct error *err)
+{
+	uint32_t slots = segment_slots(segment_shift);
+
+	if (info->nr_overflow > slots || info->nr_forwards > slots ||
+	    info->live > slots)
+		return error_set(err, EUCLEAN,
+				 "live %" PRIu32 ", %" PRIu32
+				 " overflows, %" PRIu32 " forwards in %" PRIu32
+				 " slots",
+				 info->live, info->nr_overflow,
+				 info->nr_forwards, slots);
+	if (length != segment_info_bytes(info, segment_shift))
+		return error_set(
+			err, EUCLEAN, "length %zu is not the %zu of its lists",
+			length, segment_info_bytes(info, segment_shift));
+	if (!bytes_are_zero(disk->zero, sizeof(disk->zero)))
+		return error_set(err, EUCLEAN, "reserved bytes are not zero");
+	return 0;
+}
+
+static int check_fixed(const struct segment_info *info, struct error *err)
+{
+	if (info->segno == 0 || info->segno > SEGNO_MAX)
+		return error_set(err, EUCLEAN, "number out of range");
+	if (info->kind != SEGMENT_DATA && info->kind != SEGMENT_GC)
+		return error_set(err, EUCLEAN, "kind %u",
+				 (unsigned int)info->kind);
+	if (info->flags & ~SEGMENT_INFO_FLAGS_KNOWN)
+		return error_set(err, EUCLEAN, "flags %#" PRIx32, info->flags);
+	if (info->place == PLACE_NONE && info->live != 0)
+		return error_set(err, EUCLEAN,
+				 "%" PRIu32 " live blocks without a place",
+				 info->live);
+	/* a segment that was sealed empty ends before it begins */
+	if (info->last_seq != 0 && info->first_seq > info->last_seq + 1)
+		return error_set(err, EUCLEAN,
+				 "batches %" PRIu64 " to %" PRIu64,
+				 info->first_seq, info->last_seq);
+	return 0;
+}
+
+/* The overflow list holds exactly the slots whose 2-bit count says so. */
+static int check_counts(const void *page, const struct segment_info *info,
+			unsigned int segment_shift, struct error *err)
+{
+	const uint8_t *counts = segment_info_counts(page);
+	uint32_t slots = segment_slots(segment_shift), next = 0;
+
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		unsigned int count = count_of(counts, slot);
+		struct slot_count more;
+
+		if (count != 0 && slot < FIRST_PAYLOAD_SLOT)
+			return error_set(err, EUCLEAN,
+					 "slot %" PRIu32
+					 ": a count where no payload can be",
+					 slot);
+		if (count != COUNT_MORE)
+			continue;
+		if (next == info->nr_overflow)
+			return error_set(err, EUCLEAN,
+					 "slot %" PRIu32
+					 ": not in the overflow list",
+					 slot);
+		more = segment_info_overflow(page, info, segment_shift, next);
+		if (more.slot != slot || more.count < COUNT_MORE)
+			return error_set(err, EUCLEAN,
+					 "overflow %" PRIu32 ": slot %" PRIu32
+					 " count %" PRIu32
+					 " where slot %" PRIu32 " is expected",
+					 next, more.slot, more.count, slot);
+		next++;
+	}
+	if (next != info->nr_overflow)
+		return error_set(err, EUCLEAN,
+				 "%" PRIu32 " overflows, but %" PRIu32
+				 " slots say so",
+				 info->nr_overflow, next);
+	return 0;
+}
+
+static int check_forwards(const void *page, const struct segment_info *info,
+			  unsigned int segment_shift, struct error *err)
+{
+	const uint8_t *p =
+		(const uint8_t *)page + forwards_offset(info, segment_shift);
+	uint32_t slots = segment_slots(segment_shift);
+	uint32_t from = FIRST_PAYLOAD_SLOT;
+
+	for (uint32_t i = 0; i < info->nr_forwards; i++) {
+		struct slot_forward f =
+			segment_info_forward(page, info, segment_shift, i);
+
+		if (f.slot < from || f.slot >= slots)
+			return error_set(err, EUCLEAN,
+					 "forward %" PRIu32 ": slot %" PRIu32
+					 " is not in %" PRIu32
+					 " to below %" PRIu32,
+					 i, f.slot, from, slots);
+		from = f.slot + 1;
+		if (!bytes_are_zero(p + (size_t)i * FORWARD_BYTES + 4, 4))
+			return error_set(err, EUCLEAN,
+					 "forward %" PRIu32
+					 ": reserved bytes are not zero",
+					 i);
+		if (f.place.value >> (SEGNO_BITS + SLOT_BITS) != 0 ||
+		    pblock_segno(f.place) == 0 ||
+		    pblock_slot(f.place) < FIRST_PAYLOAD_SLOT ||
+		    pblock_slot(f.place) >= slots)
+			return error_set(
+				err, EUCLEAN,
+				"forward %" PRIu32 ": leads to no block", i);
+	}
+	return 0;
+}
+
+static void get_fixed(const struct disk_segment_info *disk,
+		      struct segment_info *ret)
+{
+	*ret = (struct segment_info){
+		.segno = le64_get(disk->segno),
+		.place = le64_get(disk->place),
+		.sealed_time_ns = le64_get(disk->sealed_time_ns),
+		.first_seq = le64_get(disk->first_seq),
+		.last_seq = le64_get(disk->last_seq),
+		.live = le32_get(disk->live),
+		.nr_overflow = le32_get(disk->nr_overflow),
+		.nr_forwards = le32_get(disk->nr_forwards),
+		.kind = (enum segment_kind)disk->kind,
+		.flags = disk->flags,
+	};
+}
+
+int segment_info_decode(const void *page, size_t length, uint32_t index,
+			unsigned int segment_shift, struct segment_info *ret,
+			struct error *err)
+{
+	struct disk_segment_info disk;
+	struct segment_info info;
+	int r;
+
+	r = page_header_check(page, length, PAGE_SEGMENT_INFO, 0, index, err);
+	if (r < 0)
+		return r;
+	if (length < overflow_offset(segment_shift))
+		return error_set(err, EUCLEAN,
+				 "segment info page %" PRIu32 ": length %zu",
+				 index, length);
+	memcpy(&disk, page, sizeof(disk));
+	get_fixed(&disk, &info);
+	r = check_numbers(&disk, &info, length, segment_shift, err);
+	if (r == 0)
+		r = check_fixed(&info, err);
+	if (r == 0)
+		r = check_counts(page, &info, segment_shift, err);
+	if (r == 0)
+		r = check_forwards(page, &info, segment_shift, err);
+	if (r < 0) {
+		(void)error_prefix(
+			err, "segment info page %" PRIu32 ": segment %" PRIu64,
+			index, info.segno);
+		return r;
+	}
+	*ret = info;
+	return 0;
+}
