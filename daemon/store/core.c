@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+void core_fail(struct core *core, const struct error *err)
+{
+	mutex_assert_held(&core->lock);
+	if (!core->failed) {
+		core->failed = err->code ? err->code : EIO;
+		core->failure = *err;
+	}
+	cond_broadcast(&core->changed);
+}
+
+void core_fail_nomem(struct core *core)
+{
+	struct error err = ERROR_NONE;
+
+	(void)error_set(&err, ENOMEM,
+			"out of memory in the middle of a change");
+	core_fail(core, &err);
+}
+
+int core_check(struct core *core, struct error *err)
+{
+	mutex_assert_held(&core->lock);
+	if (!core->failed)
+		return 0;
+	return error_set(err, EIO,
+			 "store stopped after a failure, reopen it: %s",
+			 core->failure.message);
+}
+
+uint64_t core_new_segno(struct core *core)
+{
+	mutex_assert_held(&core->lock);
+	if (core->next_segno >= core->segno_bound)
+		return 0;
+	return core->next_segno++;
+}
+
+void core_tail_owner(const struct core *core, struct tail_owner *ret)
+{
+	struct backend_stat stat;
+
+	backend_stat(core->be, &stat);
+	*ret = (struct tail_owner){.device = stat.device, .inode = stat.inode};
+	memcpy(ret->uuid, core->uuid, sizeof(ret->uuid));
+}
+
+uint64_t clock_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t monotonic_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What all engine modules share: the core lock, the store's geometry and
+ * identity, the fail-stop state and the checkpoint generation.
+ *
+ * core.lock protects the open batch, map nodes, counts, segments, frames and
+ * volumes.  It is held for one leaf's work and never across I/O.
+ */
+#ifndef STORE_CORE_H
+#define STORE_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend.h"
+#include "error.h"
+#include "mutex.h"
+#include "tail-file.h"
+
+struct core {
+	struct mutex lock;   /* rank LOCK_CORE */
+	struct cond changed; /* anything a waiter may wait for, lock held */
+	struct backend *be;
+	uint8_t uuid[16];
+	unsigned int segment_shift;
+	uint32_t nr_slots; /* of a segment, header included */
+	uint64_t incarnation;
+	bool read_only; /* nothing is ever written */
+	bool has_workers;
+
+	/* guarded by lock */
+	uint64_t next_segno;
+	uint64_t segno_bound;
+	/*
+	 * What a running checkpoint freezes has a generation below this one;
+	 * what is dirty for the next has this one.
+	 */
+	uint64_t generation;
+	int failed; /* errno: the store is fail-stop; 0: it is not */
+	struct error failure;
+};
+
+/*
+ * Make the store fail-stop (I12) because of @err; the first failure is kept.
+ * Wakes all waiters.  Lock: core held.
+ */
+void core_fail(struct core *core, const struct error *err) REQUIRES(core->lock);
+/* The same for an allocation that failed in the middle of a change. */
+void core_fail_nomem(struct core *core) REQUIRES(core->lock);
+
+/* 0, or -EIO with the reason once the store is fail-stop.  Core held. */
+int core_check(struct core *core, struct error *err) REQUIRES(core->lock);
+
+/* A segno that was never used (I1), 0 when the bound is reached. */
+uint64_t core_new_segno(struct core *core) REQUIRES(core->lock);
+
+/* Whose tail files are this store's. */
+void core_tail_owner(const struct core *core, struct tail_owner *ret);
+
+/* Wall clock, nanoseconds since 1970. */
+uint64_t clock_ns(void);
+/* Monotonic clock, milliseconds. */
+uint64_t monotonic_ms(void);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "frames.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "segment.h"
+
+static bool bit_get(const uint8_t *bits, uint64_t i)
+{
+	return bits[i / 8] >> (i % 8) & 1;
+}
+
+static void bit_set(uint8_t *bits, uint64_t i, bool value)
+{
+	if (value)
+		bits[i / 8] |= (uint8_t)(1u << (i % 8));
+	else
+		bits[i / 8] &= (uint8_t) ~(1u << (i % 8));
+}
+
+uint64_t frames_reserve(uint64_t nr_frames)
+{
+	return 8 + nr_frames / 1024;
+}
+
+static size_t frame_page_encode(void *owner, uint32_t index, void *ret)
+{
+	struct frames *frames = owner;
+
+	frame_map_page_encode(
+		index,
+		frames->allocated + (size_t)index * (FRAME_MAP_PAGE_FRAMES / 8),
+		ret);
+	return PAGE_BYTES;
+}
+
+int frames_init(struct frames *frames, struct core *core, uint64_t nr_frames)
+{
+	uint64_t nr_pages = round_up_u64(nr_frames, FRAME_MAP_PAGE_FRAMES) /
+			    FRAME_MAP_PAGE_FRAMES;
+	size_t bytes = nr_pages * (FRAME_MAP_PAGE_FRAMES / 8);
+	int r;
+
+	*frames = (struct frames){
+		.core = core,
+		.nr = nr_frames,
+		.reserve = frames_reserve(nr_frames),
+	};
+	r = page_table_init(&frames->pages, core, TABLE_FRAME,
+			    frame_page_encode, frames);
+	if (r < 0)
+		return r;
+	frames->allocated = calloc(1, bytes);
+	frames->used = calloc(1, bytes);
+	if (!frames->allocated || !frames->used)
+		return -ENOMEM;
+	return page_table_grow(&frames->pages, (uint32_t)nr_pages);
+}
+
+void frames_done(struct frames *frames)
+{
+	free(frames->allocated);
+	free(frames->used);
+	place_vector_done(&frames->ready);
+	place_vector_done(&frames->retiring);
+	place_vector_done(&frames->retired);
+	page_table_done(&frames->pages);
+	*frames = (struct frames){0};
+}
+
+int frames_load(struct frames *frames, uint32_t index, const void *page,
+		size_t length, struct error *err)
+{
+	uint8_t bits[FRAME_MAP_PAGE_FRAMES / 8];
+	uint64_t first = (uint64_t)index * FRAME_MAP_PAGE_FRAMES;
+	int r;
+
+	r = frame_map_page_decode(page, length, index, bits, err);
+	if (r < 0)
+		return r;
+	for (uint64_t i = 0; i < FRAME_MAP_PAGE_FRAMES; i++) {
+		if (!bit_get(bits, i))
+			continue;
+		if (first + i >= frames->nr)
+			return error_set(err, EUCLEAN,
+					 "frame map: frame %" PRIu64
+					 " is beyond the store",
+					 first + i);
+		bit_set(frames->allocated, first + i, true);
+		frames->nr_allocated++;
+	}
+	return 0;
+}
+
+int frames_mark_used(struct frames *frames, uint64_t place, struct error *err)
+{
+	mutex_assert_held(&frames->core->lock);
+	if (place >= frames->nr)
+		return error_set(err, EUCLEAN,
+				 "place %" PRIu64 " is beyond the store",
+				 place);
+	if (bit_get(frames->used, place))
+		return error_set(err, EUCLEAN,
+				 "two segments claim frame %" PRIu64, place);
+	bit_set(frames->used, place, true);
+	frames->nr_used++;
+	if (!bit_get(frames->allocated, place)) {
+		/* grown since the checkpoint that wrote the map */
+		page_table_touch(&frames->pages,
+				 (uint32_t)(place / FRAME_MAP_PAGE_FRAMES));
+		bit_set(frames->allocated, place, true);
+		frames->nr_allocated++;
+	}
+	return 0;
+}
+
+bool frames_is_used(const struct frames *frames, uint64_t place)
+{
+	return place < frames->nr && bit_get(frames->used, place);
+}
+
+int frames_loaded(struct frames *frames)
+{
+	frames->ready.len = 0;
+	/* the lowest frames are taken first: they lie at the end */
+	for (uint64_t i = frames->nr; i-- > 0;) {
+		if (!bit_get(frames->allocated, i) || bit_get(frames->used, i))
+			continue;
+		if (place_vector_push(&frames->ready, i) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+bool frames_available(const struct frames *frames, enum frame_user user,
+		      uint32_t nr)
+{
+	uint64_t keep = 0;
+
+	if (user == FRAME_USER_WRITE)
+		keep = frames->reserve;
+	else if (user == FRAME_USER_METADATA)
+		keep = frames->reserve / 2;
+	return frames->ready.len >= keep + nr;
+}
+
+uint64_t frames_take(struct frames *frames, enum frame_user user)
+{
+	uint64_t place;
+
+	mutex_assert_held(&frames->core->lock);
+	if (!frames_available(frames, user, 1))
+		return PLACE_NONE;
+	place = frames->ready.ptr[--frames->ready.len];
+	assert(!bit_get(frames->used, place));
+	assert(bit_get(frames->allocated, place));
+	bit_set(frames->used, place, true);
+	frames->nr_used++;
+	return place;
+}
+
+void frames_release(struct frames *frames, uint64_t place)
+{
+	mutex_assert_held(&frames->core->lock);
+	assert(bit_get(frames->used, place));
+	bit_set(frames->used, place, false);
+	frames->nr_used--;
+	if (place_vector_push(&frames->ready, place) < 0)
+		core_fail_nomem(frames->core);
+	cond_broadcast(&frames->core->changed);
+}
+
+bool frames_want_growth(const struct frames *frames)
+{
+	if (frames->ready.len >= frames->reserve + FRAMES_SPARE_MAX)
+		return false;
+	if (frames->nr_allocated + frames->retiring.len + frames->retired.len >=
+	    frames->nr)
+		return false;
+	return !frames->host_full || monotonic_ms() >= frames->retry_at_ms;
+}
+
+static uint64_t find_unallocated(struct frames *frames)
+{
+	for (uint64_t n = 0; n < frames->nr; n++) {
+		uint64_t place = frames->scan;
+		bool retiring = false;
+
+		frames->scan = (frames->scan + 1) % frames->nr;
+		if (bit_get(frames->allocated, place) ||
+		    bit_get(frames->used, place))
+			continue;
+		for (size_t i = 0; i < frames->retiring.len; i++)
+			retiring |= frames->retiring.ptr[i] == place;
+		for (size_t i = 0; i < frames->retired.len; i++)
+			retiring |= frames->retired.ptr[i] == place;
+		if (!retiring)
+			return place;
+	}
+	return PLACE_NONE;
+}
+
+/* Mark @place used while the grower works on it, or not any more. */
+static void grow_done(struct frames *frames, uint64_t place, int result)
+{
+	mutex_assert_held(&frames->core->lock);
+	bit_set(frames->used, place, false);
+	if (result < 0) {
+		frames->host_full = true;
+		frames->retry_at_ms = monotonic_ms() + FRAMES_RETRY_MS;
+		frames->scan = place;
+		return;
+	}
+	frames->host_full = false;
+	page_table_touch(&frames->pages,
+			 (uint32_t)(place / FRAME_MAP_PAGE_FRAMES));
+	bit_set(frames->allocated, place, true);
+	frames->nr_allocated++;
+	if (place_vector_push(&frames->ready, place) < 0)
+		core_fail_nomem(frames->core);
+	cond_broadcast(&frames->core->changed);
+}
+
+int frames_grow(struct frames *frames, struct error *err)
+{
+	struct core *core = frames->core;
+	uint64_t place;
+	int r;
+
+	mutex_lock(&core->lock);
+	place = find_unallocated(frames);
+	if (place != PLACE_NONE)
+		bit_set(frames->used, place, true);
+	mutex_unlock(&core->lock);
+	if (place == PLACE_NONE)
+		return error_set(err, ENOSPC, "every frame is allocated");
+
+	r = backend_allocate(core->be, place, false, err);
+
+	mutex_lock(&core->lock);
+	grow_done(frames, place, r);
+	mutex_unlock(&core->lock);
+	return r;
+}
+
+void frames_retire_spare(struct frames *frames)
+{
+	mutex_assert_held(&frames->core->lock);
+	while (frames->ready.len > frames->reserve + 2 * FRAMES_SPARE_MAX) {
+		uint64_t place = frames->ready.ptr[frames->ready.len - 1];
+
+		if (place_vector_push(&frames->retiring, place) < 0)
+			return; /* they stay allocated, which is no error */
+		frames->ready.len--;
+		page_table_touch(&frames->pages,
+				 (uint32_t)(place / FRAME_MAP_PAGE_FRAMES));
+		bit_set(frames->allocated, place, false);
+		frames->nr_allocated--;
+	}
+}
+
+void frames_cut(struct frames *frames)
+{
+	struct place_vector empty = frames->retired;
+
+	mutex_assert_held(&frames->core->lock);
+	assert(frames->retired.len == 0);
+	frames->retired = frames->retiring;
+	frames->retiring = empty;
+}
+
+void frames_punch_retired(struct frames *frames)
+{
+	/* only the checkpoint driver touches the vector between two cuts */
+	for (size_t i = 0; i < frames->retired.len; i++)
+		(void)backend_free(frames->core->be, frames->retired.ptr[i],
+				   NULL); /* best effort */
+	mutex_lock(&frames->core->lock);
+	frames->retired.len = 0;
+	cond_broadcast(&frames->core->changed);
+	mutex_unlock(&frames->core->lock);
+}

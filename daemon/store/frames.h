@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The frames of a store: which hold a segment, which are allocated, and the
+ * reserve.
+ *
+ * NOTES ON THE DESIGN.  A frame is unallocated (a hole of the file), ready
+ * (allocated, holds nothing) or used.  The log never allocates: it takes
+ * ready frames only, and the grower makes frames ready outside of any lock.
+ * While no more than the reserve is ready, user writes are not admitted;
+ * metadata operations, trims and checkpoints may go on down to half of it,
+ * and the last half is recovery's alone.
+ *
+ * A frame becomes unallocated again in two steps (retire): a checkpoint says
+ * so in both superblocks, then it is punched.  In between nobody takes it.
+ *
+ * Lock: core held for every function, unless said otherwise.
+ */
+#ifndef STORE_FRAMES_H
+#define STORE_FRAMES_H
+
+#include "page-table.h"
+
+DEFINE_VECTOR(place_vector, uint64_t);
+
+/* Who takes a frame, and so how deep it may go. */
+enum frame_user {
+	FRAME_USER_WRITE,    /* leaves the reserve whole */
+	FRAME_USER_METADATA, /* leaves half of it */
+	FRAME_USER_RECOVERY, /* may take all */
+};
+
+struct frames {
+	struct core *core;
+	struct page_table pages;
+	uint64_t nr;
+	uint64_t reserve;
+	uint8_t *allocated;	      /* bit per frame, page-sized multiples */
+	uint8_t *used;		      /* bit per frame */
+	struct place_vector ready;    /* allocated and not used, a stack */
+	struct place_vector retiring; /* marked unallocated, map not written */
+	struct place_vector retired;  /* map is being written by a checkpoint */
+	uint64_t nr_used;
+	uint64_t nr_allocated;
+	uint64_t scan;	      /* where the grower looks next */
+	bool host_full;	      /* the grower met ENOSPC */
+	uint64_t retry_at_ms; /* monotonic: when it tries again */
+};
+
+/* Frames held ready beyond the reserve. */
+#define FRAMES_SPARE_MAX 8u
+#define FRAMES_RETRY_MS 10000u
+
+/* The reserve of a store of @nr_frames. */
+uint64_t frames_reserve(uint64_t nr_frames);
+
+int frames_init(struct frames *frames, struct core *core, uint64_t nr_frames);
+void frames_done(struct frames *frames);
+
+/* Load one page of the frame map (open). */
+int frames_load(struct frames *frames, uint32_t index, const void *page,
+		size_t length, struct error *err);
+/* A segment lives in @place (open, recovery).  -EUCLEAN: two do. */
+int frames_mark_used(struct frames *frames, uint64_t place, struct error *err);
+bool frames_is_used(const struct frames *frames, uint64_t place);
+/* After loading: collect what is allocated and not used.  -ENOMEM. */
+int frames_loaded(struct frames *frames);
+
+/* May @user take @nr frames now? */
+bool frames_available(const struct frames *frames, enum frame_user user,
+		      uint32_t nr);
+/* Take a ready frame, which becomes used.  PLACE_NONE: none for @user. */
+uint64_t frames_take(struct frames *frames, enum frame_user user);
+/* The segment in @place is gone. */
+void frames_release(struct frames *frames, uint64_t place);
+
+/* Should the grower make a frame ready? */
+bool frames_want_growth(const struct frames *frames);
+/*
+ * Make one frame ready.  -ENOSPC: the host is full, or all frames are
+ * allocated.  Lock: core not held.
+ */
+int frames_grow(struct frames *frames, struct error *err);
+
+/* Choose spare frames to give back; called right before a cut. */
+void frames_retire_spare(struct frames *frames);
+/* The cut: what retires now is in the map being written. */
+void frames_cut(struct frames *frames);
+/* The checkpoint is durable: punch what retired.  Lock: core not held. */
+void frames_punch_retired(struct frames *frames);
+
+#endif

@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "segment-table.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Room that one hold of core may need: one leaf shadowed, one written. */
+#define OVERFLOW_SLACK (2 * LEAF_BLOCKS)
+
+/* ---- overflow counts ---- */
+
+static uint32_t overflow_slot(const struct overflow_table *t, uint64_t name)
+{
+	uint64_t hash = name * UINT64_C(0x9e3779b97f4a7c15);
+	uint32_t i = (uint32_t)(hash >> 32) & (t->cap - 1);
+
+	while (t->names[i] != 0 && t->names[i] != name)
+		i = (i + 1) & (t->cap - 1);
+	return i;
+}
+
+static int overflow_reserve(struct overflow_table *t, uint32_t extra)
+{
+	struct overflow_table grown = {.cap = t->cap ? t->cap : 1024};
+
+	if (t->cap && (t->nr + extra) * UINT64_C(2) <= t->cap)
+		return 0;
+	while ((t->nr + extra) * UINT64_C(2) > grown.cap)
+		grown.cap *= 2;
+	grown.names = calloc(grown.cap, sizeof(*grown.names));
+	grown.counts = calloc(grown.cap, sizeof(*grown.counts));
+	if (!grown.names || !grown.counts) {
+		free(grown.names);
+		free(grown.counts);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < t->cap; i++) {
+		uint32_t at;
+
+		if (t->names[i] == 0)
+			continue;
+		at = overflow_slot(&grown, t->names[i]);
+		grown.names[at] = t->names[i];
+		grown.counts[at] = t->counts[i];
+		grown.nr++;
+	}
+	free(t->names);
+	free(t->counts);
+	*t = grown;
+	return 0;
+}
+
+static uint32_t overflow_get(const struct overflow_table *t, uint64_t name)
+{
+	return t->counts[overflow_slot(t, name)];
+}
+
+static void overflow_set(struct overflow_table *t, uint64_t name,
+			 uint32_t count)
+{
+	uint32_t i = overflow_slot(t, name);
+
+	if (t->names[i] == 0) {
+		assert(t->nr * UINT64_C(2) < t->cap);
+		t->names[i] = name;
+		t->nr++;
+	}
+	t->counts[i] = count;
+}
+
+static void overflow_remove(struct overflow_table *t, uint64_t name)
+{
+	uint32_t hole = overflow_slot(t, name);
+	uint32_t i = hole;
+
+	assert(t->names[hole] == name);
+	/* move back what probed past the hole */
+	for (;;) {
+		uint64_t hash;
+		uint32_t home;
+
+		i = (i + 1) & (t->cap - 1);
+		if (t->names[i] == 0)
+			break;
+		hash = t->names[i] * UINT64_C(0x9e3779b97f4a7c15);
+		home = (uint32_t)(hash >> 32) & (t->cap - 1);
+		if (((i - home) & (t->cap - 1)) < ((i - hole) & (t->cap - 1)))
+			continue;
+		t->names[hole] = t->names[i];
+		t->counts[hole] = t->counts[i];
+		hole = i;
+	}
+	t->names[hole] = 0;
+	t->counts[hole] = 0;
+	t->nr--;
+}
+
+/* ---- segments ---- */
+
+static uint32_t counts_get(const struct segment *s, uint32_t slot)
+{
+	return s->counts[slot / 4] >> (slot % 4 * 2) & 3;
+}
+
+static void counts_set(struct segment *s, uint32_t slot, uint32_t value)
+{
+	unsigned int shift = slot % 4 * 2;
+
+	s->counts[slot / 4] = (uint8_t)((s->counts[slot / 4] & ~(3u << shift)) |
+					value << shift);
+}
+
+struct segment *segment_new(const struct core *core, enum segment_kind kind)
+{
+	struct segment *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->kind = kind;
+	s->index = NO_INDEX;
+	s->place = PLACE_NONE;
+	if (kind == SEGMENT_META)
+		return s;
+	s->counts = calloc(1, core->nr_slots / 4);
+	if (!s->counts) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void segment_free(struct segment *s)
+{
+	if (!s)
+		return;
+	free(s->counts);
+	free(s->forwards);
+	free(s);
+}
+
+static size_t segment_page_encode(void *owner, uint32_t index, void *ret)
+{
+	struct segment_table *table = owner;
+	struct segment *s = table->by_index[index];
+	unsigned int shift = table->core->segment_shift;
+	struct slot_count overflow[SLOTS_MAX];
+	struct segment_info info;
+	uint32_t nr = 0;
+
+	if (!s || s->dying)
+		return 0;
+	for (uint32_t slot = 0; s->nr_overflow && slot < table->core->nr_slots;
+	     slot++) {
+		if (counts_get(s, slot) != 3)
+			continue;
+		overflow[nr].slot = slot;
+		overflow[nr++].count = overflow_get(
+			&table->overflow, birth_make(s->segno, slot).value);
+	}
+	assert(nr == s->nr_overflow);
+	info = (struct segment_info){
+		.segno = s->segno,
+		.place = s->place,
+		.sealed_time_ns = s->sealed_time_ns,
+		.first_seq = s->first_seq,
+		.last_seq = s->last_seq,
+		.live = s->live,
+		.nr_overflow = nr,
+		.nr_forwards = s->nr_forwards,
+		.kind = s->kind,
+		.flags = (s->sealed ? SEGMENT_INFO_SEALED : 0) |
+			 (s->quarantine ? SEGMENT_INFO_QUARANTINE : 0),
+	};
+	segment_info_encode(index, &info, shift, s->counts, overflow,
+			    s->forwards, ret);
+	return segment_info_bytes(&info, shift);
+}
+
+int segment_table_init(struct segment_table *table, struct core *core)
+{
+	int r;
+
+	*table = (struct segment_table){.core = core, .nr_buckets = 1024};
+	r = page_table_init(&table->pages, core, TABLE_SEGMENT,
+			    segment_page_encode, table);
+	if (r < 0)
+		return r;
+	table->buckets = calloc(table->nr_buckets, sizeof(*table->buckets));
+	if (!table->buckets)
+		return -ENOMEM;
+	return overflow_reserve(&table->overflow, OVERFLOW_SLACK);
+}
+
+void segment_table_done(struct segment_table *table)
+{
+	for (uint32_t i = 0; table->buckets && i < table->nr_buckets; i++) {
+		while (table->buckets[i]) {
+			struct segment *s = table->buckets[i];
+
+			table->buckets[i] = s->hash_next;
+			segment_free(s);
+		}
+	}
+	free(table->buckets);
+	free(table->by_index);
+	free(table->overflow.names);
+	free(table->overflow.counts);
+	index_vector_done(&table->free_indices);
+	segment_vector_done(&table->dead);
+	segment_vector_done(&table->meta);
+	page_table_done(&table->pages);
+	*table = (struct segment_table){0};
+}
+
+static struct segment **bucket_of(struct segment_table *table, uint64_t segno)
+{
+	return &table->buckets[segno & (table->nr_buckets - 1)];
+}
+
+struct segment *segment_find(struct segment_table *table, uint64_t segno)
+{
+	struct segment *s = table->last;
+
+	if (s && s->segno == segno)
+		return s;
+	for (s = *bucket_of(table, segno); s; s = s->hash_next) {
+		if (s->segno == segno) {
+			table->last = s;
+			return s;
+		}
+	}
+	return NULL;
+}
+
+static int buckets_grow(struct segment_table *table)
+{
+	uint32_t nr = table->nr_buckets * 2;
+	struct segment **buckets = calloc(nr, sizeof(*buckets));
+
+	if (!buckets)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < table->nr_buckets; i++) {
+		while (table->buckets[i]) {
+			struct segment *s = table->buckets[i];
+
+			table->buckets[i] = s->hash_next;
+			s->hash_next = buckets[s->segno & (nr - 1)];
+			buckets[s->segno & (nr - 1)] = s;
+		}
+	}
+	free(table->buckets);
+	table->buckets = buckets;
+	table->nr_buckets = nr;
+	return 0;
+}
+
+/* Room for pages 0..nr-1. */
+static int indices_grow(struct segment_table *table, uint32_t nr)
+{
+	struct segment **by_index;
+	int r;
+
+	r = page_table_grow(&table->pages, nr);
+	if (r < 0 || table->by_index_cap >= table->pages.cap)
+		return r;
+	by_index = reallocarray(table->by_index, table->pages.cap,
+				sizeof(*by_index));
+	if (!by_index)
+		return -ENOMEM;
+	memset(by_index + table->by_index_cap, 0,
+	       (table->pages.cap - table->by_index_cap) * sizeof(*by_index));
+	table->by_index = by_index;
+	table->by_index_cap = table->pages.cap;
+	return 0;
+}
+
+int segment_table_prepare(struct segment_table *table)
+{
+	int r;
+
+	mutex_assert_held(&table->core->lock);
+	if (table->nr_segments >= table->nr_buckets * 2) {
+		r = buckets_grow(table);
+		if (r < 0)
+			return r;
+	}
+	if (table->free_indices.len == 0) {
+		uint32_t index = table->pages.nr_pages;
+
+		r = indices_grow(table, index + 1);
+		if (r < 0)
+			return r;
+		r = index_vector_push(&table->free_indices, index);
+		if (r < 0)
+			return r;
+	}
+	/* every segment may die: the push in count_add() must not fail */
+	r = segment_vector_reserve(&table->dead, table->nr_segments + 1);
+	if (r < 0)
+		return r;
+	r = index_vector_reserve(&table->free_indices, table->nr_segments + 1);
+	if (r < 0)
+		return r;
+	r = segment_vector_reserve(&table->meta, 1);
+	if (r < 0)
+		return r;
+	return overflow_reserve(&table->overflow, OVERFLOW_SLACK);
+}
+
+void segment_insert(struct segment_table *table, struct segment *s)
+{
+	struct segment **bucket = bucket_of(table, s->segno);
+
+	mutex_assert_held(&table->core->lock);
+	s->hash_next = *bucket;
+	*bucket = s;
+	table->nr_segments++;
+	if (s->kind == SEGMENT_META) {
+		assert(table->meta.len < table->meta.cap);
+		table->meta.ptr[table->meta.len++] = s;
+		return;
+	}
+	if (s->index == NO_INDEX) {
+		assert(table->free_indices.len > 0);
+		s->index = table->free_indices.ptr[--table->free_indices.len];
+	}
+	/* touched before the page changes: it becomes this segment's */
+	page_table_touch(&table->pages, s->index);
+	assert(!table->by_index[s->index]);
+	table->by_index[s->index] = s;
+}
+
+static void meta_remove(struct segment_table *table, const struct segment *s)
+{
+	size_t i = 0;
+
+	while (table->meta.ptr[i] != s)
+		i++;
+	table->meta.ptr[i] = table->meta.ptr[--table->meta.len];
+}
+
+void segment_remove(struct segment_table *table, struct segment *s)
+{
+	struct segment **p = bucket_of(table, s->segno);
+
+	mutex_assert_held(&table->core->lock);
+	while (*p != s)
+		p = &(*p)->hash_next;
+	*p = s->hash_next;
+	table->nr_segments--;
+	if (table->last == s)
+		table->last = NULL;
+	if (s->kind == SEGMENT_META)
+		meta_remove(table, s);
+	if (s->index != NO_INDEX) {
+		assert(table->by_index[s->index] == s);
+		table->by_index[s->index] = NULL;
+		/* reserved by segment_table_prepare() */
+		(void)index_vector_push(&table->free_indices, s->index);
+	}
+}
+
+void segment_drop_page(struct segment_table *table, struct segment *s)
+{
+	mutex_assert_held(&table->core->lock);
+	if (s->index != NO_INDEX)
+		page_table_touch(&table->pages, s->index);
+	s->dying = true;
+}
+
+static void touch(struct segment_table *table, struct segment *s)
+{
+	if (s->index != NO_INDEX)
+		page_table_touch(&table->pages, s->index);
+}
+
+static void note_dead(struct segment_table *table, struct segment *s)
+{
+	if (segment_vector_push(&table->dead, s) < 0) {
+		mutex_assert_held(&table->core->lock);
+		core_fail_nomem(table->core);
+	}
+}
+
+void segment_seal(struct segment_table *table, struct segment *s,
+		  uint64_t last_seq)
+{
+	mutex_assert_held(&table->core->lock);
+	assert(!s->sealed);
+	touch(table, s);
+	s->sealed = true;
+	s->sealed_time_ns = clock_ns();
+	s->last_seq = last_seq;
+	if (s->live == 0)
+		note_dead(table, s);
+}
+
+void segment_table_seal_open(struct segment_table *table,
+			     const struct segment *except, uint64_t last_seq)
+{
+	for (uint32_t i = 0; i < table->nr_buckets; i++)
+		for (struct segment *s = table->buckets[i]; s; s = s->hash_next)
+			if (!s->sealed && s != except)
+				segment_seal(table, s, last_seq);
+}
+
+void segment_table_seal_open_meta(struct segment_table *table)
+{
+	for (size_t i = 0; i < table->meta.len; i++)
+		segment_seal(table, table->meta.ptr[i], 0);
+}
+
+/* One counted name less or more lies in @s. */
+static void live_add(struct segment_table *table, struct segment *s, int delta)
+{
+	touch(table, s);
+	s->live += (uint32_t)delta;
+	table->live_blocks += (uint64_t)(int64_t)delta;
+	if (s->live == 0 && s->sealed)
+		note_dead(table, s);
+}
+
+uint32_t count_get(struct segment_table *table, struct birth name)
+{
+	struct segment *s = segment_find(table, birth_segno(name));
+	uint32_t count;
+
+	if (!s || !s->counts || birth_slot(name) >= table->core->nr_slots)
+		return 0;
+	count = counts_get(s, birth_slot(name));
+	return count < 3 ? count : overflow_get(&table->overflow, name.value);
+}
+
+static void count_store(struct segment_table *table, struct segment *s,
+			struct birth name, uint32_t old, uint32_t count)
+{
+	touch(table, s);
+	counts_set(s, birth_slot(name), count < 3 ? count : 3);
+	if (count >= 3) {
+		overflow_set(&table->overflow, name.value, count);
+		s->nr_overflow += old < 3;
+	} else if (old >= 3) {
+		overflow_remove(&table->overflow, name.value);
+		s->nr_overflow--;
+	}
+}
+
+int count_add(struct segment_table *table, struct birth name, int delta,
+	      struct error *err)
+{
+	uint32_t slot = birth_slot(name);
+	struct segment *s, *holder;
+	uint32_t old, at;
+	int r;
+
+	mutex_assert_held(&table->core->lock);
+	assert(delta == 1 || delta == -1);
+	s = segment_find(table, birth_segno(name));
+	if (!s || !s->counts || slot == 0 || slot >= table->core->nr_slots)
+		return error_set(err, EUCLEAN,
+				 "name %" PRIu64 ":%" PRIu32
+				 " is in no segment",
+				 birth_segno(name), slot);
+	old = count_get(table, name);
+	if ((delta < 0 && old == 0) || (delta > 0 && old == UINT32_MAX))
+		return error_set(err, EUCLEAN,
+				 "name %" PRIu64 ":%" PRIu32 ": count %" PRIu32
+				 " cannot change by %d",
+				 birth_segno(name), slot, old, delta);
+	if (old + (uint32_t)delta > 0 && old > 0) {
+		count_store(table, s, name, old, old + (uint32_t)delta);
+		return 0;
+	}
+	r = segment_resolve(table, name, &holder, &at, err);
+	if (r < 0)
+		return r;
+	count_store(table, s, name, old, old + (uint32_t)delta);
+	live_add(table, holder, delta);
+	return 0;
+}
+
+int segment_add_meta(struct segment_table *table, uint64_t segno, int64_t delta,
+		     struct error *err)
+{
+	struct segment *s = segment_find(table, segno);
+
+	mutex_assert_held(&table->core->lock);
+	if (!s || s->kind != SEGMENT_META ||
+	    (delta < 0 && s->live < (uint64_t)-delta))
+		return error_set(err, EUCLEAN,
+				 "segment %" PRIu64
+				 " holds no such metadata record",
+				 segno);
+	s->live = (uint32_t)(s->live + delta);
+	table->meta_bytes += (uint64_t)delta;
+	if (s->live == 0 && s->sealed)
+		note_dead(table, s);
+	return 0;
+}
+
+static int forward_compare(const void *key, const void *member)
+{
+	uint32_t slot = *(const uint32_t *)key;
+	const struct slot_forward *f = member;
+
+	return (slot > f->slot) - (slot < f->slot);
+}
+
+int segment_resolve(struct segment_table *table, struct birth name,
+		    struct segment **ret_segment, uint32_t *ret_slot,
+		    struct error *err)
+{
+	struct segment *s = segment_find(table, birth_segno(name));
+	uint32_t slot = birth_slot(name);
+	const struct slot_forward *f = NULL;
+
+	if (s && s->nr_forwards)
+		f = bsearch(&slot, s->forwards, s->nr_forwards, sizeof(*f),
+			    forward_compare);
+	if (f) {
+		s = segment_find(table, pblock_segno(f->place));
+		slot = pblock_slot(f->place);
+	}
+	if (!s || s->place == PLACE_NONE || s->kind == SEGMENT_META ||
+	    slot == 0 || slot >= table->core->nr_slots)
+		return error_set(err, EUCLEAN,
+				 "name %" PRIu64 ":%" PRIu32
+				 " has no physical address",
+				 birth_segno(name), birth_slot(name));
+	*ret_segment = s;
+	*ret_slot = slot;
+	return 0;
+}
+
+/* ---- loading ---- */
+
+static int load_arrays(struct segment_table *table, struct segment *s,
+		       const void *page, const struct segment_info *info,
+		       struct error *err)
+{
+	unsigned int shift = table->core->segment_shift;
+
+	memcpy(s->counts, segment_info_counts(page), table->core->nr_slots / 4);
+	for (uint32_t slot = 0; slot < table->core->nr_slots; slot++)
+		table->live_blocks += counts_get(s, slot) > 0;
+	if (overflow_reserve(&table->overflow,
+			     info->nr_overflow + OVERFLOW_SLACK) < 0)
+		return error_set(err, ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < info->nr_overflow; i++) {
+		struct slot_count c =
+			segment_info_overflow(page, info, shift, i);
+
+		overflow_set(&table->overflow,
+			     birth_make(s->segno, c.slot).value, c.count);
+	}
+	s->nr_overflow = info->nr_overflow;
+	if (info->nr_forwards == 0)
+		return 0;
+	s->forwards = calloc(info->nr_forwards, sizeof(*s->forwards));
+	if (!s->forwards)
+		return error_set(err, ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < info->nr_forwards; i++)
+		s->forwards[i] = segment_info_forward(page, info, shift, i);
+	s->nr_forwards = info->nr_forwards;
+	return 0;
+}
+
+int segment_table_load(struct segment_table *table, uint32_t index,
+		       const void *page, size_t length, struct error *err)
+{
+	struct segment_info info;
+	struct segment *s;
+	int r;
+
+	mutex_assert_held(&table->core->lock);
+	r = segment_info_decode(page, length, index, table->core->segment_shift,
+				&info, err);
+	if (r < 0)
+		return r;
+	if (segment_find(table, info.segno))
+		return error_set(err, EUCLEAN,
+				 "segment %" PRIu64 " is listed twice",
+				 info.segno);
+	if (info.place != PLACE_NONE &&
+	    info.place >= table->core->be->nr_frames)
+		return error_set(err, EUCLEAN,
+				 "segment %" PRIu64 ": place %" PRIu64
+				 " is beyond the store",
+				 info.segno, info.place);
+	if (segment_table_prepare(table) < 0 ||
+	    indices_grow(table, index + 1) < 0)
+		return error_set(err, ENOMEM, "out of memory");
+	s = segment_new(table->core, info.kind);
+	if (!s)
+		return error_set(err, ENOMEM, "out of memory");
+	s->segno = info.segno;
+	s->place = info.place;
+	s->sealed = info.flags & SEGMENT_INFO_SEALED;
+	s->quarantine = info.flags & SEGMENT_INFO_QUARANTINE;
+	s->sealed_time_ns = info.sealed_time_ns;
+	s->first_seq = info.first_seq;
+	s->last_seq = info.last_seq;
+	s->live = info.live;
+	r = load_arrays(table, s, page, &info, err);
+	if (r < 0) {
+		segment_free(s);
+		return r;
+	}
+	s->hash_next = *bucket_of(table, s->segno);
+	*bucket_of(table, s->segno) = s;
+	table->nr_segments++;
+	s->index = index;
+	table->by_index[index] = s;
+	if (s->live == 0 && s->sealed)
+		note_dead(table, s);
+	return 0;
+}
+
+int segment_table_loaded(struct segment_table *table, uint32_t nr_pages)
+{
+	int r = indices_grow(table, nr_pages);
+
+	table->free_indices.len = 0;
+	for (uint32_t i = 0; r == 0 && i < nr_pages; i++)
+		if (!table->by_index[i])
+			r = index_vector_push(&table->free_indices, i);
+	return r;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Segments in memory: where each one is, the counts of its slots, forwards.
+ *
+ * A name (birth address) is counted by the leaf entries that hold it (I2).
+ * A segment's live number is the counted names whose physical address is in
+ * it (I6); for a META segment it is the bytes of the records that the tables
+ * reference.  A sealed segment with live 0 is dead for ever, because names
+ * are never reused (I1); its frame becomes free under I7.
+ *
+ * Lock: core held for every function, unless said otherwise.
+ */
+#ifndef STORE_SEGMENT_TABLE_H
+#define STORE_SEGMENT_TABLE_H
+
+#include "page-table.h"
+#include "segment-info.h"
+#include "segment.h"
+
+#define NO_INDEX UINT32_MAX
+
+struct segment {
+	uint64_t segno;
+	uint64_t place; /* PLACE_NONE: names only */
+	enum segment_kind kind;
+	uint32_t live;	/* blocks; META: bytes */
+	uint32_t index; /* page in the segment table, or NO_INDEX */
+	uint32_t pins;	/* readers that may still read its frame */
+	bool sealed;
+	bool quarantine;
+	bool dying; /* dead at a durable cut; freed when pins reach 0 */
+	uint64_t sealed_time_ns;
+	uint64_t first_seq, last_seq;
+	uint8_t *counts; /* slots/4 bytes of 2-bit counts; META: NULL */
+	struct slot_forward *forwards; /* sorted by slot */
+	uint32_t nr_forwards;
+	uint32_t nr_overflow; /* slots whose count is 3 or more */
+	struct segment *hash_next;
+};
+
+DEFINE_VECTOR(segment_vector, struct segment *);
+
+/* Names with a count of 3 or more: open addressing, name 0 is empty. */
+struct overflow_table {
+	uint64_t *names;
+	uint32_t *counts;
+	uint32_t nr, cap; /* cap: power of two */
+};
+
+struct segment_table {
+	struct core *core;
+	struct page_table pages;
+	struct segment **buckets;
+	uint32_t nr_buckets, nr_segments;
+	struct segment *last; /* found by the last look-up */
+	struct segment **by_index;
+	uint32_t by_index_cap;
+	struct index_vector free_indices;
+	struct segment_vector dead; /* sealed, live 0, not yet cut */
+	struct segment_vector meta; /* all META segments */
+	struct overflow_table overflow;
+	uint64_t live_blocks; /* names with a count above 0 */
+	uint64_t meta_bytes;  /* live bytes of all META segments */
+};
+
+int segment_table_init(struct segment_table *table, struct core *core);
+void segment_table_done(struct segment_table *table);
+
+/* A zeroed segment with its counts (META: none); NULL: out of memory.  No
+ * lock needed. */
+struct segment *segment_new(const struct core *core, enum segment_kind kind);
+void segment_free(struct segment *segment);
+
+struct segment *segment_find(struct segment_table *table, uint64_t segno);
+
+/* Make the hash, the table of pages and the overflow table large enough for
+ * one more segment and a leaf's worth of counts.  -ENOMEM. */
+int segment_table_prepare(struct segment_table *table);
+
+/* Add @segment; DATA and GC segments get a page of the table.  Must follow a
+ * successful segment_table_prepare(). */
+void segment_insert(struct segment_table *table, struct segment *segment);
+/* Take @segment out of the hash; its page is left to segment_drop_page(). */
+void segment_remove(struct segment_table *table, struct segment *segment);
+/* Its page exists no more: touched, then encoded as absent. */
+void segment_drop_page(struct segment_table *table, struct segment *segment);
+
+/* No block will be appended to @segment any more. */
+void segment_seal(struct segment_table *table, struct segment *segment,
+		  uint64_t last_seq);
+
+/* Recovery: nothing is appended any more to any segment but @except. */
+void segment_table_seal_open(struct segment_table *table,
+			     const struct segment *except, uint64_t last_seq);
+
+/* Open: nothing is appended to META segments of an earlier open. */
+void segment_table_seal_open_meta(struct segment_table *table);
+
+/* Count of @name; 0 when its segment is gone. */
+uint32_t count_get(struct segment_table *table, struct birth name);
+/*
+ * Change the count of @name by +1 or -1.  The only function that changes a
+ * count.  -EUCLEAN: no such name, or below zero; nothing is changed then.
+ */
+int count_add(struct segment_table *table, struct birth name, int delta,
+	      struct error *err);
+
+/* META: @delta bytes more or fewer are referenced in segment @segno. */
+int segment_add_meta(struct segment_table *table, uint64_t segno, int64_t delta,
+		     struct error *err);
+
+/*
+ * Where the content of @name is now: the name itself or its forward.
+ * *ret_segment is the segment that holds it.  -EUCLEAN: nowhere.
+ */
+int segment_resolve(struct segment_table *table, struct birth name,
+		    struct segment **ret_segment, uint32_t *ret_slot,
+		    struct error *err);
+
+/* Load one page of the segment table (open).  @page was verified. */
+int segment_table_load(struct segment_table *table, uint32_t index,
+		       const void *page, size_t length, struct error *err);
+/* After the last page: the places between them are free.  -ENOMEM. */
+int segment_table_loaded(struct segment_table *table, uint32_t nr_pages);
+
+#endif
