@@ -1,0 +1,640 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "nodes.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t content_bytes(unsigned int level)
+{
+	return level == 0 ? sizeof(struct leaf_content)
+			  : sizeof(struct inner_content);
+}
+
+static size_t node_bytes(unsigned int level)
+{
+	return sizeof(struct node) + content_bytes(level);
+}
+
+/* Empty, all holes. */
+static void node_clear(struct node *n, unsigned int level)
+{
+	memset(n, 0, node_bytes(level));
+	n->level = (uint8_t)level;
+	n->leaf = (struct leaf_content *)(n + 1);
+}
+
+static struct node *node_alloc(unsigned int level)
+{
+	struct node *n = malloc(node_bytes(level));
+
+	if (n)
+		node_clear(n, level);
+	return n;
+}
+
+static void node_release(struct nodes *nodes, struct node *n)
+{
+	nodes->bytes -= node_bytes(n->level);
+	nodes->nr_loaded--;
+	free(n->image);
+	free(n);
+}
+
+static struct node **node_place(const struct nodes *nodes, uint32_t id)
+{
+	return &nodes->table[id / NODE_TABLE_PAGE_ENTRIES]
+			->nodes[id % NODE_TABLE_PAGE_ENTRIES];
+}
+
+struct node_entry *node_entry(const struct nodes *nodes, uint32_t id)
+{
+	assert(id < nodes->next_id);
+	return &nodes->table[id / NODE_TABLE_PAGE_ENTRIES]
+			->entries[id % NODE_TABLE_PAGE_ENTRIES];
+}
+
+bool node_exists(const struct nodes *nodes, uint32_t id)
+{
+	return id > 0 && id < nodes->next_id &&
+	       node_entry(nodes, id)->count > 0;
+}
+
+static size_t node_page_encode(void *owner, uint32_t index, void *ret)
+{
+	struct nodes *nodes = owner;
+
+	node_table_page_encode(index, nodes->table[index]->entries, ret);
+	return PAGE_BYTES;
+}
+
+int nodes_init(struct nodes *nodes, struct core *core,
+	       struct segment_table *segments)
+{
+	*nodes = (struct nodes){
+		.core = core, .segments = segments, .next_id = 1};
+	return page_table_init(&nodes->pages, core, TABLE_NODE,
+			       node_page_encode, nodes);
+}
+
+static void free_list(struct node *n)
+{
+	while (n) {
+		struct node *next = n->next_spare;
+
+		free(n);
+		n = next;
+	}
+}
+
+void nodes_done(struct nodes *nodes)
+{
+	for (size_t i = 0; i < nodes->pending.len; i++) {
+		struct node *n = nodes->pending.ptr[i];
+
+		if (n && n->zombie)
+			node_release(nodes, n);
+	}
+	for (uint32_t p = 0; nodes->table && p < nodes->pages.nr_pages; p++) {
+		struct node_page *page = nodes->table[p];
+
+		for (uint32_t i = 0; page && i < NODE_TABLE_PAGE_ENTRIES; i++)
+			if (page->nodes[i])
+				node_release(nodes, page->nodes[i]);
+		free(page);
+	}
+	free(nodes->table);
+	free_list(nodes->spare_leaves);
+	free_list(nodes->spare_inners);
+	index_vector_done(&nodes->free_ids);
+	index_vector_done(&nodes->freed);
+	index_vector_done(&nodes->freed_at_cut);
+	index_vector_done(&nodes->reaper);
+	node_vector_done(&nodes->dirty);
+	node_vector_done(&nodes->pending);
+	page_table_done(&nodes->pages);
+	*nodes = (struct nodes){0};
+}
+
+/* Make page @index of the table exist. */
+static int table_grow(struct nodes *nodes, uint32_t index)
+{
+	int r;
+
+	if (index >= nodes->table_cap) {
+		uint32_t cap = nodes->table_cap ? nodes->table_cap : 64;
+		struct node_page **table;
+
+		while (cap <= index)
+			cap *= 2;
+		table = reallocarray(nodes->table, cap, sizeof(*table));
+		if (!table)
+			return -ENOMEM;
+		memset(table + nodes->table_cap, 0,
+		       (cap - nodes->table_cap) * sizeof(*table));
+		nodes->table = table;
+		nodes->table_cap = cap;
+	}
+	if (!nodes->table[index]) {
+		nodes->table[index] = calloc(1, sizeof(struct node_page));
+		if (!nodes->table[index])
+			return -ENOMEM;
+	}
+	r = page_table_grow(&nodes->pages, index + 1);
+	return r;
+}
+
+int nodes_load_page(struct nodes *nodes, uint32_t index, const void *page,
+		    size_t length, struct error *err)
+{
+	int r;
+
+	mutex_assert_held(&nodes->core->lock);
+	if (table_grow(nodes, index) < 0)
+		return error_set(err, ENOMEM, "out of memory");
+	r = node_table_page_decode(page, length, index,
+				   nodes->table[index]->entries, err);
+	return r;
+}
+
+static int load_entry(struct nodes *nodes, uint32_t id, struct error *err)
+{
+	const struct node_entry *e = node_entry(nodes, id);
+
+	if (e->count == 0) {
+		if (id > 0 && index_vector_push(&nodes->free_ids, id) < 0)
+			return error_set(err, ENOMEM, "out of memory");
+		return 0;
+	}
+	if (id == 0)
+		return error_set(err, EUCLEAN, "node 0 is in use");
+	nodes->nr_nodes++;
+	return segment_add_meta(nodes->segments, e->segno, e->length, err);
+}
+
+int nodes_loaded(struct nodes *nodes, uint32_t next_id, struct error *err)
+{
+	uint64_t known =
+		(uint64_t)nodes->pages.nr_pages * NODE_TABLE_PAGE_ENTRIES;
+	int r;
+
+	if (next_id == 0 || (next_id > known && next_id != 1))
+		return error_set(err, EUCLEAN,
+				 "next node id %" PRIu32
+				 " is beyond the node table",
+				 next_id);
+	for (uint32_t p = 0; p < nodes->pages.nr_pages; p++)
+		if (table_grow(nodes, p) < 0)
+			return error_set(err, ENOMEM, "out of memory");
+	nodes->next_id = next_id;
+	for (uint32_t id = 0; id < next_id && id < known; id++) {
+		r = load_entry(nodes, id, err);
+		if (r < 0)
+			return error_prefix(err, "node %" PRIu32, id);
+	}
+	return 0;
+}
+
+static int spares_fill(struct nodes *nodes, struct node **list, uint32_t *nr,
+		       uint32_t want, unsigned int level)
+{
+	(void)nodes;
+	while (*nr < want) {
+		struct node *n = node_alloc(level);
+
+		if (!n)
+			return -ENOMEM;
+		n->next_spare = *list;
+		*list = n;
+		(*nr)++;
+	}
+	return 0;
+}
+
+int nodes_prepare(struct nodes *nodes)
+{
+	uint32_t nr_new = SPARE_LEAVES + SPARE_INNERS;
+	int r;
+
+	mutex_assert_held(&nodes->core->lock);
+	r = spares_fill(nodes, &nodes->spare_leaves, &nodes->nr_spare_leaves,
+			SPARE_LEAVES, 0);
+	if (r < 0)
+		return r;
+	r = spares_fill(nodes, &nodes->spare_inners, &nodes->nr_spare_inners,
+			SPARE_INNERS, 1);
+	if (r < 0)
+		return r;
+	if (nodes->free_ids.len < nr_new) {
+		if (nodes->next_id > UINT32_MAX - nr_new)
+			return -ENOSPC;
+		r = table_grow(nodes, (nodes->next_id + nr_new) /
+					      NODE_TABLE_PAGE_ENTRIES);
+		if (r < 0)
+			return r;
+	}
+	r = node_vector_reserve(&nodes->dirty, 4 * nr_new);
+	if (r < 0)
+		return r;
+	return index_vector_reserve(&nodes->reaper, REAPER_SLACK);
+}
+
+int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
+	     struct node **ret, uint32_t *ret_missing, struct error *err)
+{
+	struct node *n;
+
+	mutex_assert_held(&nodes->core->lock);
+	if (!node_exists(nodes, id))
+		return error_set(err, EUCLEAN,
+				 "node %" PRIu32 " does not exist", id);
+	n = *node_place(nodes, id);
+	if (!n) {
+		*ret_missing = id;
+		return -EAGAIN;
+	}
+	if (level != LEVEL_ANY && n->level != level)
+		return error_set(err, EUCLEAN,
+				 "node %" PRIu32 " has level %u, not %u", id,
+				 n->level, level);
+	*ret = n;
+	return 0;
+}
+
+/* ---- faults ---- */
+
+static int decode_node(const void *record, const struct node_entry *e,
+		       uint32_t id, struct node **ret, struct error *err)
+{
+	const struct disk_node_header *h = record;
+	unsigned int level = h->kind == NODE_LEAF ? 0 : h->level;
+	struct node *n;
+	int r;
+
+	if (h->kind == NODE_INNER && (level < 1 || level > INNER_LEVELS))
+		return error_set(err, EUCLEAN, "node %" PRIu32 ": level %u", id,
+				 level);
+	n = node_alloc(level);
+	if (!n)
+		return error_set(err, ENOMEM, "out of memory");
+	n->id = id;
+	if (level == 0)
+		r = leaf_decode(record, e->length, id, e->checksum, &n->epoch,
+				n->leaf, err);
+	else
+		r = inner_decode(record, e->length, id, level, e->checksum,
+				 &n->epoch, n->inner, err);
+	if (r < 0) {
+		free(n);
+		return r;
+	}
+	*ret = n;
+	return 0;
+}
+
+static int read_node(struct nodes *nodes, uint32_t id,
+		     const struct node_entry *e, uint64_t place,
+		     struct node **ret, struct error *err)
+{
+	uint8_t record[NODE_BYTES_MAX];
+	int r;
+
+	if (e->length < sizeof(struct disk_node_header) ||
+	    e->length > sizeof(record))
+		return error_set(err, EUCLEAN, "record of %u bytes",
+				 (unsigned int)e->length);
+	r = backend_read(nodes->core->be, place, e->offset, record, e->length,
+			 0, err);
+	if (r < 0)
+		return r;
+	r = decode_node(record, e, id, ret, err);
+	if (r != -EBADMSG)
+		return r;
+	/* once more around the page cache */
+	r = backend_read(nodes->core->be, place, e->offset, record, e->length,
+			 BACKEND_READ_AROUND_CACHE, err);
+	return r < 0 ? r : decode_node(record, e, id, ret, err);
+}
+
+int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err)
+{
+	struct core *core = nodes->core;
+	struct segment *s;
+	struct node_entry e;
+	struct node *n = NULL;
+	int r;
+
+	mutex_lock(&core->lock);
+	if (!node_exists(nodes, id) || *node_place(nodes, id)) {
+		mutex_unlock(&core->lock);
+		return 0;
+	}
+	e = *node_entry(nodes, id);
+	s = segment_find(nodes->segments, e.segno);
+	if (!s || s->kind != SEGMENT_META) {
+		mutex_unlock(&core->lock);
+		return error_set(err, EUCLEAN,
+				 "node %" PRIu32
+				 ": its record is in no META segment",
+				 id);
+	}
+	s->pins++;
+	mutex_unlock(&core->lock);
+
+	r = read_node(nodes, id, &e, s->place, &n, err);
+	if (r < 0)
+		r = error_prefix(err, "node %" PRIu32, id);
+
+	mutex_lock(&core->lock);
+	s->pins--;
+	if (s->dying)
+		cond_broadcast(&core->changed);
+	if (r == 0 && node_exists(nodes, id) && !*node_place(nodes, id) &&
+	    node_entry(nodes, id)->checksum == e.checksum &&
+	    node_entry(nodes, id)->segno == e.segno) {
+		*node_place(nodes, id) = n;
+		nodes->nr_loaded++;
+		nodes->bytes += node_bytes(n->level);
+		n = NULL;
+	}
+	mutex_unlock(&core->lock);
+	free(n);
+	return r;
+}
+
+/* ---- change ---- */
+
+void node_entry_touch(struct nodes *nodes, uint32_t id)
+{
+	page_table_touch(&nodes->pages, id / NODE_TABLE_PAGE_ENTRIES);
+}
+
+static uint32_t encode_now(const struct node *n, void *ret, uint32_t *ret_hash)
+{
+	if (n->level == 0)
+		return (uint32_t)leaf_encode(n->id, n->epoch, n->leaf, ret,
+					     ret_hash);
+	return (uint32_t)inner_encode(n->id, n->epoch, n->level, n->inner, ret,
+				      ret_hash);
+}
+
+/* Keep what a pending node was at the cut. */
+static void node_freeze(struct nodes *nodes, struct node *n)
+{
+	uint8_t record[NODE_BYTES_MAX];
+
+	mutex_assert_held(&nodes->core->lock);
+	n->image_bytes = encode_now(n, record, &n->image_hash);
+	n->image = malloc(n->image_bytes);
+	if (!n->image) {
+		core_fail_nomem(nodes->core);
+		return;
+	}
+	memcpy(n->image, record, n->image_bytes);
+}
+
+void node_touch(struct nodes *nodes, struct node *n)
+{
+	mutex_assert_held(&nodes->core->lock);
+	if (n->generation == nodes->core->generation)
+		return;
+	if (n->pending && !n->image)
+		node_freeze(nodes, n);
+	/* its entry changes when it is written: same checkpoint, same page */
+	node_entry_touch(nodes, n->id);
+	if (node_vector_push(&nodes->dirty, n) < 0) {
+		core_fail_nomem(nodes->core);
+		return;
+	}
+	n->dirty_index = nodes->dirty.len - 1;
+	n->generation = nodes->core->generation;
+}
+
+struct node *node_new(struct nodes *nodes, unsigned int level, uint32_t epoch)
+{
+	struct node **list =
+		level ? &nodes->spare_inners : &nodes->spare_leaves;
+	uint32_t *nr =
+		level ? &nodes->nr_spare_inners : &nodes->nr_spare_leaves;
+	struct node *n = *list;
+	uint32_t id;
+
+	mutex_assert_held(&nodes->core->lock);
+	assert(n); /* nodes_prepare() */
+	*list = n->next_spare;
+	(*nr)--;
+	if (nodes->free_ids.len > 0)
+		id = nodes->free_ids.ptr[--nodes->free_ids.len];
+	else
+		id = nodes->next_id++;
+	node_clear(n, level);
+	n->id = id;
+	n->epoch = epoch;
+	assert(!*node_place(nodes, id));
+	*node_place(nodes, id) = n;
+	nodes->nr_loaded++;
+	nodes->nr_nodes++;
+	nodes->bytes += node_bytes(level);
+	node_entry_touch(nodes, id);
+	*node_entry(nodes, id) = (struct node_entry){.count = 1};
+	node_touch(nodes, n);
+	return n;
+}
+
+static int ref_content(struct nodes *nodes, const struct node *n,
+		       struct error *err)
+{
+	int r;
+
+	if (n->level > 0) {
+		for (uint32_t i = 0; i < INNER_CHILDREN; i++)
+			if (n->inner->children[i])
+				node_ref(nodes, n->inner->children[i]);
+		return 0;
+	}
+	for (uint32_t i = 0; i < LEAF_BLOCKS; i++) {
+		if (leaf_entry_kind(n->leaf->entries[i]) != ENTRY_DATA)
+			continue;
+		r = count_add(nodes->segments,
+			      leaf_entry_birth(n->leaf->entries[i]), 1, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Children named by bytes from disk must exist before they are counted. */
+static int check_children(const struct nodes *nodes, const struct node *n,
+			  struct error *err)
+{
+	for (uint32_t i = 0; n->level > 0 && i < INNER_CHILDREN; i++) {
+		uint32_t id = n->inner->children[i];
+
+		if (id && !node_exists(nodes, id))
+			return error_set(err, EUCLEAN,
+					 "node %" PRIu32 ": child %" PRIu32
+					 " does not exist",
+					 n->id, id);
+	}
+	return 0;
+}
+
+int node_shadow(struct nodes *nodes, struct node *n, uint32_t epoch,
+		struct node **ret, struct error *err)
+{
+	struct node *copy;
+	int r;
+
+	r = check_children(nodes, n, err);
+	if (r < 0)
+		return r;
+	r = ref_content(nodes, n, err);
+	if (r < 0)
+		return r;
+	copy = node_new(nodes, n->level, epoch);
+	if (n->level == 0)
+		*copy->leaf = *n->leaf;
+	else
+		*copy->inner = *n->inner;
+	node_entry(nodes, copy->id)->used = node_entry(nodes, n->id)->used;
+	*ret = copy;
+	return 0;
+}
+
+void node_ref(struct nodes *nodes, uint32_t id)
+{
+	node_entry_touch(nodes, id);
+	assert(node_entry(nodes, id)->count > 0);
+	node_entry(nodes, id)->count++;
+}
+
+void node_unref_shared(struct nodes *nodes, uint32_t id)
+{
+	node_entry_touch(nodes, id);
+	assert(node_entry(nodes, id)->count > 1);
+	node_entry(nodes, id)->count--;
+}
+
+void node_reap(struct nodes *nodes, uint32_t id)
+{
+	mutex_assert_held(&nodes->core->lock);
+	if (index_vector_push(&nodes->reaper, id) < 0)
+		core_fail_nomem(nodes->core);
+	cond_broadcast(&nodes->core->changed);
+}
+
+void node_free(struct nodes *nodes, struct node *n)
+{
+	struct node_entry *e = node_entry(nodes, n->id);
+
+	mutex_assert_held(&nodes->core->lock);
+	if (n->pending && !n->image)
+		node_freeze(nodes, n);
+	node_entry_touch(nodes, n->id);
+	if (e->segno) /* cannot fail: it was counted when it was written */
+		(void)segment_add_meta(nodes->segments, e->segno,
+				       -(int64_t)e->length, NULL);
+	*e = (struct node_entry){0};
+	*node_place(nodes, n->id) = NULL;
+	nodes->nr_nodes--;
+	if (index_vector_push(&nodes->freed, n->id) < 0)
+		core_fail_nomem(nodes->core);
+	if (n->generation == nodes->core->generation)
+		nodes->dirty.ptr[n->dirty_index] = NULL;
+	if (n->pending)
+		n->zombie = true;
+	else
+		node_release(nodes, n);
+}
+
+/* ---- checkpoint ---- */
+
+void nodes_cut(struct nodes *nodes)
+{
+	struct node_vector empty = nodes->pending;
+	struct index_vector ids = nodes->freed_at_cut;
+
+	mutex_assert_held(&nodes->core->lock);
+	for (size_t i = 0; i < nodes->dirty.len; i++)
+		if (nodes->dirty.ptr[i])
+			nodes->dirty.ptr[i]->pending = true;
+	empty.len = 0;
+	nodes->pending = nodes->dirty;
+	nodes->dirty = empty;
+	assert(ids.len == 0);
+	nodes->freed_at_cut = nodes->freed;
+	nodes->freed = ids;
+}
+
+void nodes_checkpoint_done(struct nodes *nodes)
+{
+	mutex_assert_held(&nodes->core->lock);
+	for (size_t i = 0; i < nodes->freed_at_cut.len; i++) {
+		/* an id that is not remembered is never used again: harmless */
+		if (index_vector_push(&nodes->free_ids,
+				      nodes->freed_at_cut.ptr[i]) < 0)
+			break;
+	}
+	nodes->freed_at_cut.len = 0;
+	nodes->pending.len = 0;
+}
+
+uint32_t node_encode_pending(const struct node *n, void *ret,
+			     uint32_t *ret_hash)
+{
+	assert(n->pending);
+	if (!n->image)
+		return encode_now(n, ret, ret_hash);
+	memcpy(ret, n->image, n->image_bytes);
+	*ret_hash = n->image_hash;
+	return n->image_bytes;
+}
+
+/* The page was frozen: the record's address belongs into its image too. */
+static void patch_image(struct nodes *nodes, uint32_t id,
+			const struct node_entry *e)
+{
+	struct page *page = &nodes->pages.pages[id / NODE_TABLE_PAGE_ENTRIES];
+	struct disk_node_table_page *image = page->image;
+	struct disk_node_entry *disk;
+
+	assert(page->pending);
+	if (!page->frozen)
+		return;
+	disk = &image->entries[id % NODE_TABLE_PAGE_ENTRIES];
+	disk->segno = le64_make(e->segno);
+	disk->offset = le32_make(e->offset);
+	disk->length = le16_make(e->length);
+	disk->checksum = le32_make(e->checksum);
+}
+
+void node_written(struct nodes *nodes, struct node *n, uint64_t segno,
+		  uint32_t offset, uint32_t length, uint32_t hash)
+{
+	struct node_entry where = {.segno = segno,
+				   .offset = offset,
+				   .length = (uint16_t)length,
+				   .checksum = hash};
+	struct node_entry *e;
+
+	mutex_assert_held(&nodes->core->lock);
+	patch_image(nodes, n->id, &where);
+	free(n->image);
+	n->image = NULL;
+	n->pending = false;
+	if (n->zombie) {
+		(void)segment_add_meta(nodes->segments, segno, -(int64_t)length,
+				       NULL);
+		node_release(nodes, n);
+		return;
+	}
+	e = node_entry(nodes, n->id);
+	if (e->segno)
+		(void)segment_add_meta(nodes->segments, e->segno,
+				       -(int64_t)e->length, NULL);
+	e->segno = segno;
+	e->offset = offset;
+	e->length = (uint16_t)length;
+	e->checksum = hash;
+}

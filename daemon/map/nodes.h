@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The nodes of all extent maps: the node table and the nodes in memory.
+ *
+ * NOTES ON THE DESIGN.  A node id names an entry {record, count, checksum,
+ * used}.  Its content is in memory or has to be faulted in: functions that
+ * meet a missing node return -EAGAIN with its id; the caller drops core,
+ * calls nodes_fault() and starts again.
+ *
+ * A node is clean, dirty (changed since the last cut) or pending (dirty at
+ * the cut of the running checkpoint, not yet written).  node_touch() comes
+ * before every change and keeps an image of a pending node (freeze on first
+ * touch).  A freed node that is pending stays as a zombie until the
+ * checkpoint has written it; its id is reused only after a checkpoint whose
+ * cut came after the free is in both superblocks (I7).
+ *
+ * Node memory is taken from spares, so that nothing is allocated in the
+ * middle of a change: nodes_prepare() comes first in every hold.
+ *
+ * Lock: core held, unless said otherwise.
+ */
+#ifndef MAP_NODES_H
+#define MAP_NODES_H
+
+#include "log.h"
+#include "map-node.h"
+#include "node-table.h"
+#include "page-table.h"
+#include "segment-table.h"
+
+struct node {
+	uint32_t id;
+	uint32_t epoch;
+	uint64_t generation; /* dirty when it is core.generation */
+	void *image;	     /* encoded as of the cut, when touched since */
+	uint32_t image_bytes;
+	uint32_t image_hash;
+	uint8_t level; /* 0: leaf */
+	bool pending;
+	bool zombie;	    /* freed; only the checkpoint knows it */
+	size_t dirty_index; /* while dirty: where in nodes.dirty */
+	struct node *next_spare;
+	union { /* behind the struct */
+		struct leaf_content *leaf;
+		struct inner_content *inner;
+	};
+};
+
+/* One page of the node table in memory. */
+struct node_page {
+	struct node_entry entries[NODE_TABLE_PAGE_ENTRIES];
+	struct node *nodes[NODE_TABLE_PAGE_ENTRIES];
+};
+
+DEFINE_VECTOR(node_vector, struct node *);
+
+struct nodes {
+	struct core *core;
+	struct segment_table *segments;
+	struct page_table pages;
+	struct node_page **table; /* pages.nr_pages of them */
+	uint32_t table_cap;
+	uint32_t next_id;
+	struct index_vector free_ids;
+	struct index_vector freed;	  /* since the last cut */
+	struct index_vector freed_at_cut; /* reusable after the checkpoint */
+	struct node_vector dirty;	  /* may hold nodes freed since */
+	struct node_vector pending;
+	struct index_vector reaper; /* ids whose reference is the queue's */
+	struct node *spare_leaves, *spare_inners;
+	uint32_t nr_spare_leaves, nr_spare_inners;
+	uint64_t nr_nodes;  /* entries with a count */
+	uint64_t nr_loaded; /* in memory */
+	uint64_t bytes;	    /* of memory, for nodes */
+};
+
+/* What one hold may use: two paths, and a subtree's worth of ids. */
+#define SPARE_LEAVES 2u
+#define SPARE_INNERS 6u
+#define REAPER_SLACK (2u * INNER_LEVELS * INNER_CHILDREN)
+
+int nodes_init(struct nodes *nodes, struct core *core,
+	       struct segment_table *segments);
+void nodes_done(struct nodes *nodes);
+
+/* Load a page of the table (open). */
+int nodes_load_page(struct nodes *nodes, uint32_t index, const void *page,
+		    size_t length, struct error *err);
+/* After the last page: @next_id from the root; collects the free ids. */
+int nodes_loaded(struct nodes *nodes, uint32_t next_id, struct error *err);
+
+/*
+ * Make spares, ids and queue room for one hold.  -ENOMEM: nothing has
+ * changed.
+ */
+int nodes_prepare(struct nodes *nodes);
+
+/* Is @id a node that exists?  (Ids come from disk.) */
+bool node_exists(const struct nodes *nodes, uint32_t id);
+struct node_entry *node_entry(const struct nodes *nodes, uint32_t id);
+
+/*
+ * The node @id of @level (or LEVEL_ANY), in memory.  -EAGAIN: it is not;
+ * *ret_missing is set.  -EUCLEAN: no such node, or of another level.
+ */
+#define LEVEL_ANY UINT8_MAX
+int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
+	     struct node **ret, uint32_t *ret_missing, struct error *err);
+
+/*
+ * Read node @id into memory.  A node that is there or gone by now is no
+ * error.  Core not held.
+ */
+int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err);
+
+/* A new node with count 1, all holes, touched. */
+struct node *node_new(struct nodes *nodes, unsigned int level, uint32_t epoch);
+/*
+ * A copy of @node with count 1 for @epoch: children's (a leaf's blocks')
+ * counts go up by one.  The caller moves its reference from @node.
+ */
+int node_shadow(struct nodes *nodes, struct node *node, uint32_t epoch,
+		struct node **ret, struct error *err);
+
+/* @node is about to change. */
+void node_touch(struct nodes *nodes, struct node *node);
+/* The table entry of @id is about to change. */
+void node_entry_touch(struct nodes *nodes, uint32_t id);
+
+/* One more reference to @id. */
+void node_ref(struct nodes *nodes, uint32_t id);
+/* One reference less; it was not the last. */
+void node_unref_shared(struct nodes *nodes, uint32_t id);
+/* Give the caller's reference to the reaper. */
+void node_reap(struct nodes *nodes, uint32_t id);
+/* @node has count 0 and no children any more. */
+void node_free(struct nodes *nodes, struct node *node);
+
+/* The cut: dirty becomes pending, freed ids wait for the checkpoint. */
+void nodes_cut(struct nodes *nodes);
+/* The checkpoint is durable: ids freed before its cut can be used again. */
+void nodes_checkpoint_done(struct nodes *nodes);
+/*
+ * Encode pending @node as of the cut into @ret (NODE_BYTES_MAX); returns the
+ * length.
+ */
+uint32_t node_encode_pending(const struct node *node, void *ret,
+			     uint32_t *ret_hash);
+/* Its length, before. */
+uint32_t node_pending_bytes(const struct node *node, void *scratch);
+/*
+ * The checkpoint wrote pending @node as record (@segno, @offset, @length):
+ * note it in the table and in the page's frozen image.  May free @node.
+ */
+void node_written(struct nodes *nodes, struct node *node, uint64_t segno,
+		  uint32_t offset, uint32_t length, uint32_t hash);
+
+#endif
