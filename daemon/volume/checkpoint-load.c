@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Loading a checkpoint: superblock, root, directories, pages.  Everything is
+ * verified by the checksum in the reference that names it; what a record
+ * takes is counted as live in its META segment.
+ *
+ * Nobody else knows the store yet: core is held throughout, I/O included.
+ */
+#include "store.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checksum.h"
+
+int superblock_choose(struct backend *be, struct superblock *ret,
+		      unsigned int *ret_first, struct error *err)
+{
+	struct superblock sb[SUPERBLOCK_COPIES];
+	struct error errors[SUPERBLOCK_COPIES] = {ERROR_NONE, ERROR_NONE};
+	int r[SUPERBLOCK_COPIES];
+	unsigned int newer;
+
+	for (unsigned int i = 0; i < SUPERBLOCK_COPIES; i++) {
+		struct disk_superblock disk;
+
+		r[i] = backend_super_read(be, i, &disk, &errors[i]);
+		if (r[i] == 0)
+			r[i] = superblock_decode(&disk, i, &sb[i], &errors[i]);
+		/* an unknown format is never overruled by the other copy */
+		if (r[i] == -ENOTSUP) {
+			*err = errors[i];
+			return r[i];
+		}
+	}
+	if (r[0] < 0 && r[1] < 0) {
+		unsigned int told = r[0] == -EINVAL && r[1] != -EINVAL;
+
+		if (err)
+			*err = errors[told];
+		return r[told];
+	}
+	newer = r[0] < 0 ||
+		(r[1] == 0 &&
+		 (sb[1].checkpoint_id > sb[0].checkpoint_id ||
+		  (sb[1].checkpoint_id == sb[0].checkpoint_id &&
+		   sb[1].open_incarnation > sb[0].open_incarnation)));
+	*ret = sb[newer];
+	*ret_first = 1 - newer;
+	return 0;
+}
+
+/* Read and verify the record that @ref names into malloc'ed *ret. */
+static int read_record(struct store *store, const struct page_ref *ref,
+		       void **ret, struct error *err)
+{
+	struct segment *s = segment_find(&store->segments, ref->segno);
+	void *data;
+	int r;
+
+	if (!s || s->kind != SEGMENT_META)
+		return error_set(err, EUCLEAN,
+				 "a record is in segment %" PRIu64
+				 ", which holds no metadata",
+				 ref->segno);
+	data = malloc(ref->length);
+	if (!data)
+		return error_set(err, ENOMEM, "out of memory");
+	r = backend_read(store->core.be, s->place, ref->offset, data,
+			 ref->length, 0, err);
+	if (r == 0 && checksum64(data, ref->length) != ref->checksum)
+		r = backend_read(store->core.be, s->place, ref->offset, data,
+				 ref->length, BACKEND_READ_AROUND_CACHE, err);
+	if (r == 0 && checksum64(data, ref->length) != ref->checksum)
+		r = error_set(err, EBADMSG,
+			      "checksum mismatch: segment %" PRIu64
+			      " offset %" PRIu32,
+			      ref->segno, ref->offset);
+	if (r == 0)
+		r = segment_add_meta(&store->segments, ref->segno, ref->length,
+				     err);
+	if (r < 0) {
+		free(data);
+		return r;
+	}
+	*ret = data;
+	return 0;
+}
+
+/* ---- root ---- */
+
+static int add_meta_segment(struct store *store, const struct meta_segment *m,
+			    struct error *err)
+{
+	struct segment *s;
+
+	if (segment_find(&store->segments, m->segno))
+		return error_set(err, EUCLEAN,
+				 "segment %" PRIu64 " is listed twice",
+				 m->segno);
+	if (segment_table_prepare(&store->segments) < 0)
+		return error_set(err, ENOMEM, "out of memory");
+	s = segment_new(&store->core, SEGMENT_META);
+	if (!s)
+		return error_set(err, ENOMEM, "out of memory");
+	s->segno = m->segno;
+	s->place = m->place;
+	segment_insert(&store->segments, s);
+	return 0;
+}
+
+static int read_root(struct store *store, void **ret, struct root *ret_root,
+		     struct error *err)
+{
+	const struct root_ref *ref = &store->sb.root;
+	uint32_t most = (store->core.nr_slots - 2) * BLOCK_SIZE;
+	void *data;
+	int r;
+
+	if (ref->length < ROOT_FIXED_BYTES || ref->length > most)
+		return error_set(err, EUCLEAN, "root of %" PRIu32 " bytes",
+				 ref->length);
+	data = malloc(ref->length);
+	if (!data)
+		return error_set(err, ENOMEM, "out of memory");
+	r = backend_read(store->core.be, ref->place, ref->offset, data,
+			 ref->length, 0, err);
+	if (r == 0 && checksum64(data, ref->length) != ref->checksum)
+		r = error_set(err, EBADMSG, "checksum mismatch");
+	if (r == 0)
+		r = root_decode(data, ref->length, store->sb.checkpoint_id,
+				ret_root, err);
+	for (uint32_t i = 0; r == 0 && i < ret_root->nr_meta_segments; i++) {
+		struct meta_segment m;
+
+		r = root_get_meta_segment(data, ret_root, i, &m, err);
+		if (r == 0)
+			r = add_meta_segment(store, &m, err);
+	}
+	if (r == 0)
+		r = segment_add_meta(&store->segments, ref->segno, ref->length,
+				     err);
+	if (r < 0) {
+		free(data);
+		return error_prefix(err, "checkpoint root");
+	}
+	*ret = data;
+	return 0;
+}
+
+/* ---- tables ---- */
+
+static int load_reaper_page(struct store *store, uint32_t index,
+			    const void *page, size_t length, struct error *err)
+{
+	uint32_t ids[REAPER_PAGE_ENTRIES], nr;
+	int r;
+
+	r = reaper_page_decode(page, length, index, ids, &nr, err);
+	for (uint32_t i = 0; r == 0 && i < nr; i++)
+		if (index_vector_push(&store->nodes.reaper, ids[i]) < 0)
+			return error_set(err, ENOMEM, "out of memory");
+	return r;
+}
+
+static int load_page(struct store *store, enum table t, uint32_t index,
+		     const void *page, size_t length, struct error *err)
+{
+	switch (t) {
+	case TABLE_NODE:
+		return nodes_load_page(&store->nodes, index, page, length, err);
+	case TABLE_SEGMENT:
+		return segment_table_load(&store->segments, index, page, length,
+					  err);
+	case TABLE_VOLUME:
+		return volumes_load(&store->volumes, index, page, length, err);
+	case TABLE_FRAME:
+		return frames_load(&store->frames, index, page, length, err);
+	default:
+		return load_reaper_page(store, index, page, length, err);
+	}
+}
+
+static int load_directory(struct store *store, struct page_table *table,
+			  uint32_t nr_pages, uint32_t index, struct error *err)
+{
+	struct page_ref refs[DIRECTORY_PAGE_ENTRIES];
+	CLEANUP_FREE void *data = NULL;
+	uint32_t first = index * DIRECTORY_PAGE_ENTRIES;
+	int r;
+
+	r = read_record(store, &table->directories[index], &data, err);
+	if (r == 0)
+		r = directory_decode(data, table->directories[index].length,
+				     table->kind, index,
+				     store->core.segment_shift, refs, err);
+	for (uint32_t i = 0; r == 0 && i < DIRECTORY_PAGE_ENTRIES; i++) {
+		CLEANUP_FREE void *page = NULL;
+
+		if (refs[i].segno == 0)
+			continue;
+		if (first + i >= nr_pages)
+			return error_set(err, EUCLEAN,
+					 "page %" PRIu32 " is beyond the table",
+					 first + i);
+		r = read_record(store, &refs[i], &page, err);
+		if (r == 0)
+			r = load_page(store, table->kind, first + i, page,
+				      refs[i].length, err);
+		if (r == 0)
+			table->pages[first + i].ref = refs[i];
+		else
+			r = error_prefix(err, "page %" PRIu32, first + i);
+	}
+	return r;
+}
+
+static int load_table(struct store *store, struct page_table *table,
+		      const void *record, const struct root *root,
+		      struct error *err)
+{
+	static const char *const names[NR_TABLES] = {
+		"node table", "segment table", "volume table", "frame map",
+		"reaper queue"};
+	uint32_t nr_pages = root->nr_pages[table->kind];
+	uint32_t nr = nr_directory_pages(nr_pages);
+	int r = 0;
+
+	if (page_table_grow(table, nr_pages) < 0)
+		return error_set(err, ENOMEM, "out of memory");
+	table->directories = calloc(nr + 1, sizeof(*table->directories));
+	if (!table->directories)
+		return error_set(err, ENOMEM, "out of memory");
+	table->nr_directories = nr;
+	for (uint32_t i = 0; r == 0 && i < nr; i++) {
+		r = root_get_directory(record, root, table->kind, i,
+				       store->core.segment_shift,
+				       &table->directories[i], err);
+		if (r == 0 && table->directories[i].segno)
+			r = load_directory(store, table, nr_pages, i, err);
+	}
+	return r < 0 ? error_prefix(err, "%s", names[table->kind]) : 0;
+}
+
+/* The frames of all segments are in use. */
+static int mark_frames(struct store *store, struct error *err)
+{
+	struct segment_table *t = &store->segments;
+	int r = 0;
+
+	for (uint32_t i = 0; i < t->nr_buckets; i++)
+		for (struct segment *s = t->buckets[i]; r == 0 && s;
+		     s = s->hash_next)
+			if (s->place != PLACE_NONE)
+				r = frames_mark_used(&store->frames, s->place,
+						     err);
+	return r;
+}
+
+static int check_reaper(const struct store *store, struct error *err)
+{
+	for (size_t i = 0; i < store->nodes.reaper.len; i++)
+		if (!node_exists(&store->nodes, store->nodes.reaper.ptr[i]))
+			return error_set(err, EUCLEAN,
+					 "reaper queue: node %" PRIu32
+					 " does not exist",
+					 store->nodes.reaper.ptr[i]);
+	for (size_t i = 0; i < store->volumes.all.len; i++) {
+		const struct volume *v = store->volumes.all.ptr[i];
+
+		if (v->map.root && !node_exists(&store->nodes, v->map.root))
+			return error_set(err, EUCLEAN,
+					 "volume %" PRIu32
+					 ": its root does not exist",
+					 v->id);
+	}
+	return 0;
+}
+
+int checkpoint_load(struct store *store, struct error *err)
+{
+	CLEANUP_FREE void *record = NULL;
+	struct root root;
+	int r;
+
+	mutex_assert_held(&store->core.lock);
+	r = read_root(store, &record, &root, err);
+	if (r < 0)
+		return r;
+	if (root.nr_pages[TABLE_FRAME] > store->frames.pages.nr_pages)
+		return error_set(err, EUCLEAN,
+				 "frame map is larger than the store");
+	r = load_table(store, &store->frames.pages, record, &root, err);
+	if (r == 0)
+		r = load_table(store, &store->segments.pages, record, &root,
+			       err);
+	if (r == 0 && segment_table_loaded(&store->segments,
+					   root.nr_pages[TABLE_SEGMENT]) < 0)
+		r = error_set(err, ENOMEM, "out of memory");
+	if (r == 0)
+		r = load_table(store, &store->nodes.pages, record, &root, err);
+	if (r == 0)
+		r = nodes_loaded(&store->nodes, root.next_node_id, err);
+	if (r == 0)
+		r = load_table(store, &store->volumes.pages, record, &root,
+			       err);
+	store->volumes.next_id = root.next_volume_id;
+	store->volumes.next_epoch = root.next_epoch;
+	if (r == 0)
+		r = volumes_loaded(&store->volumes, root.nr_pages[TABLE_VOLUME],
+				   err);
+	if (r == 0)
+		r = load_table(store, &store->reaper_pages, record, &root, err);
+	if (r == 0)
+		r = check_reaper(store, err);
+	if (r == 0)
+		r = mark_frames(store, err);
+	/* from here on a segment without live records is dead */
+	if (r == 0)
+		segment_table_seal_open_meta(&store->segments);
+	return r;
+}

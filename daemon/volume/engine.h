@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The engine's public face: a store of volumes on a back end.
+ *
+ * Typical use:
+ *  a) store_open(), store_start() (workers; after any fork),
+ *     volume_open(), volume_write() ... volume_close(), store_close();
+ *  b) offline verb: store_open(), store_snapshot(), store_close();
+ *  c) read verb: store_open() with read_only, store_list(), store_close().
+ *
+ * Every function may be called from any thread and may block, except where
+ * said.  Offsets, lengths and sizes are bytes.  Errors are negative errnos
+ * with a sentence in @err: -EIO (also: the store is fail-stopped), -ENOSPC,
+ * -ENOENT, -EEXIST, -EBUSY, -EROFS, -EINVAL, -ENOMEM, -EBADMSG and -EUCLEAN
+ * (damage).
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "names.h"
+
+struct backend;
+struct store;
+struct volume_handle;
+
+enum message_level {
+	MESSAGE_ERROR,
+	MESSAGE_WARNING,
+	MESSAGE_INFO,
+	MESSAGE_DEBUG,
+};
+
+struct store_open_options {
+	bool read_only;	    /* replay in memory, write nothing */
+	bool at_checkpoint; /* read_only: do not replay the log (check) */
+	/* tmpfs directories for the tail file, NULL-terminated; the first is
+	 * preferred; NULL: private memory */
+	const char *const *tail_dirs;
+	uint32_t nr_buffers;   /* of the log; 0: 32 */
+	uint64_t memory_bytes; /* 0: 256 MiB */
+	/* checkpoint after so many bytes of log; 0: 1 GiB */
+	uint64_t checkpoint_log_bytes;
+	/* called from any thread, never with a lock held; may be NULL */
+	void (*message)(void *opaque, enum message_level level,
+			const char *text);
+	void *message_opaque;
+};
+
+struct store_init_options {
+	uint64_t capacity;	    /* bytes, superblocks included */
+	unsigned int segment_shift; /* 0: 23 */
+	uint8_t uuid[16];	    /* all zero: random */
+};
+
+/* Smallest store: 32 frames. */
+#define STORE_FRAMES_MIN 32u
+
+/*
+ * Write an empty store: allocate the reserve, write the first checkpoint and
+ * both superblocks.  -EINVAL: capacity too small; -ENOSPC: the host has no
+ * room for the reserve.
+ */
+int store_init(struct backend *be, const struct store_init_options *options,
+	       struct error *err);
+
+/*
+ * Open and, unless read_only, recover.  Takes @be over on success.
+ * -EINVAL: no varve store; -ENOTSUP: newer format; -EBADMSG, -EUCLEAN: damage
+ * that recovery must not cut.  Starts no thread.
+ */
+int store_open(struct backend *be, const struct store_open_options *options,
+	       struct store **ret, struct error *err);
+
+/* Start the workers: log writer, checkpoint, reaper, grower. */
+int store_start(struct store *store, struct error *err);
+
+/*
+ * Stop the workers; when @clean flush, checkpoint and remove the tail file.
+ * Frees @store in any case.  Open handles must be closed, but for the stop of
+ * a server, which ends with _exit().
+ */
+int store_close(struct store *store, bool clean, struct error *err);
+
+/*
+ * The server's stop: no new request is admitted (they block), everything is
+ * flushed and checkpointed, the tail file removed.  The caller then _exits.
+ */
+int store_stop(struct store *store, struct error *err);
+
+/* Durable when it returns 0: everything acknowledged before the call. */
+int store_flush(struct store *store, struct error *err);
+int store_checkpoint(struct store *store, struct error *err);
+/* Let the reaper work until nothing is left to free. */
+int store_reap(struct store *store, struct error *err);
+
+struct store_stat {
+	uint8_t uuid[16];
+	uint64_t capacity; /* bytes */
+	uint64_t segment_bytes;
+	uint64_t checkpoint_id;
+	uint64_t open_incarnation;
+	bool read_only;
+	bool failed;	      /* fail-stop */
+	bool tail_shared;     /* kill -9 loses nothing acknowledged */
+	bool direct;	      /* log written by O_DIRECT */
+	uint64_t live_blocks; /* data blocks with a name in use */
+	uint64_t frames_total;
+	uint64_t frames_used;	   /* hold a segment */
+	uint64_t frames_allocated; /* used or ready for use */
+	uint64_t frames_reserve;
+	uint64_t meta_bytes_live;
+	uint64_t tables_bytes; /* memory for tables that stay resident */
+	uint64_t nodes_bytes;  /* memory for map nodes */
+	uint64_t nr_nodes;
+	uint64_t dirty_nodes;
+	uint64_t reaper_queue;		 /* nodes waiting to be freed */
+	uint32_t nr_volumes;		 /* heads, hidden ones not counted */
+	uint32_t nr_snapshots;		 /* hidden ones not counted */
+	uint64_t log_bytes;		 /* since the last checkpoint */
+	uint64_t checksum_errors;	 /* since open */
+	uint64_t recovered_batches;	 /* replayed by this open */
+	uint64_t recovered_tail_batches; /* of those, from the tail file */
+};
+
+/* Never blocks on I/O. */
+void store_stat(struct store *store, struct store_stat *ret);
+
+/* ---- volumes and snapshots ---- */
+
+struct volume_info {
+	uint32_t id;
+	char name[NAME_MAX_BYTES + 1];	 /* vol or vol@s */
+	char origin[NAME_MAX_BYTES + 1]; /* clone: of what; "" */
+	bool snapshot;
+	bool hidden;
+	bool scratch;
+	bool old_head; /* kept by a rollback */
+	uint64_t size;
+	uint64_t refer_blocks;
+	uint64_t written_blocks; /* since the snapshot before */
+	uint64_t created_ns;
+	uint32_t nr_snapshots; /* of a head */
+	uint32_t nr_readers;   /* open handles */
+	uint32_t nr_writers;   /* open handles that count as writers */
+	uint32_t nr_attached;  /* open `:attached` handles */
+	char message[512];     /* snapshot -m TEXT */
+};
+
+/*
+ * All volumes and snapshots, hidden ones too, ordered by volume name, a
+ * volume before its snapshots, those by creation.  *ret is malloc'ed.
+ */
+int store_list(struct store *store, struct volume_info **ret, size_t *ret_nr,
+	       struct error *err);
+/* One of them, by its name.  -ENOENT, -EINVAL. */
+int store_find(struct store *store, const char *name, struct volume_info *ret,
+	       struct error *err);
+
+/*
+ * The verbs.  Each is one log record and durable when it returns 0; nothing
+ * is done by halves.  Messages begin with the operand they are about.
+ *
+ * create: -EEXIST; -EINVAL: name, or size 0, not a multiple of 512, over
+ *   32 TiB.
+ * snapshot: @names are vol@s, all taken in one instant; @text may be NULL.
+ * clone: one snapshot to @nr new volumes.
+ * delete: volumes or snapshots.  -EBUSY: open or attached, or a volume that
+ *   has snapshots without @recursive.
+ * rollback: @names are vol@s; each head becomes the snapshot's content, the
+ *   old head is kept as vol@before-rollback-<time>; its name is written to
+ *   ret_kept[i] (NAME_MAX_BYTES + 1 each).  -EBUSY: a writer is connected.
+ * undo: @names are volumes; swaps each with the head its last rollback kept.
+ *   -ENOENT: none.
+ */
+int store_create(struct store *store, const char *name, uint64_t size,
+		 struct error *err);
+int store_snapshot(struct store *store, const char *const *names, size_t nr,
+		   const char *text, struct error *err);
+int store_clone(struct store *store, const char *snapshot,
+		const char *const *names, size_t nr, struct error *err);
+int store_delete(struct store *store, const char *const *names, size_t nr,
+		 bool recursive, struct error *err);
+int store_rollback(struct store *store, const char *const *names, size_t nr,
+		   char (*ret_kept)[NAME_MAX_BYTES + 1], struct error *err);
+int store_undo(struct store *store, const char *const *names, size_t nr,
+	       struct error *err);
+
+/*
+ * Make a private writable view of a snapshot: a hidden clone, whose name
+ * (vol@s:scratch.N) goes to @ret_name.  It is dropped by store_delete(), or
+ * by the worker 120 s after its last handle was closed.
+ */
+int store_scratch(struct store *store, const char *snapshot,
+		  char ret_name[NAME_MAX_BYTES + 1], struct error *err);
+
+/*
+ * Would deleting (as store_delete, same checks and errors) be allowed, and
+ * how many data blocks would come free, exactly.
+ */
+int store_delete_dry_run(struct store *store, const char *const *names,
+			 size_t nr, bool recursive, uint64_t *ret_blocks,
+			 struct error *err);
+/* Same checks and errors as the verbs; changes nothing. */
+int store_rollback_dry_run(struct store *store, const char *const *names,
+			   size_t nr, struct error *err);
+int store_undo_dry_run(struct store *store, const char *const *names, size_t nr,
+		       struct error *err);
+int store_snapshot_dry_run(struct store *store, const char *const *names,
+			   size_t nr, struct error *err);
+int store_clone_dry_run(struct store *store, const char *snapshot,
+			const char *const *names, size_t nr, struct error *err);
+int store_create_dry_run(struct store *store, const char *name, uint64_t size,
+			 struct error *err);
+
+/* ---- check and dump ---- */
+
+struct check_report {
+	uint64_t nr_errors;
+	uint64_t nr_nodes;
+	uint64_t nr_blocks; /* leaf entries */
+	uint64_t nr_segments;
+	uint32_t nr_volumes;
+};
+
+/* One line of a report or a dump; no newline. */
+typedef void line_fn(void *opaque, const char *line);
+
+/*
+ * Recount I2, I3 and I6, frames and the tables of the newest checkpoint (a
+ * served store: of a fresh one; an unserved one: with the log replayed), and
+ * call @line for each thing that is wrong.  -EUCLEAN when something is.
+ */
+int store_check(struct store *store, line_fn *line, void *opaque,
+		struct check_report *ret, struct error *err);
+
+/* @what: "super", "log", "segments", "volumes", "nodes", "all". */
+int store_dump(struct store *store, const char *what, line_fn *line,
+	       void *opaque, struct error *err);
+
+/* ---- input and output ---- */
+
+#define VOLUME_OPEN_WRITE 1u
+
+/*
+ * Open by export name: vol, vol@s, vol:attached, vol@s:scratch (a scratch
+ * view of this handle's own), vol@s:scratch.N.  Snapshots refuse
+ * VOLUME_OPEN_WRITE with -EROFS.  The volume is not deleted while open.
+ */
+int volume_open(struct store *store, const char *name, unsigned int flags,
+		struct volume_handle **ret, struct error *err);
+void volume_close(struct volume_handle *handle);
+
+/* Current size; for vol:attached the format's maximum. */
+uint64_t volume_size(const struct volume_handle *handle);
+bool volume_is_read_only(const struct volume_handle *handle);
+/* Content is decided at connect: must not be multi-conn. */
+bool volume_is_private(const struct volume_handle *handle);
+
+/*
+ * Beyond the end: read -EINVAL, others -ENOSPC.  Any offset and length, zero
+ * included.  A write is acknowledged when it returns 0 and durable after the
+ * next flush, or at once with @fua.  Trimmed and zeroed ranges read as
+ * zeros; trim ignores partial blocks.
+ */
+int volume_read(struct volume_handle *handle, void *ret, uint32_t length,
+		uint64_t offset, struct error *err);
+int volume_write(struct volume_handle *handle, const void *data,
+		 uint32_t length, uint64_t offset, bool fua, struct error *err);
+int volume_zero(struct volume_handle *handle, uint64_t length, uint64_t offset,
+		bool fua, struct error *err);
+int volume_trim(struct volume_handle *handle, uint64_t length, uint64_t offset,
+		bool fua, struct error *err);
+int volume_flush(struct volume_handle *handle, struct error *err);
+/* Prefetch; best effort. */
+int volume_cache(struct volume_handle *handle, uint32_t length, uint64_t offset,
+		 struct error *err);
+
+/*
+ * Call @extent for consecutive runs from @offset; runs may be reported in
+ * pieces and go on past @offset + @length.  At most 1 GiB in all (nbdkit
+ * before 1.42.4 aborts on extents of 4 GiB).  A hole reads as zeros.
+ */
+typedef int extent_fn(void *opaque, uint64_t offset, uint64_t length,
+		      bool is_hole);
+int volume_extents(struct volume_handle *handle, uint64_t length,
+		   uint64_t offset, extent_fn *extent, void *opaque,
+		   struct error *err);
+
+#endif

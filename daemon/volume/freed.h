@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What would come free if a set of roots lost one reference each. */
+#ifndef VOLUME_FREED_H
+#define VOLUME_FREED_H
+
+#include "store.h"
+
+/*
+ * Data blocks whose count would reach 0: exact for the state at the time each
+ * node is looked at.  Walks the nodes exclusive to the set.  Core not held.
+ */
+int freed_blocks(struct store *store, const struct index_vector *roots,
+		 uint64_t *ret, struct error *err);
+
+#endif

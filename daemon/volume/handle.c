@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Open volumes: what a client of an export holds. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "volume-io.h"
+
+/* nbdkit before 1.42.4 aborts on extents of 4 GiB (CVE-2025-47711). */
+#define EXTENTS_MAX (UINT64_C(1) << 30)
+
+struct volume_handle {
+	struct store *store;
+	struct volume *volume;	       /* NULL: a private view not yet made */
+	char name[NAME_MAX_BYTES + 1]; /* private: the snapshot */
+	uint64_t size;
+	bool writer;
+	bool attached;
+	bool private;
+	bool read_only;
+};
+
+static uint32_t *handle_counter(struct volume_handle *h, struct volume *v)
+{
+	if (h->attached)
+		return &v->nr_attached;
+	return h->writer ? &v->nr_writers : &v->nr_readers;
+}
+
+/* Core held. */
+static int handle_bind(struct volume_handle *h, const char *name,
+		       unsigned int flags, struct error *err)
+{
+	struct store *store = h->store;
+	struct volume *v;
+	int r;
+
+	mutex_assert_held(&store->core.lock);
+	r = volume_find(&store->volumes, name, &v, err);
+	if (r < 0)
+		return r;
+	h->size = v->size;
+	if (h->private) {
+		if (store->core.read_only)
+			return error_set(err, EROFS,
+					 "%s: store is open read-only", name);
+		volume_full_name(&store->volumes, v, h->name);
+		return 0;
+	}
+	h->read_only = v->kind == VOLUME_SNAPSHOT || store->core.read_only;
+	if (h->read_only && (flags & VOLUME_OPEN_WRITE))
+		return error_set(err, EROFS, "%s: is read-only", name);
+	h->writer = flags & VOLUME_OPEN_WRITE;
+	h->volume = v;
+	(*handle_counter(h, v))++;
+	return 0;
+}
+
+int volume_open(struct store *store, const char *name, unsigned int flags,
+		struct volume_handle **ret, struct error *err)
+{
+	struct volume_handle *h;
+	char base[NAME_MAX_BYTES + 1];
+	struct name parsed;
+	int r;
+
+	r = name_parse(name, &parsed, err);
+	if (r < 0)
+		return r;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return error_set(err, ENOMEM, "out of memory");
+	h->store = store;
+	h->attached = parsed.view == VIEW_ATTACHED;
+	h->private = parsed.view == VIEW_SCRATCH;
+	/* the views of a volume or snapshot are found by its own name */
+	(void)snprintf(base, sizeof(base), "%s", name);
+	if (h->attached || h->private)
+		*strrchr(base, ':') = '\0';
+	mutex_lock(&store->core.lock);
+	r = handle_bind(h, base, flags, err);
+	mutex_unlock(&store->core.lock);
+	if (r < 0) {
+		free(h);
+		return r;
+	}
+	*ret = h;
+	return 0;
+}
+
+/* A private view is made at the first request, not when it is opened. */
+static int handle_make_private(struct volume_handle *h, struct error *err)
+{
+	char name[NAME_MAX_BYTES + 1];
+	struct volume *v;
+	int r;
+
+	r = store_scratch(h->store, h->name, name, err);
+	if (r < 0)
+		return r;
+	mutex_lock(&h->store->core.lock);
+	r = h->volume ? 0 : volume_find(&h->store->volumes, name, &v, err);
+	if (r == 0 && !h->volume) {
+		h->writer = true;
+		h->volume = v;
+		v->nr_writers++;
+	}
+	mutex_unlock(&h->store->core.lock);
+	return r;
+}
+
+static int handle_volume(struct volume_handle *h, struct volume **ret,
+			 struct error *err)
+{
+	int r = 0;
+
+	if (h->private && !h->volume)
+		r = handle_make_private(h, err);
+	*ret = h->volume;
+	return r;
+}
+
+void volume_close(struct volume_handle *h)
+{
+	struct store *store;
+	struct volume *v;
+	char name[NAME_MAX_BYTES + 1];
+	const char *names[] = {name};
+
+	if (!h)
+		return;
+	store = h->store;
+	v = h->volume;
+	if (v) {
+		mutex_lock(&store->core.lock);
+		(*handle_counter(h, v))--;
+		v->idle_since_ms = monotonic_ms();
+		volume_full_name(&store->volumes, v, name);
+		mutex_unlock(&store->core.lock);
+		if (h->private) /* else the worker drops it */
+			(void)store_delete(store, names, 1, false, NULL);
+	}
+	free(h);
+}
+
+uint64_t volume_size(const struct volume_handle *h)
+{
+	uint64_t size = h->size;
+
+	if (h->attached)
+		return VOLUME_BYTES_MAX;
+	if (h->volume) {
+		mutex_lock(&h->store->core.lock);
+		size = h->volume->size;
+		mutex_unlock(&h->store->core.lock);
+	}
+	return size;
+}
+
+bool volume_is_read_only(const struct volume_handle *h)
+{
+	return h->read_only;
+}
+
+bool volume_is_private(const struct volume_handle *h)
+{
+	return h->private;
+}
+
+/* The volume, when [offset, offset + length) is inside it. */
+static int begin(struct volume_handle *h, uint64_t offset, uint64_t length,
+		 int code, bool write, struct volume **ret, struct error *err)
+{
+	uint64_t size;
+	int r;
+
+	r = handle_volume(h, ret, err);
+	if (r < 0)
+		return r;
+	if (write && h->read_only)
+		return error_set(err, EROFS, "snapshot is read-only");
+	mutex_lock(&h->store->core.lock);
+	size = (*ret)->size;
+	mutex_unlock(&h->store->core.lock);
+	if (!range_is_inside(offset, length, size))
+		return error_set(err, code,
+				 "%" PRIu64 " bytes at %" PRIu64
+				 " are beyond the end (%" PRIu64 ")",
+				 length, offset, size);
+	return 0;
+}
+
+int volume_read(struct volume_handle *h, void *ret, uint32_t length,
+		uint64_t offset, struct error *err)
+{
+	struct volume *v;
+	int r = begin(h, offset, length, EINVAL, false, &v, err);
+
+	return r < 0 ? r
+		     : volume_read_range(h->store, v, ret, length, offset, err);
+}
+
+/* With @fua: wait until the batch that holds the request is durable. */
+static int finish(struct volume_handle *h, bool fua, uint64_t seq, int r,
+		  struct error *err)
+{
+	if (r < 0 || !fua || seq == 0)
+		return r;
+	return log_flush_upto(&h->store->log, seq, err);
+}
+
+int volume_write(struct volume_handle *h, const void *data, uint32_t length,
+		 uint64_t offset, bool fua, struct error *err)
+{
+	uint64_t seq = 0;
+	struct volume *v;
+	int r = begin(h, offset, length, ENOSPC, true, &v, err);
+
+	if (r == 0)
+		r = volume_write_range(h->store, v, data, length, offset, &seq,
+				       err);
+	return finish(h, fua, seq, r, err);
+}
+
+int volume_zero(struct volume_handle *h, uint64_t length, uint64_t offset,
+		bool fua, struct error *err)
+{
+	uint64_t seq = 0;
+	struct volume *v;
+	int r = begin(h, offset, length, ENOSPC, true, &v, err);
+
+	if (r == 0)
+		r = volume_zero_range(h->store, v, length, offset, &seq, err);
+	return finish(h, fua, seq, r, err);
+}
+
+int volume_trim(struct volume_handle *h, uint64_t length, uint64_t offset,
+		bool fua, struct error *err)
+{
+	uint64_t seq = 0, first, last;
+	struct volume *v;
+	int r = begin(h, offset, length, ENOSPC, true, &v, err);
+
+	if (r < 0)
+		return r;
+	/* whole blocks only; the last block of the volume may be short */
+	first = bytes_to_blocks_up(offset);
+	last = (offset + length) / BLOCK_SIZE;
+	if (first < last)
+		r = volume_clear_range(h->store, v, OP_TRIM, last - first,
+				       (struct vblock){first}, &seq, err);
+	return finish(h, fua, seq, r, err);
+}
+
+int volume_flush(struct volume_handle *h, struct error *err)
+{
+	return store_flush(h->store, err);
+}
+
+int volume_cache(struct volume_handle *h, uint32_t length, uint64_t offset,
+		 struct error *err)
+{
+	uint8_t piece[64u << 10];
+	struct volume *v;
+	int r = begin(h, offset, length, EINVAL, false, &v, err);
+
+	/* reading puts leaves and blocks where the next read finds them */
+	while (r == 0 && length > 0) {
+		uint32_t n = length < sizeof(piece) ? length
+						    : (uint32_t)sizeof(piece);
+
+		r = volume_read_range(h->store, v, piece, n, offset, err);
+		offset += n;
+		length -= n;
+	}
+	return r;
+}
+
+/* The run at @block, its node faulted in if need be. */
+static int lookup(struct store *store, struct volume *v, struct vblock block,
+		  struct extent *ret, struct error *err)
+{
+	uint32_t missing = 0;
+	int r;
+
+	mutex_lock(&store->core.lock);
+	for (;;) {
+		r = extent_map_lookup(&store->nodes, &v->map, block, ret,
+				      &missing, err);
+		if (r != -EAGAIN)
+			break;
+		r = store_fault(store, missing, err);
+		if (r < 0)
+			break;
+	}
+	mutex_unlock(&store->core.lock);
+	return r;
+}
+
+int volume_extents(struct volume_handle *h, uint64_t length, uint64_t offset,
+		   extent_fn *extent, void *opaque, struct error *err)
+{
+	uint64_t size = volume_size(h), end;
+	struct volume *v;
+	int r;
+
+	r = handle_volume(h, &v, err);
+	if (r < 0)
+		return r;
+	if (!range_is_inside(offset, length, size))
+		return error_set(err, EINVAL,
+				 "%" PRIu64 " bytes at %" PRIu64
+				 " are beyond the end (%" PRIu64 ")",
+				 length, offset, size);
+	if (length > EXTENTS_MAX)
+		length = EXTENTS_MAX;
+	end = offset + length;
+	while (r == 0 && offset < end) {
+		struct vblock block = {offset / BLOCK_SIZE};
+		struct extent e;
+		uint64_t stop;
+
+		r = lookup(h->store, v, block, &e, err);
+		if (r < 0)
+			return r;
+		stop = (block.index + e.nr_blocks) * BLOCK_SIZE;
+		stop = stop < end ? stop : end;
+		r = extent(opaque, offset, stop - offset, !e.is_data);
+		offset = stop;
+	}
+	return r;
+}

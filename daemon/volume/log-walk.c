@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * NOTES ON THE DESIGN OF THE WALK
+ *
+ * Pass 1 goes from header to header.  A header fits when it decodes, is of
+ * this store, segment, slot, incarnation and seq, and holds the hash of the
+ * header before it.  Where none fits, slot 1 of the successor named by the
+ * segment's header is tried, and the previous hash decides.  D is the largest
+ * durable_seq met: a header's durable_seq is a fact even when its own payload
+ * is torn.
+ * Pass 2 verifies the payload of every batch above D and of every metadata
+ * operation.  E is the last batch before the first failure.
+ *
+ * Torn or damaged?  After a crash nothing that was durable is missing.  So an
+ * end before D proves damage, and so does any later header of this tail with
+ * seq and durable_seq beyond E.  What cannot be told apart: damage to the
+ * last flushed round itself, which looks torn; therefore an idle store
+ * appends a header that carries its durable_seq.
+ */
+#include "log-walk.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checksum.h"
+
+struct walk {
+	struct backend *be;
+	const struct superblock *sb;
+	struct log_tail *tail;
+	uint32_t nr_slots;
+	bool drop_cache;
+	/* where the next header should be */
+	uint64_t segno, place, seq, prev_hash;
+	uint32_t slot;
+};
+
+static int read_block(const struct walk *w, uint64_t place, uint32_t slot,
+		      void *ret, struct error *err)
+{
+	return backend_read(w->be, place, slot * BLOCK_SIZE, ret, BLOCK_SIZE, 0,
+			    err);
+}
+
+/* A valid DATA header of this store and this tail's incarnation. */
+static bool header_is_ours(const struct walk *w, const struct disk_batch *disk,
+			   struct batch_header *ret)
+{
+	return batch_decode(disk, ret, NULL) == 0 &&
+	       ret->kind == SEGMENT_DATA &&
+	       memcmp(ret->uuid, w->sb->uuid, sizeof(ret->uuid)) == 0 &&
+	       ret->incarnation == w->sb->log.incarnation;
+}
+
+static bool header_fits(const struct walk *w, const struct batch_header *h,
+			uint64_t segno, uint32_t slot)
+{
+	return h->segno == segno && h->slot == slot && h->seq == w->seq &&
+	       h->prev_hash == w->prev_hash &&
+	       slot + 1 + h->nr_payload <= w->nr_slots;
+}
+
+static bool has_operation(const struct disk_batch *disk,
+			  const struct batch_header *h)
+{
+	struct batch_entry e;
+
+	for (uint32_t i = 0; i < h->nr_entries; i++)
+		if (batch_get_entry(disk, i, h->kind, &e, NULL) == 0 &&
+		    op_is_metadata(e.op))
+			return true;
+	return false;
+}
+
+static int walk_add(struct walk *w, const struct disk_batch *disk,
+		    const struct batch_header *h, uint64_t place,
+		    struct error *err)
+{
+	struct log_batch b = {
+		.segno = h->segno,
+		.place = place,
+		.seq = h->seq,
+		.hash = h->hash,
+		.time_ns = h->time_ns,
+		.slot = h->slot,
+		.nr_payload = h->nr_payload,
+		.has_operation = has_operation(disk, h),
+	};
+
+	if (log_batch_vector_push(&w->tail->batches, b) < 0)
+		return error_set(err, ENOMEM, "out of memory");
+	if (h->durable_seq > w->tail->durable_seq)
+		w->tail->durable_seq = h->durable_seq;
+	w->segno = h->segno;
+	w->place = place;
+	w->slot = h->slot + 1 + h->nr_payload;
+	w->seq = h->seq + 1;
+	w->prev_hash = h->hash;
+	return 0;
+}
+
+/*
+ * The successor that the header of the segment in @place names; false when
+ * that header is not the one of @segno or names none.
+ */
+static bool find_successor(const struct walk *w, uint64_t place, uint64_t segno,
+			   uint64_t *ret_segno, uint64_t *ret_place)
+{
+	struct disk_segment_header disk;
+	struct segment_header h;
+
+	if (place >= w->be->nr_frames ||
+	    read_block(w, place, 0, &disk, NULL) < 0 ||
+	    segment_header_decode(&disk, place, &h, NULL) < 0 ||
+	    h.segno != segno || h.kind != SEGMENT_DATA ||
+	    h.incarnation != w->sb->log.incarnation ||
+	    memcmp(h.uuid, w->sb->uuid, sizeof(h.uuid)) != 0 ||
+	    h.next_place >= w->be->nr_frames || h.next_segno == 0)
+		return false;
+	*ret_segno = h.next_segno;
+	*ret_place = h.next_place;
+	return true;
+}
+
+/*
+ * What the page cache says of pages whose sync failed is not what the disk
+ * holds: the walk believes only the disk.
+ */
+static int enter_segment(const struct walk *w, uint64_t place,
+			 struct error *err)
+{
+	return w->drop_cache ? backend_drop_cache(w->be, place, err) : 0;
+}
+
+/* One step; *ret_end when no header fits. */
+static int walk_step(struct walk *w, bool *ret_end, struct error *err)
+{
+	struct disk_batch disk;
+	struct batch_header h;
+	uint64_t segno, place;
+	int r;
+
+	*ret_end = false;
+	if (w->slot < w->nr_slots) {
+		r = read_block(w, w->place, w->slot, &disk, err);
+		if (r < 0)
+			return r;
+		if (header_is_ours(w, &disk, &h) &&
+		    header_fits(w, &h, w->segno, w->slot))
+			return walk_add(w, &disk, &h, w->place, err);
+	}
+	*ret_end = true;
+	if (!find_successor(w, w->place, w->segno, &segno, &place))
+		return 0;
+	r = enter_segment(w, place, err);
+	if (r == 0)
+		r = read_block(w, place, 1, &disk, err);
+	if (r < 0)
+		return r;
+	if (!header_is_ours(w, &disk, &h) || !header_fits(w, &h, segno, 1))
+		return 0;
+	*ret_end = false;
+	return walk_add(w, &disk, &h, place, err);
+}
+
+/* ---- pass 2 ---- */
+
+int log_tail_read_header(struct backend *be, const struct log_batch *b,
+			 struct disk_batch *ret,
+			 struct batch_header *ret_header, struct error *err)
+{
+	int r;
+
+	r = backend_read(be, b->place, b->slot * BLOCK_SIZE, ret, BLOCK_SIZE, 0,
+			 err);
+	if (r == 0)
+		r = batch_decode(ret, ret_header, err);
+	if (r == 0 && ret_header->hash != b->hash)
+		r = error_set(err, EUCLEAN,
+			      "batch %" PRIu64 " changed under the walk",
+			      b->seq);
+	return r;
+}
+
+static int payload_is_good(const struct walk *w, const struct log_batch *b,
+			   uint8_t *memory, bool *ret, struct error *err)
+{
+	struct disk_batch disk;
+	struct batch_header h;
+	int r;
+
+	r = log_tail_read_header(w->be, b, &disk, &h, err);
+	if (r == 0 && b->nr_payload)
+		r = backend_read(w->be, b->place, (b->slot + 1) * BLOCK_SIZE,
+				 memory, b->nr_payload * BLOCK_SIZE, 0, err);
+	if (r < 0)
+		return r;
+	*ret = true;
+	for (uint32_t i = 0; *ret && i < b->nr_payload; i++)
+		*ret = checksum32(memory + (size_t)i * BLOCK_SIZE,
+				  BLOCK_SIZE) == batch_get_checksum(&disk, i);
+	return 0;
+}
+
+/* Cut the list at the first batch whose payload must verify and does not. */
+static int verify_payloads(struct walk *w, struct error *err)
+{
+	struct log_batch_vector *batches = &w->tail->batches;
+	CLEANUP_FREE uint8_t *memory =
+		malloc((size_t)BATCH_PAYLOAD_MAX * BLOCK_SIZE);
+	size_t i;
+	int r = 0;
+
+	if (!memory)
+		return error_set(err, ENOMEM, "out of memory");
+	for (i = 0; i < batches->len; i++) {
+		const struct log_batch *b = &batches->ptr[i];
+		bool good = true;
+
+		if (b->seq > w->tail->durable_seq || b->has_operation)
+			r = payload_is_good(w, b, memory, &good, err);
+		if (r < 0)
+			return r;
+		if (!good)
+			break;
+	}
+	batches->len = i;
+	return 0;
+}
+
+/* ---- torn or damaged ---- */
+
+static bool proves_damage(const struct walk *w, const struct disk_batch *disk,
+			  uint64_t segno)
+{
+	struct batch_header h;
+
+	return header_is_ours(w, disk, &h) && h.segno == segno &&
+	       h.seq > w->tail->end_seq && h.durable_seq > w->tail->end_seq;
+}
+
+#define SCAN_BLOCKS 256u
+
+/* Look at slots @from.. of a segment for a header from beyond the end. */
+static int scan_segment(const struct walk *w, uint64_t place, uint64_t segno,
+			uint32_t from, bool *ret, struct error *err)
+{
+	CLEANUP_FREE uint8_t *memory = malloc(SCAN_BLOCKS * BLOCK_SIZE);
+	int r;
+
+	if (!memory)
+		return error_set(err, ENOMEM, "out of memory");
+	while (!*ret && from < w->nr_slots) {
+		uint32_t n = w->nr_slots - from;
+
+		n = n < SCAN_BLOCKS ? n : SCAN_BLOCKS;
+		r = backend_read(w->be, place, from * BLOCK_SIZE, memory,
+				 n * BLOCK_SIZE, 0, err);
+		if (r < 0)
+			return r;
+		for (uint32_t i = 0; !*ret && i < n; i++) {
+			const void *block = memory + (size_t)i * BLOCK_SIZE;
+
+			*ret = proves_damage(w, block, segno);
+		}
+		from += n;
+	}
+	return 0;
+}
+
+/* Is anything from (@place, @segno, @slot) on durable that is left out? */
+static int find_damage(const struct walk *w, uint64_t place, uint64_t segno,
+		       uint32_t slot, struct error *err)
+{
+	struct log_tail *tail = w->tail;
+	bool damaged = tail->end_seq < tail->durable_seq;
+	uint64_t next_segno, next_place, steps = 0;
+	int r = 0;
+
+	tail->successor_place = PLACE_NONE;
+	if (find_successor(w, place, segno, &next_segno, &next_place))
+		tail->successor_place = next_place;
+	while (r == 0 && !damaged) {
+		r = scan_segment(w, place, segno, slot, &damaged, err);
+		/* the chain is acyclic when honest: bound it when not */
+		if (steps++ > w->be->nr_frames ||
+		    !find_successor(w, place, segno, &next_segno, &next_place))
+			break;
+		place = next_place;
+		segno = next_segno;
+		slot = 1;
+	}
+	tail->damaged = damaged;
+	return r;
+}
+
+/* ---- all ---- */
+
+static const struct log_batch *last_batch(const struct log_tail *tail)
+{
+	return tail->batches.len ? &tail->batches.ptr[tail->batches.len - 1]
+				 : NULL;
+}
+
+static void set_end(struct log_tail *tail, const struct log_position *start)
+{
+	const struct log_batch *last = last_batch(tail);
+
+	tail->end_seq = last ? last->seq : start->seq - 1;
+	tail->end_hash = last ? last->hash : start->prev_hash;
+	tail->time_ns = last ? last->time_ns : 0;
+}
+
+int log_tail_find(struct backend *be, const struct superblock *sb,
+		  bool drop_cache, struct log_tail *ret, struct error *err)
+{
+	const struct log_position *start = &sb->log;
+	struct walk w = {
+		.be = be,
+		.sb = sb,
+		.tail = ret,
+		.nr_slots = segment_slots(sb->segment_shift),
+		.drop_cache = drop_cache,
+		.segno = start->segno,
+		.place = start->place,
+		.seq = start->seq,
+		.prev_hash = start->prev_hash,
+		.slot = start->slot,
+	};
+	const struct log_batch *last;
+	bool end = false;
+	int r = 0;
+
+	*ret = (struct log_tail){.durable_seq = start->seq - 1};
+	r = enter_segment(&w, start->place, err);
+	while (r == 0 && !end)
+		r = walk_step(&w, &end, err);
+	if (r == 0)
+		r = verify_payloads(&w, err);
+	if (r == 0) {
+		set_end(ret, start);
+		last = last_batch(ret);
+		r = find_damage(&w, last ? last->place : start->place,
+				last ? last->segno : start->segno,
+				last ? last->slot + 1 + last->nr_payload
+				     : start->slot,
+				err);
+	}
+	if (r < 0)
+		log_tail_done(ret);
+	return r;
+}
+
+void log_tail_done(struct log_tail *tail)
+{
+	log_batch_vector_done(&tail->batches);
+}

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * NOTES ON THE DESIGN OF RECOVERY
+ *
+ * Every read-write open recovers; after a clean stop there is just nothing to
+ * replay.  Steps, of which a crash anywhere repeats all:
+ *   1 choose the superblock: the valid copy with the greater (checkpoint id,
+ *     open incarnation); i = its incarnation, b = its segno bound
+ *   2 write both copies with i+1 and b+4096, the invalid or older one first,
+ *     each synced: now nobody ever uses incarnation i+1 or segnos b.. again
+ *   3 load the checkpoint, walk the log (log-walk.c), replay what it found
+ *   4 start the new log: segments from b, incarnation i+1
+ *   5 append the batches of the tail file that go on where the log on disk
+ *     ends, as new batches
+ *   6 checkpoint; only then the old tail file goes
+ *   7 only then serve
+ * A read-only open does 1, 3 and 5 in memory.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checksum.h"
+#include "log-walk.h"
+#include "volume-io.h"
+
+struct recovery {
+	struct store *store;
+	const struct store_open_options *options;
+	struct superblock old; /* as found */
+	struct log_tail tail;
+	struct tail_file file;
+};
+
+/* ---- 2: claim ---- */
+
+static int claim(struct backend *be, struct superblock *sb, unsigned int first,
+		 struct error *err)
+{
+	int r = 0;
+
+	sb->open_incarnation++;
+	sb->segno_bound += SEGNO_RESERVATION;
+	for (unsigned int i = 0; r == 0 && i < SUPERBLOCK_COPIES; i++) {
+		unsigned int copy = i == 0 ? first : 1 - first;
+		struct disk_superblock disk;
+
+		superblock_encode(sb, copy, &disk);
+		r = backend_super_write(be, copy, &disk, err);
+		if (r == 0)
+			r = backend_sync(be, err);
+	}
+	return r;
+}
+
+/* ---- 3: load and replay ---- */
+
+/* The segments that the log went on to after the checkpoint. */
+static int add_tail_segments(struct recovery *rec, struct error *err)
+{
+	struct store *store = rec->store;
+	int r;
+
+	for (size_t i = 0; i < rec->tail.batches.len; i++) {
+		const struct log_batch *b = &rec->tail.batches.ptr[i];
+		struct segment *s = segment_find(&store->segments, b->segno);
+
+		if (s && s->kind == SEGMENT_DATA && s->place == b->place)
+			continue;
+		if (s)
+			return error_set(err, EUCLEAN,
+					 "segment %" PRIu64
+					 " is not where the log has it",
+					 b->segno);
+		r = frames_mark_used(&store->frames, b->place, err);
+		if (r < 0)
+			return r;
+		s = segment_new(&store->core, SEGMENT_DATA);
+		if (!s || segment_table_prepare(&store->segments) < 0) {
+			segment_free(s);
+			return error_set(err, ENOMEM, "out of memory");
+		}
+		s->segno = b->segno;
+		s->place = b->place;
+		s->first_seq = b->seq;
+		segment_insert(&store->segments, s);
+	}
+	return 0;
+}
+
+static int find_head(struct store *store, uint32_t id, struct volume **ret,
+		     struct error *err)
+{
+	struct volume *v = volume_find_id(&store->volumes, id);
+
+	if (!v || v->kind != VOLUME_HEAD)
+		return error_set(err, EUCLEAN,
+				 "volume %" PRIu32 " does not exist", id);
+	*ret = v;
+	return 0;
+}
+
+/* Decode @payload and check it against the volumes.  Core held. */
+static int operation_load(struct store *store, enum op op, const void *payload,
+			  uint32_t nr_blocks, struct operation *ret,
+			  struct operation_item **ret_items, struct error *err)
+{
+	struct operation_item *items;
+	size_t cursor = 0;
+	int r;
+
+	r = operation_decode(payload, (size_t)nr_blocks * BLOCK_SIZE, op, ret,
+			     err);
+	if (r < 0)
+		return r;
+	items = calloc(ret->nr_items, sizeof(*items));
+	if (!items || volumes_prepare(&store->volumes, ret->nr_items) < 0 ||
+	    nodes_prepare(&store->nodes) < 0 ||
+	    index_vector_reserve(&store->nodes.reaper,
+				 ret->nr_items + REAPER_SLACK) < 0) {
+		free(items);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	for (uint32_t i = 0; i < ret->nr_items; i++)
+		operation_next_item(payload, &cursor, &items[i]);
+	r = operation_check(store, ret, items, err);
+	if (r < 0) {
+		free(items);
+		return error_set(err, EUCLEAN,
+				 "an operation of the log does not fit");
+	}
+	*ret_items = items;
+	return 0;
+}
+
+static int replay_operation(struct store *store, const struct log_batch *b,
+			    const struct batch_entry *e, uint32_t slot,
+			    struct error *err)
+{
+	CLEANUP_FREE void *payload = malloc((size_t)e->count * BLOCK_SIZE);
+	CLEANUP_FREE struct operation_item *items = NULL;
+	struct operation operation;
+	int r;
+
+	if (!payload)
+		return error_set(err, ENOMEM, "out of memory");
+	r = backend_read(store->core.be, b->place, slot * BLOCK_SIZE, payload,
+			 e->count * BLOCK_SIZE, 0, err);
+	if (r == 0)
+		r = operation_load(store, e->op, payload, e->count, &operation,
+				   &items, err);
+	return r < 0 ? r
+		     : operation_apply(store, &operation, items, b->seq, err);
+}
+
+static int replay_entry(struct store *store, const struct log_batch *b,
+			const struct disk_batch *disk,
+			const struct batch_entry *e, uint32_t payload,
+			struct error *err)
+{
+	struct vblock first = {e->first_block};
+	uint32_t checksums[BATCH_PAYLOAD_MAX];
+	struct volume *v = NULL;
+	int r;
+
+	if (op_is_metadata(e->op))
+		return replay_operation(store, b, e, b->slot + 1 + payload,
+					err);
+	r = find_head(store, e->volume, &v, err);
+	if (r < 0)
+		return r;
+	if (e->op != OP_WRITE)
+		return volume_clear_blocks(store, v, first, e->count, err);
+	for (uint32_t i = 0; i < e->count; i++)
+		checksums[i] = batch_get_checksum(disk, payload + i);
+	return volume_map_blocks(store, v, first, e->count,
+				 birth_make(b->segno, b->slot + 1 + payload),
+				 checksums, err);
+}
+
+static int replay_batch(struct store *store, const struct log_batch *b,
+			struct error *err)
+{
+	uint32_t payload = 0;
+	struct disk_batch disk;
+	struct batch_header h;
+	struct batch_entry e;
+	int r;
+
+	r = log_tail_read_header(store->core.be, b, &disk, &h, err);
+	for (uint32_t i = 0; r == 0 && i < h.nr_entries; i++) {
+		r = batch_get_entry(&disk, i, h.kind, &e, err);
+		if (r == 0)
+			r = replay_entry(store, b, &disk, &e, payload, err);
+		payload += batch_entry_payload(&e);
+	}
+	return r < 0 ? error_prefix(err, "batch %" PRIu64, b->seq) : 0;
+}
+
+static int replay_log(struct recovery *rec, struct error *err)
+{
+	struct store *store = rec->store;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < rec->tail.batches.len; i++)
+		r = replay_batch(store, &rec->tail.batches.ptr[i], err);
+	store->recovered_batches = rec->tail.batches.len;
+	return r;
+}
+
+/* ---- 5: the tail file ---- */
+
+static const struct disk_batch *tail_batch(const struct tail_file *file,
+					   uint32_t i)
+{
+	return (const void *)(file->buffers + (size_t)i * file->buffer_bytes +
+			      SEGMENT_HEADER_SIZE);
+}
+
+/* The batch that follows (@seq, @hash); NULL: none. */
+static const struct disk_batch *tail_next(const struct recovery *rec,
+					  uint64_t seq, uint64_t hash,
+					  struct batch_header *ret,
+					  bool *ret_sealed)
+{
+	uint64_t incarnation = rec->old.log.incarnation;
+
+	for (uint32_t i = 0; i < rec->file.nr_buffers; i++) {
+		const struct disk_batch *disk = tail_batch(&rec->file, i);
+
+		*ret_sealed = batch_decode(disk, ret, NULL) == 0;
+		if (!*ret_sealed && batch_decode_unsealed(disk, ret, NULL) < 0)
+			continue;
+		if (ret->seq == seq + 1 && ret->prev_hash == hash &&
+		    ret->kind == SEGMENT_DATA &&
+		    ret->incarnation == incarnation &&
+		    memcmp(ret->uuid, rec->old.uuid, sizeof(ret->uuid)) == 0 &&
+		    SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE +
+				    ret->nr_payload * BLOCK_SIZE <=
+			    rec->file.buffer_bytes)
+			return disk;
+	}
+	return NULL;
+}
+
+static int append_operation(struct store *store, const struct batch_entry *e,
+			    const void *payload, struct error *err)
+{
+	CLEANUP_FREE struct operation_item *items = NULL;
+	struct operation operation;
+	uint64_t deadline = 0;
+	int r;
+
+	mutex_lock(&store->core.lock);
+	do {
+		r = store_admit(store, FRAME_USER_RECOVERY, true, &deadline,
+				err);
+	} while (r == -EAGAIN);
+	if (r == 0)
+		r = operation_load(store, e->op, payload, e->count, &operation,
+				   &items, err);
+	if (r == 0) {
+		log_append_operation(&store->log, e->op, payload, e->count);
+		r = operation_apply(store, &operation, items,
+				    log_seq(&store->log), err);
+	}
+	mutex_unlock(&store->core.lock);
+	return r;
+}
+
+/* Do entry @e, whose payload begins at @payload, once more. */
+static int append_entry(struct store *store, const struct batch_entry *e,
+			const uint8_t *payload, struct error *err)
+{
+	struct vblock first = {e->first_block};
+	struct volume *v = NULL;
+	uint64_t seq;
+	int r;
+
+	if (op_is_metadata(e->op))
+		return append_operation(store, e, payload, err);
+	if (e->op == OP_WRITE)
+		return volume_write_blocks(store, e->volume, first, e->count,
+					   payload, err);
+	mutex_lock(&store->core.lock);
+	r = find_head(store, e->volume, &v, err);
+	mutex_unlock(&store->core.lock);
+	if (r < 0)
+		return r;
+	return volume_clear_range(store, v, e->op, e->count, first, &seq, err);
+}
+
+/* Append a batch's entries up to the first whose payload does not verify. */
+static int append_batch(struct store *store, const struct disk_batch *disk,
+			const struct batch_header *h, bool *ret_whole,
+			struct error *err)
+{
+	const uint8_t *payload = (const uint8_t *)(disk + 1);
+	uint32_t at = 0;
+	int r = 0;
+
+	*ret_whole = true;
+	for (uint32_t i = 0; r == 0 && i < h->nr_entries; i++) {
+		struct batch_entry e;
+
+		r = batch_get_entry(disk, i, h->kind, &e, err);
+		for (uint32_t k = 0; r == 0 && k < batch_entry_payload(&e); k++)
+			if (checksum32(payload + (size_t)(at + k) * BLOCK_SIZE,
+				       BLOCK_SIZE) !=
+			    batch_get_checksum(disk, at + k))
+				*ret_whole = false;
+		if (!*ret_whole)
+			return 0;
+		if (r == 0)
+			r = append_entry(store, &e,
+					 payload + (size_t)at * BLOCK_SIZE,
+					 err);
+		at += batch_entry_payload(&e);
+	}
+	return r;
+}
+
+static int append_tail_file(struct recovery *rec, struct error *err)
+{
+	uint64_t seq = rec->tail.end_seq, hash = rec->tail.end_hash;
+	struct store *store = rec->store;
+	const struct disk_batch *disk;
+	bool sealed = true, whole = true;
+	struct batch_header h;
+	int r = 0;
+
+	while (r == 0 && sealed && whole) {
+		disk = tail_next(rec, seq, hash, &h, &sealed);
+		if (!disk)
+			break;
+		r = append_batch(store, disk, &h, &whole, err);
+		seq = h.seq;
+		hash = h.hash;
+		store->recovered_tail_batches++;
+		store->recovered_batches++;
+	}
+	return r < 0 ? error_prefix(err, "tail file") : 0;
+}
+
+/* ---- all ---- */
+
+static int find_tail(struct recovery *rec, struct error *err)
+{
+	const struct store_open_options *o = rec->options;
+	struct backend *be = rec->store->core.be;
+	struct tail_owner owner;
+	int r = 0;
+
+	if (o->at_checkpoint) {
+		rec->tail = (struct log_tail){
+			.end_seq = rec->old.log.seq - 1,
+			.end_hash = rec->old.log.prev_hash,
+			.successor_place = PLACE_NONE,
+		};
+		return 0;
+	}
+	if (!o->read_only)
+		r = backend_sync(be, err);
+	if (r == 0)
+		r = log_tail_find(be, &rec->old, true, &rec->tail, err);
+	if (r < 0)
+		return r;
+	if (rec->tail.damaged) {
+		r = error_set(err, EUCLEAN,
+			      "log is damaged after batch %" PRIu64
+			      ": later batches had been durable; open "
+			      "read-only to copy what is there",
+			      rec->tail.end_seq);
+		return o->read_only ? 0 : r;
+	}
+	core_tail_owner(&rec->store->core, &owner);
+	if (tail_file_find(o->tail_dirs, &owner, rec->old.log.incarnation,
+			   &rec->file, NULL) < 0)
+		rec->file = (struct tail_file){0};
+	return 0;
+}
+
+/* The frame the old log had reserved for its successor. */
+static int reserve_successor(struct recovery *rec, struct error *err)
+{
+	struct store *store = rec->store;
+	uint64_t place = rec->tail.successor_place;
+
+	if (place == PLACE_NONE || frames_is_used(&store->frames, place)) {
+		rec->tail.successor_place = PLACE_NONE;
+		return 0;
+	}
+	return frames_mark_used(&store->frames, place, err);
+}
+
+static int load(struct recovery *rec,
+		struct error *err) NO_THREAD_SAFETY_ANALYSIS
+{
+	struct store *store = rec->store;
+	struct core *core = &store->core;
+	int r;
+
+	mutex_lock(&core->lock);
+	core->next_segno = rec->old.segno_bound;
+	core->segno_bound = core->read_only ? SEGNO_MAX : store->sb.segno_bound;
+	r = checkpoint_load(store, err);
+	if (r == 0)
+		r = find_tail(rec, err);
+	if (r == 0)
+		r = add_tail_segments(rec, err);
+	if (r == 0)
+		r = reserve_successor(rec, err);
+	if (r == 0 && frames_loaded(&store->frames) < 0)
+		r = error_set(err, ENOMEM, "out of memory");
+	if (r == 0)
+		r = replay_log(rec, err);
+	mutex_unlock(&core->lock);
+	return r;
+}
+
+static int start_log(struct recovery *rec, struct error *err)
+{
+	const struct store_open_options *o = rec->options;
+	struct store *store = rec->store;
+	uint32_t nr = o->nr_buffers ? o->nr_buffers : LOG_BUFFERS_DEFAULT;
+	struct error ignored = ERROR_NONE;
+	int r;
+
+	if (o->read_only) /* nothing is written: everything stays in buffers */
+		nr = 2 * rec->file.nr_buffers + 8;
+	while (!o->read_only &&
+	       !frames_available(&store->frames, FRAME_USER_RECOVERY, 3) &&
+	       frames_grow(&store->frames, &ignored) == 0)
+		;
+	r = log_init(&store->log, &store->core, &store->frames,
+		     &store->segments, o->tail_dirs, nr, rec->tail.end_seq + 1,
+		     rec->tail.end_hash, rec->tail.time_ns, err);
+	if (r < 0)
+		return r;
+	mutex_lock(&store->core.lock);
+	segment_table_seal_open(&store->segments, store->log.current,
+				rec->tail.end_seq);
+	mutex_unlock(&store->core.lock);
+	return 0;
+}
+
+static int finish(struct recovery *rec, struct error *err)
+{
+	struct store *store = rec->store;
+	uint64_t place = rec->tail.successor_place;
+	struct tail_owner owner;
+	int r;
+
+	if (rec->options->read_only)
+		return 0;
+	store->meta.user = FRAME_USER_RECOVERY;
+	mutex_lock(&store->admin);
+	r = checkpoint_run(store, err);
+	mutex_unlock(&store->admin);
+	store->meta.user = FRAME_USER_METADATA;
+	if (r < 0)
+		return r;
+	mutex_lock(&store->core.lock);
+	if (place != PLACE_NONE)
+		frames_release(&store->frames, place);
+	mutex_unlock(&store->core.lock);
+	core_tail_owner(&store->core, &owner);
+	tail_file_remove_others(rec->options->tail_dirs, &owner,
+				store->core.incarnation);
+	return 0;
+}
+
+static int recover(struct recovery *rec, struct error *err)
+{
+	struct store *store = rec->store;
+	int r;
+
+	store->replaying = true;
+	r = load(rec, err);
+	if (r == 0)
+		r = start_log(rec, err);
+	if (r == 0 && rec->file.map)
+		r = append_tail_file(rec, err);
+	if (r == 0)
+		r = finish(rec, err);
+	store->replaying = false;
+	if (r == 0 && rec->tail.damaged)
+		store_message(store, MESSAGE_WARNING,
+			      "log is damaged: read-only as of batch %" PRIu64,
+			      rec->tail.end_seq);
+	if (r == 0 && store->recovered_batches > 0)
+		store_message(store, MESSAGE_INFO,
+			      "recovered: batches=%" PRIu64
+			      " of_tail_file=%" PRIu64,
+			      store->recovered_batches,
+			      store->recovered_tail_batches);
+	log_tail_done(&rec->tail);
+	tail_file_done(&rec->file);
+	return r;
+}
+
+int store_open(struct backend *be, const struct store_open_options *options,
+	       struct store **ret, struct error *err)
+{
+	struct recovery rec = {.options = options};
+	struct superblock sb;
+	unsigned int first;
+	int r;
+
+	r = superblock_choose(be, &sb, &first, err);
+	if (r < 0)
+		return r;
+	if (!options->read_only &&
+	    (sb.features_ro_compat & ~FEATURES_RO_COMPAT_KNOWN))
+		return error_set(err, ENOTSUP,
+				 "made by a newer version: can be opened "
+				 "read-only only");
+	rec.old = sb;
+	be->segment_shift = sb.segment_shift;
+	be->nr_frames = backend_nr_frames(sb.capacity, sb.segment_shift);
+	if (!options->read_only) {
+		r = claim(be, &sb, first, err);
+		if (r < 0)
+			return r;
+	}
+	r = store_new(be, &sb, options, &rec.store, err);
+	if (r < 0)
+		return r;
+	r = recover(&rec, err);
+	if (r < 0) {
+		/* our own new tail file holds nothing that is not on disk or
+		 * in the old one */
+		if (!options->read_only)
+			tail_file_remove(&rec.store->log.tail);
+		store_free(rec.store, false);
+		return r;
+	}
+	*ret = rec.store;
+	return 0;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A store's making, end, flush and status. */
+#include "store.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void store_message(struct store *store, enum message_level level,
+		   const char *format, ...)
+{
+	char text[512];
+	va_list ap;
+
+	if (!store->message)
+		return;
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	store->message(store->message_opaque, level, text);
+}
+
+static size_t reaper_page_of(void *owner, uint32_t index, void *ret)
+{
+	struct store *store = owner;
+	size_t first = (size_t)index * REAPER_PAGE_ENTRIES;
+	size_t nr = store->reaper_cut.len;
+
+	if (first >= nr)
+		return 0;
+	nr -= first;
+	if (nr > REAPER_PAGE_ENTRIES)
+		nr = REAPER_PAGE_ENTRIES;
+	reaper_page_encode(index, store->reaper_cut.ptr + first, (uint32_t)nr,
+			   ret);
+	return PAGE_BYTES;
+}
+
+static void core_init(struct core *core, struct backend *be,
+		      const struct superblock *sb,
+		      const struct store_open_options *options)
+{
+	mutex_init(&core->lock, LOCK_CORE);
+	cond_init(&core->changed);
+	core->be = be;
+	memcpy(core->uuid, sb->uuid, sizeof(core->uuid));
+	core->segment_shift = sb->segment_shift;
+	core->nr_slots = segment_slots(sb->segment_shift);
+	core->incarnation = sb->open_incarnation;
+	core->read_only = options->read_only;
+	core->generation = 1;
+}
+
+int store_new(struct backend *be, const struct superblock *sb,
+	      const struct store_open_options *options, struct store **ret,
+	      struct error *err)
+{
+	struct store *store = calloc(1, sizeof(*store));
+	int r;
+
+	if (!store)
+		return error_set(err, ENOMEM, "out of memory");
+	core_init(&store->core, be, sb, options);
+	mutex_init(&store->admin, LOCK_ADMIN);
+	store->sb = *sb;
+	store->message = options->message;
+	store->message_opaque = options->message_opaque;
+	store->memory_bytes =
+		options->memory_bytes ? options->memory_bytes : MEMORY_DEFAULT;
+	store->checkpoint_log_bytes = options->checkpoint_log_bytes
+					      ? options->checkpoint_log_bytes
+					      : CHECKPOINT_LOG_BYTES;
+	mutex_lock(&store->core.lock);
+	r = frames_init(&store->frames, &store->core, be->nr_frames);
+	if (r == 0)
+		r = segment_table_init(&store->segments, &store->core);
+	if (r == 0)
+		r = nodes_init(&store->nodes, &store->core, &store->segments);
+	if (r == 0)
+		r = volumes_init(&store->volumes, &store->core);
+	if (r == 0)
+		r = page_table_init(&store->reaper_pages, &store->core,
+				    TABLE_REAPER, reaper_page_of, store);
+	mutex_unlock(&store->core.lock);
+	if (r < 0)
+		(void)error_set(err, ENOMEM, "out of memory");
+	else if (!options->read_only)
+		r = meta_writer_init(&store->meta, &store->core, &store->frames,
+				     &store->segments, err);
+	if (r < 0) {
+		store_free(store, false);
+		return r;
+	}
+	*ret = store;
+	return 0;
+}
+
+void store_free(struct store *store, bool close_backend)
+{
+	struct backend *be;
+
+	if (!store)
+		return;
+	be = store->core.be;
+	log_done(&store->log);
+	meta_writer_done(&store->meta);
+	nodes_done(&store->nodes);
+	volumes_done(&store->volumes);
+	page_table_done(&store->reaper_pages);
+	index_vector_done(&store->reaper_cut);
+	segment_vector_done(&store->dying);
+	segment_table_done(&store->segments);
+	frames_done(&store->frames);
+	cond_done(&store->core.changed);
+	mutex_done(&store->core.lock);
+	mutex_done(&store->admin);
+	free(store);
+	if (close_backend)
+		backend_close(be);
+}
+
+int store_flush(struct store *store, struct error *err)
+{
+	return log_flush(&store->log, err);
+}
+
+int store_checkpoint(struct store *store, struct error *err)
+{
+	int r;
+
+	if (store->core.read_only)
+		return error_set(err, EROFS, "store is open read-only");
+	mutex_lock(&store->admin);
+	r = checkpoint_run(store, err);
+	mutex_unlock(&store->admin);
+	return r;
+}
+
+int store_reap(struct store *store, struct error *err)
+{
+	struct core *core = &store->core;
+	uint32_t missing = 0;
+	int r = 1;
+
+	while (r > 0) {
+		mutex_lock(&core->lock);
+		r = core_check(core, err);
+		if (r == 0 && nodes_prepare(&store->nodes) < 0)
+			r = error_set(err, ENOMEM, "out of memory");
+		if (r == 0) {
+			r = reaper_step(&store->nodes, &missing, err);
+			if (r < 0 && r != -EAGAIN && err)
+				core_fail(core, err);
+		}
+		mutex_unlock(&core->lock);
+		if (r == -EAGAIN) {
+			r = nodes_fault(&store->nodes, missing, err);
+			r = r < 0 ? r : 1;
+		}
+	}
+	return r;
+}
+
+/* Flush and checkpoint; what was reaped until then is kept. */
+static int make_clean(struct store *store, struct error *err)
+{
+	int r = log_flush(&store->log, err);
+
+	if (r == 0)
+		r = store_checkpoint(store, err);
+	if (r == 0)
+		tail_file_remove(&store->log.tail);
+	return r;
+}
+
+int store_stop(struct store *store, struct error *err)
+{
+	int r = 0;
+
+	mutex_lock(&store->core.lock);
+	store->stopped = true;
+	mutex_unlock(&store->core.lock);
+	workers_stop(store);
+	if (!store->core.read_only)
+		r = make_clean(store, err);
+	return r;
+}
+
+int store_close(struct store *store, bool clean, struct error *err)
+{
+	int r = 0;
+
+	if (!store)
+		return 0;
+	workers_stop(store);
+	if (clean && !store->core.read_only)
+		r = make_clean(store, err);
+	store_free(store, true);
+	return r;
+}
+
+void store_stat(struct store *store, struct store_stat *ret)
+{
+	struct backend_stat be;
+
+	backend_stat(store->core.be, &be);
+	mutex_lock(&store->core.lock);
+	*ret = (struct store_stat){
+		.capacity = store->sb.capacity,
+		.segment_bytes = UINT64_C(1) << store->core.segment_shift,
+		.checkpoint_id = store->sb.checkpoint_id,
+		.open_incarnation = store->sb.open_incarnation,
+		.read_only = store->core.read_only,
+		.failed = store->core.failed != 0,
+		.tail_shared = store->log.tail.shared,
+		.direct = be.direct,
+		.live_blocks = store->segments.live_blocks,
+		.frames_total = store->frames.nr,
+		.frames_used = store->frames.nr_used,
+		.frames_allocated = store->frames.nr_allocated,
+		.frames_reserve = store->frames.reserve,
+		.meta_bytes_live = store->segments.meta_bytes,
+		.tables_bytes = (uint64_t)store->nodes.pages.nr_pages *
+					sizeof(struct node_page) +
+				(uint64_t)store->segments.nr_segments *
+					(sizeof(struct segment) +
+					 store->core.nr_slots / 4) +
+				(uint64_t)store->segments.overflow.cap * 12 +
+				store->volumes.all.len * sizeof(struct volume),
+		.nodes_bytes = store->nodes.bytes,
+		.nr_nodes = store->nodes.nr_nodes,
+		.dirty_nodes = store->nodes.dirty.len,
+		.reaper_queue = store->nodes.reaper.len,
+		.log_bytes = store->log.bytes,
+		.checksum_errors = store->checksum_errors,
+		.recovered_batches = store->recovered_batches,
+		.recovered_tail_batches = store->recovered_tail_batches,
+	};
+	memcpy(ret->uuid, store->core.uuid, sizeof(ret->uuid));
+	for (size_t i = 0; i < store->volumes.all.len; i++) {
+		const struct volume *v = store->volumes.all.ptr[i];
+
+		if (v->flags & VOLUME_FLAG_HIDDEN)
+			continue;
+		if (v->kind == VOLUME_HEAD)
+			ret->nr_volumes++;
+		else
+			ret->nr_snapshots++;
+	}
+	mutex_unlock(&store->core.lock);
+}

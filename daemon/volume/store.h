@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The store, as the files of this folder see it.  Users include engine.h.
+ *
+ * Locks, outermost first: admin (metadata verbs, checkpoint, check: one at a
+ * time), log.flush_lock, core.lock.
+ */
+#ifndef VOLUME_STORE_H
+#define VOLUME_STORE_H
+
+#include <pthread.h>
+
+#include "cleanup.h"
+#include "core.h"
+#include "engine.h"
+#include "extent-map.h"
+#include "frames.h"
+#include "log.h"
+#include "meta-writer.h"
+#include "nodes.h"
+#include "operation.h"
+#include "reaper.h"
+#include "segment-table.h"
+#include "superblock.h"
+#include "volumes.h"
+
+#define NR_WORKERS 3u
+#define MEMORY_DEFAULT (UINT64_C(256) << 20)
+#define LOG_BUFFERS_DEFAULT 32u
+#define CHECKPOINT_LOG_BYTES (UINT64_C(1) << 30)
+#define CHECKPOINT_AGE_MS 30000u
+#define CHECKPOINT_DIRTY_NODES 32768u
+#define SPACE_WAIT_MS 10000u
+#define SCRATCH_IDLE_MS 120000u
+/* Segnos a superblock reserves at a time. */
+#define SEGNO_RESERVATION 4096u
+
+struct store {
+	struct core core;
+	/* metadata verbs, checkpoint driver, check: one at a time */
+	struct mutex admin;
+	struct superblock sb; /* guarded by admin: as both copies say */
+	struct frames frames;
+	struct segment_table segments;
+	struct nodes nodes;
+	struct volumes volumes;
+	struct page_table reaper_pages;
+	struct log log;
+	struct meta_writer meta;
+	uint64_t checkpoint_log_bytes;
+	uint64_t memory_bytes;
+	void (*message)(void *opaque, enum message_level level,
+			const char *text);
+	void *message_opaque;
+
+	/* guarded by core.lock */
+	bool checkpoint_wanted;
+	bool checkpoint_running;
+	bool replaying; /* recovery: no checkpoint, the reserve is open */
+	bool stopping;	/* workers end */
+	bool stopped;	/* no request is admitted any more */
+	uint64_t dirty_since_ms; /* 0: nothing logged since the last cut */
+	uint64_t checksum_errors;
+	uint64_t recovered_batches;
+	uint64_t recovered_tail_batches;
+	struct index_vector reaper_cut; /* the reaper queue at the cut */
+	struct segment_vector dying; /* dead at a durable cut, still pinned */
+
+	pthread_t workers[NR_WORKERS];
+	unsigned int nr_workers;
+};
+
+/* Send one message; no lock held that the receiver could need. */
+void store_message(struct store *store, enum message_level level,
+		   const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- store.c ---- */
+
+/*
+ * A store without content: all modules made for @sb's geometry.  For init
+ * and open.  Takes nothing over on failure.
+ */
+int store_new(struct backend *be, const struct superblock *sb,
+	      const struct store_open_options *options, struct store **ret,
+	      struct error *err);
+/* Free everything; the back end is closed when @close_backend. */
+void store_free(struct store *store, bool close_backend);
+
+/* ---- admission.c ---- */
+
+/*
+ * Everything one hold of core needs: not fail-stop, a place in the log,
+ * frames for @user, spare nodes.  Core held; it may be dropped: returns
+ * -EAGAIN then, and the caller looks at the world again.  Waits for space at
+ * most until *deadline_ms (0: set it to now + 10 s), then -ENOSPC.
+ * @admin_held: the caller holds admin, so a checkpoint is run in place.
+ */
+int store_admit(struct store *store, enum frame_user user, bool admin_held,
+		uint64_t *deadline_ms, struct error *err);
+
+/* Drop core, fault node @id in, take core. */
+int store_fault(struct store *store, uint32_t id, struct error *err);
+
+/* ---- checkpoint.c ---- */
+
+/* Admin held, core not. */
+int checkpoint_run(struct store *store, struct error *err);
+/* Should a checkpoint start?  Core held. */
+bool checkpoint_is_due(const struct store *store);
+/* Free the frames of dying segments that nobody reads any more.  Core held. */
+void free_dying(struct store *store);
+
+/* ---- operations.c ---- */
+
+/*
+ * Would @operation with @items be possible now?  Errors as engine.h says,
+ * naming the operand.  Core held.
+ */
+int operation_check(struct store *store, const struct operation *operation,
+		    const struct operation_item *items, struct error *err);
+/*
+ * Do it, in memory.  It was checked (or is replayed: then an error is
+ * damage).  Core held, volumes and nodes prepared.
+ */
+int operation_apply(struct store *store, const struct operation *operation,
+		    const struct operation_item *items, uint64_t seq,
+		    struct error *err);
+/*
+ * Check, log, apply and flush.  Admin held, core not.  For each item of a
+ * CREATE, SNAPSHOT, CLONE or ROLLBACK new_id is filled in.
+ */
+int operation_run(struct store *store, struct operation *operation,
+		  struct operation_item *items, struct error *err);
+
+/* ---- volume-io.c, also used by recovery ---- */
+
+/*
+ * Map @nr logged blocks of @v from @first to names from @name; faults nodes
+ * in.  Core held; it may be dropped only while nothing was logged in this
+ * hold, that is in recovery.
+ */
+int volume_map_blocks(struct store *store, struct volume *v,
+		      struct vblock first, uint32_t nr, struct birth name,
+		      const uint32_t *checksums, struct error *err);
+/* The same for holes. */
+int volume_clear_blocks(struct store *store, struct volume *v,
+			struct vblock first, uint64_t nr, struct error *err);
+/* Log and map whole blocks (recovery of the tail file). */
+int volume_write_blocks(struct store *store, uint32_t volume,
+			struct vblock first, uint32_t nr, const void *data,
+			struct error *err);
+
+/* ---- recovery.c ---- */
+
+/* Load the checkpoint that @store->sb names.  Core held. */
+int checkpoint_load(struct store *store, struct error *err);
+/* Read and choose the superblock; *ret_other: the copy to write first. */
+int superblock_choose(struct backend *be, struct superblock *ret,
+		      unsigned int *ret_first, struct error *err);
+
+/* ---- workers.c ---- */
+
+void workers_stop(struct store *store);
+
+#endif

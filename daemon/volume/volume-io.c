@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reads and writes of byte ranges of a volume.
+ *
+ * A write is cut at leaf borders.  Each piece is hashed outside the lock;
+ * then, in one hold of core: admit, own the leaf, reserve slots, copy, set
+ * entries, counts (I5).  A read takes core once per piece: it copies entries,
+ * resolves them and pins what it will read, then reads and verifies without
+ * a lock.
+ */
+#include "volume-io.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "checksum.h"
+
+static bool block_is_zero(const uint8_t *block)
+{
+	static const uint8_t zero[16];
+
+	return memcmp(block, zero, sizeof(zero)) == 0 &&
+	       memcmp(block, block + sizeof(zero), BLOCK_SIZE - sizeof(zero)) ==
+		       0;
+}
+
+/* ---- map ---- */
+
+/* The failure of a change that has begun: only reopening helps. */
+static int stop_store(struct store *store, const struct error *failure,
+		      struct error *err)
+{
+	mutex_assert_held(&store->core.lock);
+	core_fail(&store->core, failure);
+	return core_check(&store->core, err);
+}
+
+int volume_map_blocks(struct store *store, struct volume *v,
+		      struct vblock first, uint32_t nr, struct birth name,
+		      const uint32_t *checksums, struct error *err)
+{
+	struct map_path path;
+	uint32_t missing;
+	int r = 0;
+
+	mutex_assert_held(&store->core.lock);
+	while (nr > 0) {
+		uint32_t part =
+			LEAF_BLOCKS - (uint32_t)(first.index % LEAF_BLOCKS);
+
+		part = part < nr ? part : nr;
+		do {
+			if (nodes_prepare(&store->nodes) < 0)
+				return error_set(err, ENOMEM, "out of memory");
+			volume_touch(&store->volumes, v);
+			r = extent_map_own_leaf(&store->nodes, &v->map, first,
+						&path, &missing, err);
+			if (r == -EAGAIN &&
+			    store_fault(store, missing, err) < 0)
+				return -EUCLEAN;
+		} while (r == -EAGAIN);
+		if (r == 0)
+			r = extent_map_set(&store->nodes, &v->map, &path, first,
+					   part, name, checksums, err);
+		if (r < 0)
+			return r;
+		v->written += part;
+		first.index += part;
+		name.value += part;
+		checksums += part;
+		nr -= part;
+	}
+	return 0;
+}
+
+int volume_clear_blocks(struct store *store, struct volume *v,
+			struct vblock first, uint64_t nr, struct error *err)
+{
+	uint32_t missing;
+	int r;
+
+	mutex_assert_held(&store->core.lock);
+	do {
+		if (nodes_prepare(&store->nodes) < 0)
+			return error_set(err, ENOMEM, "out of memory");
+		volume_touch(&store->volumes, v);
+		r = extent_map_prepare_clear(&store->nodes, &v->map, first, nr,
+					     &missing, err);
+		if (r == -EAGAIN && store_fault(store, missing, err) < 0)
+			return -EUCLEAN;
+	} while (r == -EAGAIN);
+	if (r < 0)
+		return r;
+	return extent_map_clear(&store->nodes, &v->map, first, nr, err);
+}
+
+/* ---- write ---- */
+
+/* Up to a leaf's worth of whole blocks on their way into the log. */
+struct piece {
+	struct vblock first;
+	uint32_t nr;
+	const uint8_t *data;
+	uint32_t checksums[LEAF_BLOCKS];
+	uint64_t zero; /* bit i: block i is all zeros */
+	/* read-modify-write: what the first block's entry must still be */
+	const struct leaf_entry *expected;
+};
+
+static void piece_hash(struct piece *p)
+{
+	for (uint32_t i = 0; i < p->nr; i++) {
+		const uint8_t *block = p->data + (size_t)i * BLOCK_SIZE;
+
+		if (block_is_zero(block))
+			p->zero |= UINT64_C(1) << i;
+		else
+			p->checksums[i] = checksum32(block, BLOCK_SIZE);
+	}
+}
+
+/* Blocks from @i on that are all zeros, or all data, as block @i is. */
+static uint32_t piece_run(const struct piece *p, uint32_t i)
+{
+	uint64_t zero = p->zero >> i & 1;
+	uint32_t end = i + 1;
+
+	while (end < p->nr && (p->zero >> end & 1) == zero)
+		end++;
+	return end - i;
+}
+
+/* Log and map the data blocks @i .. @i + @nr of a piece.  Same hold. */
+static int put_data(struct store *store, struct volume *v,
+		    const struct map_path *path, const struct piece *p,
+		    uint32_t i, uint32_t nr, struct error *err)
+{
+	int r = 0;
+
+	v->written += nr;
+	while (r == 0 && nr > 0) {
+		struct vblock at = {p->first.index + i};
+		struct birth name;
+		uint32_t done;
+
+		done = log_append_write(&store->log, v->id, at, nr,
+					p->data + (size_t)i * BLOCK_SIZE,
+					p->checksums + i, &name);
+		r = extent_map_set(&store->nodes, &v->map, path, at, done, name,
+				   p->checksums + i, err);
+		i += done;
+		nr -= done;
+	}
+	return r;
+}
+
+/* Everything is there: log and map the piece.  Core held throughout. */
+static int piece_put(struct store *store, struct volume *v,
+		     const struct map_path *path, const struct piece *p,
+		     struct error *err)
+{
+	struct error failure = ERROR_NONE;
+	int r = 0;
+
+	for (uint32_t i = 0, nr; r == 0 && i < p->nr; i += nr) {
+		struct vblock at = {p->first.index + i};
+
+		nr = piece_run(p, i);
+		if (!(p->zero >> i & 1)) {
+			r = put_data(store, v, path, p, i, nr, &failure);
+			continue;
+		}
+		log_append_range(&store->log, OP_ZERO, v->id, at, nr);
+		r = extent_map_clear(&store->nodes, &v->map, at, nr, &failure);
+	}
+	return r < 0 ? stop_store(store, &failure, err) : 0;
+}
+
+static bool entry_is(const struct map_path *path, struct vblock block,
+		     const struct leaf_entry *expected)
+{
+	const struct leaf_entry *e =
+		&path->nodes[0]->leaf->entries[block.index % LEAF_BLOCKS];
+
+	return e->ref == expected->ref && e->checksum == expected->checksum;
+}
+
+/* Log @op and make holes of whole blocks. */
+static int clear_blocks(struct store *store, struct volume *v, enum op op,
+			struct vblock first, uint32_t nr, uint64_t *ret_seq,
+			struct error *err)
+{
+	struct core *core = &store->core;
+	struct error failure = ERROR_NONE;
+	uint64_t deadline = 0;
+	uint32_t missing = 0;
+	int r;
+
+	mutex_lock(&core->lock);
+	for (;;) {
+		r = store_admit(store, FRAME_USER_METADATA, false, &deadline,
+				err);
+		if (r == -EAGAIN)
+			continue;
+		if (r < 0)
+			break;
+		volume_touch(&store->volumes, v);
+		r = extent_map_prepare_clear(&store->nodes, &v->map, first, nr,
+					     &missing, err);
+		if (r != -EAGAIN)
+			break;
+		r = store_fault(store, missing, err);
+		if (r < 0)
+			break;
+	}
+	if (r == 0) {
+		log_append_range(&store->log, op, v->id, first, nr);
+		r = extent_map_clear(&store->nodes, &v->map, first, nr,
+				     &failure);
+		if (r < 0)
+			r = stop_store(store, &failure, err);
+	}
+	*ret_seq = log_seq(&store->log);
+	mutex_unlock(&core->lock);
+	return r;
+}
+
+/*
+ * One piece.  -ESTALE: the block of a read-modify-write has changed.
+ * *ret_seq: the batch that holds it.
+ */
+static int piece_write(struct store *store, struct volume *v, struct piece *p,
+		       uint64_t *ret_seq, struct error *err)
+{
+	struct core *core = &store->core;
+	struct map_path path;
+	uint64_t deadline = 0;
+	uint32_t missing = 0;
+	int r;
+
+	piece_hash(p);
+	if (!p->expected && piece_run(p, 0) == p->nr && p->zero)
+		return clear_blocks(store, v, OP_ZERO, p->first, p->nr, ret_seq,
+				    err);
+	mutex_lock(&core->lock);
+	for (;;) {
+		r = store_admit(store, FRAME_USER_WRITE, false, &deadline, err);
+		if (r == -EAGAIN)
+			continue;
+		if (r < 0)
+			break;
+		volume_touch(&store->volumes, v);
+		r = extent_map_own_leaf(&store->nodes, &v->map, p->first, &path,
+					&missing, err);
+		if (r != -EAGAIN)
+			break;
+		r = store_fault(store, missing, err);
+		if (r < 0)
+			break;
+	}
+	if (r == 0 && p->expected && !entry_is(&path, p->first, p->expected))
+		r = -ESTALE;
+	if (r == 0)
+		r = piece_put(store, v, &path, p, err);
+	*ret_seq = log_seq(&store->log);
+	mutex_unlock(&core->lock);
+	return r;
+}
+
+/* Blocks of the piece that begins at @first: to the leaf's end at most. */
+static uint32_t piece_blocks(const struct store *store, uint64_t first,
+			     uint64_t nr)
+{
+	uint64_t most = LEAF_BLOCKS - first % LEAF_BLOCKS;
+
+	if (most > log_piece_max(&store->log))
+		most = log_piece_max(&store->log);
+	return (uint32_t)(most < nr ? most : nr);
+}
+
+static int write_blocks(struct store *store, struct volume *v,
+			struct vblock first, uint64_t nr, const uint8_t *data,
+			uint64_t *ret_seq, struct error *err)
+{
+	int r = 0;
+
+	while (r == 0 && nr > 0) {
+		struct piece p = {.first = first, .data = data};
+
+		p.nr = piece_blocks(store, first.index, nr);
+		r = piece_write(store, v, &p, ret_seq, err);
+		first.index += p.nr;
+		data += (size_t)p.nr * BLOCK_SIZE;
+		nr -= p.nr;
+	}
+	return r;
+}
+
+int volume_write_blocks(struct store *store, uint32_t volume,
+			struct vblock first, uint32_t nr, const void *data,
+			struct error *err)
+{
+	struct volume *v;
+	uint64_t seq;
+
+	mutex_lock(&store->core.lock);
+	v = volume_find_id(&store->volumes, volume);
+	mutex_unlock(&store->core.lock);
+	if (!v || v->kind != VOLUME_HEAD)
+		return error_set(err, EUCLEAN,
+				 "volume %" PRIu32 " does not exist", volume);
+	return write_blocks(store, v, first, nr, data, &seq, err);
+}
+
+/* ---- read ---- */
+
+/* Where the blocks of a piece come from. */
+struct source {
+	struct leaf_entry entries[LEAF_BLOCKS];
+	struct segment *segments[LEAF_BLOCKS];	 /* pinned, or NULL */
+	struct log_buffer *buffers[LEAF_BLOCKS]; /* pinned, or NULL */
+	const uint8_t *data[LEAF_BLOCKS];	 /* in a buffer */
+	uint32_t slots[LEAF_BLOCKS];
+	uint32_t nr;
+	bool pinned;
+};
+
+/* Resolve and pin block @i.  Core held. */
+static int source_pin(struct store *store, struct source *src, uint32_t i,
+		      struct error *err)
+{
+	struct birth name = leaf_entry_birth(src->entries[i]);
+	struct segment *s;
+	int r;
+
+	r = segment_resolve(&store->segments, name, &s, &src->slots[i], err);
+	if (r < 0)
+		return r;
+	src->buffers[i] =
+		log_pin(&store->log, s->segno, src->slots[i], &src->data[i]);
+	if (!src->buffers[i]) {
+		s->pins++;
+		src->segments[i] = s;
+	}
+	src->pinned = true;
+	return 0;
+}
+
+static void source_unpin(struct store *store, struct source *src)
+{
+	if (!src->pinned)
+		return;
+	mutex_lock(&store->core.lock);
+	for (uint32_t i = 0; i < src->nr; i++) {
+		if (src->buffers[i])
+			log_unpin(&store->log, src->buffers[i]);
+		if (src->segments[i])
+			src->segments[i]->pins--;
+	}
+	mutex_unlock(&store->core.lock);
+}
+
+static int source_find(struct store *store, struct volume *v,
+		       struct vblock first, struct source *src,
+		       struct error *err)
+{
+	uint32_t missing = 0;
+	int r;
+
+	mutex_lock(&store->core.lock);
+	for (;;) {
+		r = extent_map_read(&store->nodes, &v->map, first, src->nr,
+				    src->entries, &missing, err);
+		if (r != -EAGAIN)
+			break;
+		r = store_fault(store, missing, err);
+		if (r < 0)
+			break;
+	}
+	for (uint32_t i = 0; r == 0 && i < src->nr; i++)
+		if (leaf_entry_kind(src->entries[i]) == ENTRY_DATA)
+			r = source_pin(store, src, i, err);
+	mutex_unlock(&store->core.lock);
+	return r;
+}
+
+/* Count and log a block that cannot be read; returns -EIO. */
+static int bad_block(struct store *store, struct volume *v, struct vblock block,
+		     const struct source *src, uint32_t i, struct error *err)
+{
+	char name[NAME_MAX_BYTES + 1];
+
+	mutex_lock(&store->core.lock);
+	store->checksum_errors++;
+	volume_full_name(&store->volumes, v, name);
+	mutex_unlock(&store->core.lock);
+	store_message(store, MESSAGE_ERROR,
+		      "checksum mismatch: volume=%s block=%" PRIu64
+		      " segment=%" PRIu64 " slot=%" PRIu32,
+		      name, block.index,
+		      src->segments[i] ? src->segments[i]->segno : 0,
+		      src->slots[i]);
+	return error_set(err, EIO, "%s: block %" PRIu64 ": checksum mismatch",
+			 name, block.index);
+}
+
+/* How many blocks from @i on lie one after the other in one frame. */
+static uint32_t source_run(const struct source *src, uint32_t i)
+{
+	uint32_t end = i + 1;
+
+	while (end < src->nr && src->segments[end] == src->segments[i] &&
+	       src->slots[end] == src->slots[i] + (end - i))
+		end++;
+	return end - i;
+}
+
+static bool block_is_good(const struct source *src, uint32_t i,
+			  const uint8_t *block)
+{
+	return checksum32(block, BLOCK_SIZE) == src->entries[i].checksum;
+}
+
+/* Read the run at @i from its frame and verify it. */
+static int read_run(struct store *store, struct volume *v, struct vblock first,
+		    const struct source *src, uint32_t i, uint32_t nr,
+		    uint8_t *ret, struct error *err)
+{
+	struct backend *be = store->core.be;
+	uint64_t place = src->segments[i]->place;
+	int r;
+
+	r = backend_read(be, place, src->slots[i] * BLOCK_SIZE, ret,
+			 nr * BLOCK_SIZE, 0, err);
+	if (r < 0)
+		return r;
+	for (uint32_t k = 0; k < nr; k++) {
+		uint8_t *block = ret + (size_t)k * BLOCK_SIZE;
+
+		if (block_is_good(src, i + k, block))
+			continue;
+		/* once more around the page cache */
+		r = backend_read(be, place, src->slots[i + k] * BLOCK_SIZE,
+				 block, BLOCK_SIZE, BACKEND_READ_AROUND_CACHE,
+				 err);
+		if (r < 0)
+			return r;
+		if (!block_is_good(src, i + k, block))
+			return bad_block(store, v,
+					 (struct vblock){first.index + k}, src,
+					 i + k, err);
+	}
+	return 0;
+}
+
+static int source_copy(struct store *store, struct volume *v,
+		       struct vblock first, const struct source *src,
+		       uint8_t *ret, struct error *err)
+{
+	int r = 0;
+
+	for (uint32_t i = 0, nr; r == 0 && i < src->nr; i += nr) {
+		uint8_t *to = ret + (size_t)i * BLOCK_SIZE;
+		struct vblock at = {first.index + i};
+
+		nr = 1;
+		if (src->buffers[i]) {
+			memcpy(to, src->data[i], BLOCK_SIZE);
+			if (!block_is_good(src, i, to))
+				r = bad_block(store, v, at, src, i, err);
+		} else if (src->segments[i]) {
+			nr = source_run(src, i);
+			r = read_run(store, v, at, src, i, nr, to, err);
+		} else {
+			memset(to, 0, BLOCK_SIZE);
+		}
+	}
+	return r;
+}
+
+/* @nr whole blocks of one leaf; *ret_entry (may be NULL): of the first. */
+static int read_blocks(struct store *store, struct volume *v,
+		       struct vblock first, uint32_t nr, uint8_t *ret,
+		       struct leaf_entry *ret_entry, struct error *err)
+{
+	struct source src;
+	int r;
+
+	assert(nr > 0 && first.index % LEAF_BLOCKS + nr <= LEAF_BLOCKS);
+	src.nr = nr;
+	src.pinned = false;
+	memset(src.segments, 0, nr * sizeof(*src.segments));
+	memset(src.buffers, 0, nr * sizeof(*src.buffers));
+	r = source_find(store, v, first, &src, err);
+	if (r == 0)
+		r = source_copy(store, v, first, &src, ret, err);
+	source_unpin(store, &src);
+	if (r == 0 && ret_entry)
+		*ret_entry = src.entries[0];
+	return r;
+}
+
+int volume_read_range(struct store *store, struct volume *v, uint8_t *ret,
+		      uint64_t length, uint64_t offset, struct error *err)
+{
+	uint8_t block[BLOCK_SIZE];
+	int r = 0;
+
+	while (r == 0 && length > 0) {
+		struct vblock first = {offset / BLOCK_SIZE};
+		uint64_t in_block = offset % BLOCK_SIZE, n;
+
+		if (in_block || length < BLOCK_SIZE) {
+			n = BLOCK_SIZE - in_block;
+			n = n < length ? n : length;
+			r = read_blocks(store, v, first, 1, block, NULL, err);
+			if (r == 0)
+				memcpy(ret, block + in_block, n);
+		} else {
+			n = LEAF_BLOCKS - first.index % LEAF_BLOCKS;
+			if (n > length / BLOCK_SIZE)
+				n = length / BLOCK_SIZE;
+			r = read_blocks(store, v, first, (uint32_t)n, ret, NULL,
+					err);
+			n *= BLOCK_SIZE;
+		}
+		ret += n;
+		offset += n;
+		length -= n;
+	}
+	return r;
+}
+
+/* ---- write and zero by bytes ---- */
+
+/*
+ * Read, change and write one block.  Another writer of the block makes it
+ * start again; each time one of them has got on.  @data NULL: zeros.
+ */
+static int write_partial(struct store *store, struct volume *v, uint64_t offset,
+			 uint32_t length, const uint8_t *data,
+			 uint64_t *ret_seq, struct error *err)
+{
+	struct vblock at = {offset / BLOCK_SIZE};
+	uint8_t block[BLOCK_SIZE];
+	struct leaf_entry old;
+	int r;
+
+	do {
+		struct piece p = {
+			.first = at, .nr = 1, .data = block, .expected = &old};
+
+		r = read_blocks(store, v, at, 1, block, &old, err);
+		if (r < 0)
+			return r;
+		if (!data && leaf_entry_kind(old) != ENTRY_DATA) {
+			/* nothing to log, but FUA waits for what made it */
+			mutex_lock(&store->core.lock);
+			*ret_seq = log_seq(&store->log);
+			mutex_unlock(&store->core.lock);
+			return 0;
+		}
+		if (data)
+			memcpy(block + offset % BLOCK_SIZE, data, length);
+		else
+			memset(block + offset % BLOCK_SIZE, 0, length);
+		r = piece_write(store, v, &p, ret_seq, err);
+	} while (r == -ESTALE);
+	return r;
+}
+
+int volume_write_range(struct store *store, struct volume *v,
+		       const uint8_t *data, uint64_t length, uint64_t offset,
+		       uint64_t *ret_seq, struct error *err)
+{
+	int r = 0;
+
+	while (r == 0 && length > 0) {
+		uint64_t in_block = offset % BLOCK_SIZE, n;
+
+		if (in_block || length < BLOCK_SIZE) {
+			n = BLOCK_SIZE - in_block;
+			n = n < length ? n : length;
+			r = write_partial(store, v, offset, (uint32_t)n, data,
+					  ret_seq, err);
+		} else {
+			n = length / BLOCK_SIZE;
+			r = write_blocks(store, v,
+					 (struct vblock){offset / BLOCK_SIZE},
+					 n, data, ret_seq, err);
+			n *= BLOCK_SIZE;
+		}
+		data += n;
+		offset += n;
+		length -= n;
+	}
+	return r;
+}
+
+int volume_clear_range(struct store *store, struct volume *v, enum op op,
+		       uint64_t nr_blocks, struct vblock first,
+		       uint64_t *ret_seq, struct error *err)
+{
+	int r = 0;
+
+	while (r == 0 && nr_blocks > 0) {
+		uint32_t nr = nr_blocks < UINT32_MAX ? (uint32_t)nr_blocks
+						     : UINT32_MAX;
+
+		r = clear_blocks(store, v, op, first, nr, ret_seq, err);
+		first.index += nr;
+		nr_blocks -= nr;
+	}
+	return r;
+}
+
+int volume_zero_range(struct store *store, struct volume *v, uint64_t length,
+		      uint64_t offset, uint64_t *ret_seq, struct error *err)
+{
+	uint64_t in_block = offset % BLOCK_SIZE, n;
+	int r = 0;
+
+	if (in_block) {
+		n = BLOCK_SIZE - in_block;
+		n = n < length ? n : length;
+		r = write_partial(store, v, offset, (uint32_t)n, NULL, ret_seq,
+				  err);
+		offset += n;
+		length -= n;
+	}
+	n = length / BLOCK_SIZE;
+	if (r == 0 && n > 0)
+		r = volume_clear_range(store, v, OP_ZERO, n,
+				       (struct vblock){offset / BLOCK_SIZE},
+				       ret_seq, err);
+	offset += n * BLOCK_SIZE;
+	length -= n * BLOCK_SIZE;
+	if (r == 0 && length > 0)
+		r = write_partial(store, v, offset, (uint32_t)length, NULL,
+				  ret_seq, err);
+	return r;
+}

@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The metadata verbs of engine.h: operands in, one operation out.  A dry run
+ * builds and checks the same operation and stops there.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "freed.h"
+#include "store.h"
+
+DEFINE_VECTOR(item_vector, struct operation_item);
+
+struct change {
+	struct store *store;
+	struct operation operation;
+	struct item_vector items;
+	bool dry_run;
+};
+
+static int change_begin(struct change *change, struct store *store, enum op op,
+			bool dry_run,
+			struct error *err) NO_THREAD_SAFETY_ANALYSIS
+{
+	*change = (struct change){
+		.store = store, .operation = {.op = op}, .dry_run = dry_run};
+	if (store->core.read_only && !dry_run)
+		return error_set(err, EROFS, "store is open read-only");
+	mutex_lock(&store->admin);
+	return 0;
+}
+
+static int change_add(struct change *change, const struct operation_item *item,
+		      struct error *err)
+{
+	if (item_vector_push(&change->items, *item) < 0)
+		return error_set(err, ENOMEM, "out of memory");
+	return 0;
+}
+
+/* Run or check what was added, unless @r already says why not. */
+static int change_run(struct change *change, int r, struct error *err)
+{
+	struct core *core = &change->store->core;
+
+	if (r == 0 && change->items.len == 0)
+		r = error_set(err, EINVAL, "no operand");
+	if (r == 0 && change->items.len > UINT16_MAX)
+		r = error_set(err, EINVAL, "too many names for one operation");
+	if (r == 0) {
+		change->operation.nr_items = (uint32_t)change->items.len;
+		/* every item is checked before anything is done */
+		mutex_lock(&core->lock);
+		r = core_check(core, err);
+		if (r == 0)
+			r = operation_check(change->store, &change->operation,
+					    change->items.ptr, err);
+		mutex_unlock(&core->lock);
+	}
+	if (r == 0 && !change->dry_run)
+		r = operation_run(change->store, &change->operation,
+				  change->items.ptr, err);
+	return r;
+}
+
+static void change_end(struct change *change) NO_THREAD_SAFETY_ANALYSIS
+{
+	item_vector_done(&change->items);
+	mutex_unlock(&change->store->admin);
+}
+
+static struct operation_item item_named(const char *name)
+{
+	return (struct operation_item){
+		.name = name,
+		.name_length = (uint16_t)strlen(name),
+	};
+}
+
+/* Find @text; core is taken for it. */
+static int find(struct store *store, const char *text, struct volume **ret,
+		struct error *err)
+{
+	int r;
+
+	mutex_lock(&store->core.lock);
+	r = volume_find(&store->volumes, text, ret, err);
+	mutex_unlock(&store->core.lock);
+	return r;
+}
+
+static int find_snapshot(struct store *store, const char *text,
+			 struct volume **ret, struct error *err)
+{
+	struct name name;
+	int r;
+
+	r = name_parse_snapshot(text, &name, err);
+	return r < 0 ? r : find(store, text, ret, err);
+}
+
+/* ---- create ---- */
+
+static int create_one(struct store *store, const char *name, uint64_t size,
+		      bool dry_run, struct error *err)
+{
+	struct operation_item item;
+	struct name parsed;
+	struct change change;
+	int r;
+
+	r = name_parse_volume(name, &parsed, err);
+	if (r < 0)
+		return r;
+	if (size == 0 || size % 512 || size > VOLUME_BYTES_MAX)
+		return error_set(err, EINVAL,
+				 "%s: size must be a multiple of 512 between "
+				 "512 and 32 TiB",
+				 name);
+	r = change_begin(&change, store, OP_CREATE, dry_run, err);
+	if (r < 0)
+		return r;
+	item = item_named(name);
+	item.size = size;
+	r = change_add(&change, &item, err);
+	r = change_run(&change, r, err);
+	change_end(&change);
+	return r;
+}
+
+int store_create(struct store *store, const char *name, uint64_t size,
+		 struct error *err)
+{
+	return create_one(store, name, size, false, err);
+}
+
+int store_create_dry_run(struct store *store, const char *name, uint64_t size,
+			 struct error *err)
+{
+	return create_one(store, name, size, true, err);
+}
+
+/* ---- snapshot ---- */
+
+#define MESSAGE_KEY "message="
+
+static int add_snapshot(struct change *change, const char *text,
+			const char *attrs, uint16_t attrs_length,
+			struct error *err)
+{
+	struct operation_item item;
+	struct volume *head;
+	struct name name;
+	int r;
+
+	r = name_parse_snapshot(text, &name, err);
+	if (r == 0)
+		r = find(change->store, name.volume, &head, err);
+	if (r < 0)
+		return r;
+	/* the word lies behind the '@' of the operand, which stays */
+	item = item_named(strchr(text, '@') + 1);
+	item.volume = head->id;
+	item.attrs = attrs;
+	item.attrs_length = attrs_length;
+	return change_add(change, &item, err);
+}
+
+static int snapshot_set(struct store *store, const char *const *names,
+			size_t nr, const char *text, bool dry_run,
+			struct error *err)
+{
+	char attrs[512];
+	uint16_t attrs_length = 0;
+	struct change change;
+	int r;
+
+	if (text && *text) {
+		int n = snprintf(attrs, sizeof(attrs), MESSAGE_KEY "%s", text);
+
+		if (n < 0 || (size_t)n >= sizeof(attrs))
+			return error_set(err, EINVAL,
+					 "message is longer than %zu bytes",
+					 sizeof(attrs) - sizeof(MESSAGE_KEY));
+		attrs_length = (uint16_t)(n + 1);
+	}
+	r = change_begin(&change, store, OP_SNAPSHOT, dry_run, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < nr; i++)
+		r = add_snapshot(&change, names[i], attrs, attrs_length, err);
+	r = change_run(&change, r, err);
+	change_end(&change);
+	return r;
+}
+
+int store_snapshot(struct store *store, const char *const *names, size_t nr,
+		   const char *text, struct error *err)
+{
+	return snapshot_set(store, names, nr, text, false, err);
+}
+
+int store_snapshot_dry_run(struct store *store, const char *const *names,
+			   size_t nr, struct error *err)
+{
+	return snapshot_set(store, names, nr, NULL, true, err);
+}
+
+/* ---- clone and scratch ---- */
+
+static int add_clone(struct change *change, uint32_t origin, const char *text,
+		     struct error *err)
+{
+	struct operation_item item;
+	struct name name;
+	int r;
+
+	r = name_parse_volume(text, &name, err);
+	if (r < 0)
+		return r;
+	item = item_named(text);
+	item.other = origin;
+	return change_add(change, &item, err);
+}
+
+static int clone_set(struct store *store, const char *from,
+		     const char *const *names, size_t nr, bool dry_run,
+		     struct error *err)
+{
+	struct volume *origin;
+	struct change change;
+	int r;
+
+	r = change_begin(&change, store, OP_CLONE, dry_run, err);
+	if (r < 0)
+		return r;
+	r = find_snapshot(store, from, &origin, err);
+	for (size_t i = 0; r == 0 && i < nr; i++)
+		r = add_clone(&change, origin->id, names[i], err);
+	r = change_run(&change, r, err);
+	change_end(&change);
+	return r;
+}
+
+int store_clone(struct store *store, const char *from, const char *const *names,
+		size_t nr, struct error *err)
+{
+	return clone_set(store, from, names, nr, false, err);
+}
+
+int store_clone_dry_run(struct store *store, const char *from,
+			const char *const *names, size_t nr, struct error *err)
+{
+	return clone_set(store, from, names, nr, true, err);
+}
+
+int store_scratch(struct store *store, const char *from,
+		  char ret_name[NAME_MAX_BYTES + 1], struct error *err)
+{
+	char name[NAME_MAX_BYTES + 32];
+	struct operation_item item;
+	struct volume *origin;
+	struct change change;
+	int r;
+
+	r = change_begin(&change, store, OP_CLONE, false, err);
+	if (r < 0)
+		return r;
+	r = find_snapshot(store, from, &origin, err);
+	if (r == 0) {
+		/* admin is held: the id is this operation's */
+		int n = snprintf(name, sizeof(name), "%s:scratch.%" PRIu32,
+				 from, store->volumes.next_id);
+
+		if (n > (int)NAME_MAX_BYTES)
+			r = error_set(err, EINVAL,
+				      "%s: name is too long for "
+				      "a scratch view",
+				      from);
+	}
+	if (r == 0) {
+		item = item_named(name);
+		item.other = origin->id;
+		item.flags = VOLUME_FLAG_HIDDEN | VOLUME_FLAG_SCRATCH;
+		r = change_add(&change, &item, err);
+	}
+	r = change_run(&change, r, err);
+	change_end(&change);
+	if (r == 0)
+		memcpy(ret_name, name, strlen(name) + 1);
+	return r;
+}
+
+/* ---- delete ---- */
+
+static int add_delete(struct change *change, uint32_t id, struct error *err)
+{
+	struct operation_item item = {.volume = id};
+
+	for (size_t i = 0; i < change->items.len; i++)
+		if (change->items.ptr[i].volume == id)
+			return 0;
+	return change_add(change, &item, err);
+}
+
+static int add_deletes(struct change *change, const char *text, bool recursive,
+		       struct error *err)
+{
+	struct volumes *volumes = &change->store->volumes;
+	struct volume *v;
+	int r;
+
+	r = find(change->store, text, &v, err);
+	for (size_t i = 0; r == 0 && recursive && i < volumes->all.len; i++) {
+		const struct volume *s = volumes->all.ptr[i];
+
+		if (s->kind == VOLUME_SNAPSHOT && s->parent == v->id)
+			r = add_delete(change, s->id, err);
+	}
+	return r < 0 ? r : add_delete(change, v->id, err);
+}
+
+/* How many blocks deleting all items would free. */
+static int count_freed(struct change *change, uint64_t *ret, struct error *err)
+{
+	struct index_vector roots = {0};
+	int r = 0;
+
+	mutex_lock(&change->store->core.lock);
+	for (size_t i = 0; r == 0 && i < change->items.len; i++) {
+		const struct volume *v = volume_find_id(
+			&change->store->volumes, change->items.ptr[i].volume);
+
+		if (v && v->map.root &&
+		    index_vector_push(&roots, v->map.root) < 0)
+			r = error_set(err, ENOMEM, "out of memory");
+	}
+	mutex_unlock(&change->store->core.lock);
+	if (r == 0)
+		r = freed_blocks(change->store, &roots, ret, err);
+	index_vector_done(&roots);
+	return r;
+}
+
+static int delete_set(struct store *store, const char *const *names, size_t nr,
+		      bool recursive, bool dry_run, uint64_t *ret_blocks,
+		      struct error *err)
+{
+	struct change change;
+	int r;
+
+	r = change_begin(&change, store, OP_DELETE, dry_run, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < nr; i++)
+		r = add_deletes(&change, names[i], recursive, err);
+	r = change_run(&change, r, err);
+	if (r == 0 && ret_blocks)
+		r = count_freed(&change, ret_blocks, err);
+	change_end(&change);
+	return r;
+}
+
+int store_delete(struct store *store, const char *const *names, size_t nr,
+		 bool recursive, struct error *err)
+{
+	return delete_set(store, names, nr, recursive, false, NULL, err);
+}
+
+int store_delete_dry_run(struct store *store, const char *const *names,
+			 size_t nr, bool recursive, uint64_t *ret_blocks,
+			 struct error *err)
+{
+	return delete_set(store, names, nr, recursive, true, ret_blocks, err);
+}
+
+/* ---- rollback and undo ---- */
+
+/* before-rollback-<time>, with -2, -3 ... when it is taken. */
+static void kept_name(struct store *store, const struct volume *head,
+		      char ret[NAME_MAX_BYTES + 1])
+{
+	time_t now = (time_t)(clock_ns() / 1000000000);
+	char stamp[32];
+	struct tm tm;
+
+	(void)gmtime_r(&now, &tm);
+	(void)strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
+	(void)snprintf(ret, NAME_MAX_BYTES + 1, "before-rollback-%s", stamp);
+	mutex_lock(&store->core.lock);
+	for (int i = 2;
+	     volume_find_snapshot(&store->volumes, head->id, ret) != NULL; i++)
+		(void)snprintf(ret, NAME_MAX_BYTES + 1, "before-rollback-%s-%d",
+			       stamp, i);
+	mutex_unlock(&store->core.lock);
+}
+
+static int rollback_set(struct store *store, const char *const *names,
+			size_t nr, char (*ret_kept)[NAME_MAX_BYTES + 1],
+			bool dry_run, struct error *err)
+{
+	CLEANUP_FREE char(*words)[NAME_MAX_BYTES + 1] = NULL;
+	struct change change;
+	int r;
+
+	words = calloc(nr ? nr : 1, sizeof(*words));
+	if (!words)
+		return error_set(err, ENOMEM, "out of memory");
+	r = change_begin(&change, store, OP_ROLLBACK, dry_run, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < nr; i++) {
+		struct volume *s, *head;
+		struct operation_item item;
+
+		r = find_snapshot(store, names[i], &s, err);
+		if (r < 0)
+			break;
+		head = volume_find_id(&store->volumes, s->parent);
+		kept_name(store, head, words[i]);
+		item = item_named(words[i]);
+		item.volume = head->id;
+		item.other = s->id;
+		r = change_add(&change, &item, err);
+		if (r == 0 && ret_kept)
+			(void)snprintf(ret_kept[i], NAME_MAX_BYTES + 1,
+				       "%.*s@%.64s", NAME_MAX_BYTES - 66,
+				       head->name, words[i]);
+	}
+	r = change_run(&change, r, err);
+	change_end(&change);
+	return r;
+}
+
+int store_rollback(struct store *store, const char *const *names, size_t nr,
+		   char (*ret_kept)[NAME_MAX_BYTES + 1], struct error *err)
+{
+	return rollback_set(store, names, nr, ret_kept, false, err);
+}
+
+int store_rollback_dry_run(struct store *store, const char *const *names,
+			   size_t nr, struct error *err)
+{
+	return rollback_set(store, names, nr, NULL, true, err);
+}
+
+static int undo_set(struct store *store, const char *const *names, size_t nr,
+		    bool dry_run, struct error *err)
+{
+	struct change change;
+	int r;
+
+	r = change_begin(&change, store, OP_UNDO, dry_run, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < nr; i++) {
+		struct operation_item item = {0};
+		struct name name;
+		struct volume *v;
+
+		r = name_parse_volume(names[i], &name, err);
+		if (r == 0)
+			r = find(store, names[i], &v, err);
+		if (r == 0 && v->kept == 0)
+			r = error_set(err, ENOENT, "%s: no rollback to undo",
+				      names[i]);
+		if (r < 0)
+			break;
+		item.volume = v->id;
+		item.other = v->kept;
+		r = change_add(&change, &item, err);
+	}
+	r = change_run(&change, r, err);
+	change_end(&change);
+	return r;
+}
+
+int store_undo(struct store *store, const char *const *names, size_t nr,
+	       struct error *err)
+{
+	return undo_set(store, names, nr, false, err);
+}
+
+int store_undo_dry_run(struct store *store, const char *const *names, size_t nr,
+		       struct error *err)
+{
+	return undo_set(store, names, nr, true, err);
+}
+
+/* ---- list ---- */
+
+static void fill_info(const struct volumes *volumes, const struct volume *v,
+		      struct volume_info *ret)
+{
+	const struct volume *origin = volume_find_id(volumes, v->origin);
+	size_t length;
+	const char *text = volume_attr(v, "message", &length);
+
+	*ret = (struct volume_info){
+		.id = v->id,
+		.snapshot = v->kind == VOLUME_SNAPSHOT,
+		.hidden = v->flags & VOLUME_FLAG_HIDDEN,
+		.scratch = v->flags & VOLUME_FLAG_SCRATCH,
+		.old_head = v->flags & VOLUME_FLAG_OLD_HEAD,
+		.size = v->size,
+		.refer_blocks = v->map.refer,
+		.written_blocks = v->written,
+		.created_ns = v->created_ns,
+		.nr_readers = v->nr_readers,
+		.nr_writers = v->nr_writers,
+		.nr_attached = v->nr_attached,
+	};
+	volume_full_name(volumes, v, ret->name);
+	if (origin)
+		volume_full_name(volumes, origin, ret->origin);
+	if (text)
+		(void)snprintf(ret->message, sizeof(ret->message), "%.*s",
+			       (int)length, text);
+}
+
+/* Volume by name, a volume before its snapshots, those by creation. */
+static int compare_infos(const void *a, const void *b)
+{
+	const struct volume_info *x = a, *y = b;
+	size_t xn = strcspn(x->name, "@"), yn = strcspn(y->name, "@");
+	int c = memcmp(x->name, y->name, xn < yn ? xn : yn);
+
+	if (c == 0 && xn != yn)
+		c = xn < yn ? -1 : 1;
+	if (c == 0 && x->snapshot != y->snapshot)
+		c = x->snapshot ? 1 : -1;
+	if (c == 0)
+		c = (x->id > y->id) - (x->id < y->id);
+	return c;
+}
+
+int store_list(struct store *store, struct volume_info **ret, size_t *ret_nr,
+	       struct error *err)
+{
+	struct volumes *volumes = &store->volumes;
+	struct volume_info *list = NULL;
+	size_t nr = 0, cap = 0;
+
+	mutex_lock(&store->core.lock);
+	while (!list || cap < volumes->all.len) {
+		/* allocate without the lock, then look whether it still fits */
+		cap = volumes->all.len + 16;
+		mutex_unlock(&store->core.lock);
+		free(list);
+		list = calloc(cap, sizeof(*list));
+		if (!list)
+			return error_set(err, ENOMEM, "out of memory");
+		mutex_lock(&store->core.lock);
+	}
+	for (; nr < volumes->all.len; nr++) {
+		struct volume *v = volumes->all.ptr[nr];
+
+		fill_info(volumes, v, &list[nr]);
+		if (v->kind != VOLUME_SNAPSHOT)
+			continue;
+		for (size_t i = 0; i < nr; i++)
+			list[i].nr_snapshots += list[i].id == v->parent;
+	}
+	mutex_unlock(&store->core.lock);
+	qsort(list, nr, sizeof(*list), compare_infos);
+	*ret = list;
+	*ret_nr = nr;
+	return 0;
+}
+
+int store_find(struct store *store, const char *name, struct volume_info *ret,
+	       struct error *err)
+{
+	struct volume *v;
+	int r;
+
+	mutex_lock(&store->core.lock);
+	r = volume_find(&store->volumes, name, &v, err);
+	if (r == 0) {
+		fill_info(&store->volumes, v, ret);
+		ret->nr_snapshots = volume_nr_snapshots(&store->volumes, v->id);
+	}
+	mutex_unlock(&store->core.lock);
+	return r;
+}

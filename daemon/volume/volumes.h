@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The volumes and snapshots of a store, in memory.
+ *
+ * Every record is one page of the volume table.  volume_touch() comes before
+ * any change of a record, its map's root and refer included.
+ *
+ * Lock: core held for every function, unless said otherwise.
+ */
+#ifndef VOLUME_VOLUMES_H
+#define VOLUME_VOLUMES_H
+
+#include "extent-map.h"
+#include "names.h"
+#include "page-table.h"
+#include "volume-record.h"
+
+struct volume {
+	uint32_t id;
+	enum volume_kind kind;
+	uint32_t flags;
+	uint32_t parent;
+	uint32_t origin;
+	uint32_t kept;
+	struct extent_map map;
+	uint64_t size;
+	uint64_t written;
+	uint64_t created_ns;
+	uint64_t seq;
+	char name[NAME_MAX_BYTES + 1]; /* snapshot: the word after '@' */
+	char *attrs;
+	uint16_t attrs_length;
+	uint32_t index; /* page of the volume table */
+	/* open handles */
+	uint32_t nr_readers;
+	uint32_t nr_writers;
+	uint32_t nr_attached;
+	uint64_t idle_since_ms; /* scratch: since when nobody has it open */
+};
+
+DEFINE_VECTOR(volume_vector, struct volume *);
+
+struct volumes {
+	struct core *core;
+	struct page_table pages;
+	struct volume **by_index;
+	uint32_t by_index_cap;
+	struct index_vector free_indices;
+	struct volume_vector all; /* ascending by id */
+	uint32_t next_id;
+	uint32_t next_epoch;
+};
+
+int volumes_init(struct volumes *volumes, struct core *core);
+void volumes_done(struct volumes *volumes);
+
+int volumes_load(struct volumes *volumes, uint32_t index, const void *page,
+		 size_t length, struct error *err);
+/* After the last page: order them, check parents, find free pages. */
+int volumes_loaded(struct volumes *volumes, uint32_t nr_pages,
+		   struct error *err);
+
+struct volume *volume_find_id(const struct volumes *volumes, uint32_t id);
+/* A head by its whole name, NULL: none. */
+struct volume *volume_find_head(const struct volumes *volumes,
+				const char *name);
+struct volume *volume_find_snapshot(const struct volumes *volumes,
+				    uint32_t parent, const char *word);
+/*
+ * What @text names: a head, a snapshot or an existing scratch view.
+ * -EINVAL, -ENOENT, with a sentence that begins with @text.
+ */
+int volume_find(const struct volumes *volumes, const char *text,
+		struct volume **ret, struct error *err);
+
+/* vol or vol@s. */
+void volume_full_name(const struct volumes *volumes, const struct volume *v,
+		      char ret[NAME_MAX_BYTES + 1]);
+bool volume_is_open(const struct volume *v);
+uint32_t volume_nr_snapshots(const struct volumes *volumes, uint32_t id);
+
+/* Room for @nr more volumes, so that adding them cannot fail.  -ENOMEM. */
+int volumes_prepare(struct volumes *volumes, uint32_t nr);
+/* Add @v, whose id is the greatest; takes it over. */
+void volume_insert(struct volumes *volumes, struct volume *v);
+/* Remove @v and free it. */
+void volume_remove(struct volumes *volumes, struct volume *v);
+void volume_touch(struct volumes *volumes, struct volume *v);
+/* A fresh epoch from the store-wide counter (I4). */
+uint32_t volumes_new_epoch(struct volumes *volumes);
+
+/* Value of attribute @key, its length in *ret_length; NULL: not set. */
+const char *volume_attr(const struct volume *v, const char *key,
+			size_t *ret_length);
+
+void volume_free(struct volume *v);
+
+#endif

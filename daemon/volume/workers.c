@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The workers: three threads that call the engine in bounded slices.
+ *   writer   writes sealed batches early, advertises durable_seq when idle
+ *   janitor  makes frames ready, lets the reaper work
+ *   driver   runs checkpoints, drops scratch views nobody uses
+ * A worker owns no data; it sleeps while there is nothing to do and wakes by
+ * a timer only while something is dirty.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "store.h"
+
+#define IDLE_TICK_MS 1000u
+
+/* Sleep until something changes; a tick only while @timer.  Core held. */
+static void nap(struct core *core, bool timer)
+{
+	mutex_assert_held(&core->lock);
+	if (timer)
+		(void)cond_wait_ms(&core->changed, &core->lock, IDLE_TICK_MS);
+	else
+		cond_wait(&core->changed, &core->lock);
+}
+
+static void *writer_main(void *arg)
+{
+	struct store *store = arg;
+	struct core *core = &store->core;
+	struct log *log = &store->log;
+
+	mutex_lock(&core->lock);
+	while (!store->stopping) {
+		if (log_write_one(log))
+			continue;
+		log_advertise_durable(log);
+		nap(core, log->durable_seq > log->advertised_seq);
+	}
+	mutex_unlock(&core->lock);
+	return NULL;
+}
+
+/* One slice of the reaper; false: nothing was done.  Core held, dropped. */
+static bool reap_slice(struct store *store)
+{
+	struct error err = ERROR_NONE;
+	uint32_t missing = 0;
+	int r;
+
+	mutex_assert_held(&store->core.lock);
+	if (store->nodes.reaper.len == 0 || store->core.failed ||
+	    nodes_prepare(&store->nodes) < 0)
+		return false;
+	r = reaper_step(&store->nodes, &missing, &err);
+	if (r == -EAGAIN)
+		r = store_fault(store, missing, &err);
+	if (r < 0)
+		core_fail(&store->core, &err);
+	return r >= 0;
+}
+
+static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
+{
+	struct store *store = arg;
+	struct core *core = &store->core;
+
+	mutex_lock(&core->lock);
+	while (!store->stopping) {
+		if (!core->failed && frames_want_growth(&store->frames)) {
+			mutex_unlock(&core->lock);
+			if (frames_grow(&store->frames, NULL) < 0)
+				store_message(store, MESSAGE_WARNING,
+					      "host file system is full: the "
+					      "store cannot grow, ignoring");
+			mutex_lock(&core->lock);
+			continue;
+		}
+		if (reap_slice(store)) {
+			/* let the others in: mutexes are not fair */
+			mutex_unlock(&core->lock);
+			mutex_lock(&core->lock);
+			continue;
+		}
+		nap(core, store->frames.host_full);
+	}
+	mutex_unlock(&core->lock);
+	return NULL;
+}
+
+/* A scratch view to drop now, its name in @ret.  Core held. */
+static bool find_idle_scratch(const struct store *store,
+			      char ret[NAME_MAX_BYTES + 1], bool *ret_timer)
+{
+	for (size_t i = 0; i < store->volumes.all.len; i++) {
+		const struct volume *v = store->volumes.all.ptr[i];
+
+		if (!(v->flags & VOLUME_FLAG_SCRATCH) || volume_is_open(v))
+			continue;
+		*ret_timer = true;
+		if (monotonic_ms() < v->idle_since_ms + SCRATCH_IDLE_MS)
+			continue;
+		memcpy(ret, v->name, sizeof(v->name));
+		return true;
+	}
+	return false;
+}
+
+static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
+{
+	struct store *store = arg;
+	struct core *core = &store->core;
+	char name[NAME_MAX_BYTES + 1];
+	const char *names[] = {name};
+
+	mutex_lock(&core->lock);
+	while (!store->stopping) {
+		bool timer = store->dirty_since_ms != 0;
+		struct error err = ERROR_NONE;
+		int r = 0;
+
+		if (core->failed) {
+			nap(core, false);
+			continue;
+		}
+		if (checkpoint_is_due(store)) {
+			mutex_unlock(&core->lock);
+			r = store_checkpoint(store, &err);
+			mutex_lock(&core->lock);
+		} else if (find_idle_scratch(store, name, &timer)) {
+			mutex_unlock(&core->lock);
+			/* a client may have come back: then it stays */
+			(void)store_delete(store, names, 1, false, NULL);
+			mutex_lock(&core->lock);
+		} else {
+			nap(core, timer);
+		}
+		if (r < 0) {
+			mutex_unlock(&core->lock);
+			store_message(store, MESSAGE_ERROR,
+				      "checkpoint failed: %s", err.message);
+			mutex_lock(&core->lock);
+		}
+	}
+	mutex_unlock(&core->lock);
+	return NULL;
+}
+
+int store_start(struct store *store, struct error *err)
+{
+	static void *(*const mains[NR_WORKERS])(void *) = {
+		writer_main, janitor_main, driver_main};
+
+	assert(store->nr_workers == 0);
+	if (store->core.read_only)
+		return 0;
+	mutex_lock(&store->core.lock);
+	store->core.has_workers = true;
+	mutex_unlock(&store->core.lock);
+	for (unsigned int i = 0; i < NR_WORKERS; i++) {
+		int r = pthread_create(&store->workers[i], NULL, mains[i],
+				       store);
+
+		if (r != 0) {
+			workers_stop(store);
+			return error_set(err, r, "cannot start a thread: %s",
+					 strerror(r));
+		}
+		store->nr_workers++;
+	}
+	return 0;
+}
+
+void workers_stop(struct store *store)
+{
+	mutex_lock(&store->core.lock);
+	store->stopping = true;
+	cond_broadcast(&store->core.changed);
+	mutex_unlock(&store->core.lock);
+	for (unsigned int i = 0; i < store->nr_workers; i++)
+		(void)pthread_join(store->workers[i], NULL);
+	store->nr_workers = 0;
+	mutex_lock(&store->core.lock);
+	store->core.has_workers = false;
+	store->stopping = false;
+	mutex_unlock(&store->core.lock);
+}
