@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A workload that runs on a recorded disk and on the model at once.
+ *
+ * It keeps the model's hash after every change that a crash may leave as the
+ * last one: after each verb, and after each block of a write, zero or trim
+ * (the engine cuts those into pieces, which are logged in rising order).  A
+ * store recovered from a crash after @k events must have one of the hashes
+ * that workload_window() returns.
+ */
+#ifndef CRASH_WORKLOAD_H
+#define CRASH_WORKLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend-memory.h"
+#include "engine.h"
+#include "error.h"
+#include "model-volume.h"
+#include "random.h"
+#include "vector.h"
+
+DEFINE_VECTOR(hashes, uint64_t);
+
+struct step {
+	char what[96];
+	uint64_t events_before, events_after;
+	size_t last_state; /* index of the hash it ends with */
+	bool durable;	   /* everything up to here, once it has returned */
+};
+
+DEFINE_VECTOR(steps, struct step);
+
+struct workload {
+	struct memory_disk *disk;
+	struct store *store;
+	struct model *model;
+	struct hashes states;
+	struct steps steps;
+	struct rng rng;
+	struct store_open_options options;
+	bool may_fail; /* a failure is noted here and does not end the program
+			*/
+	int failure;   /* negative errno of the last operation */
+	struct error err;
+};
+
+/* A store with the volumes a (300 KiB) and b (130 KiB), some data in both. */
+void workload_init(struct workload *w, uint64_t seed);
+void workload_done(struct workload *w);
+/* The recording begins; what there is now is durable. */
+void workload_record(struct workload *w);
+
+/*
+ * Each does one thing to both.  A failure ends the program; with may_fail it
+ * goes to w->failure, and the model goes on as if it had worked, since a
+ * crash may show it: only it is not durable.
+ */
+void work_write(struct workload *w, const char *volume, uint64_t length,
+		uint64_t offset, bool fua);
+void work_zero(struct workload *w, const char *volume, uint64_t length,
+	       uint64_t offset, bool fua);
+/* @length and @offset: whole blocks. */
+void work_trim(struct workload *w, const char *volume, uint64_t length,
+	       uint64_t offset, bool fua);
+/* A write, zero or trim somewhere in a or b; now and then with FUA if @fua. */
+void work_random_data(struct workload *w, bool fua);
+void work_flush(struct workload *w);
+void work_create(struct workload *w, const char *name, uint64_t size);
+void work_snapshot(struct workload *w, const char *const *names, size_t nr);
+void work_clone(struct workload *w, const char *snapshot,
+		const char *const *names, size_t nr);
+void work_delete(struct workload *w, const char *const *names, size_t nr);
+void work_rollback(struct workload *w, const char *const *names, size_t nr);
+void work_undo(struct workload *w, const char *const *names, size_t nr);
+void work_checkpoint(struct workload *w);
+void work_reap(struct workload *w);
+/* Stop and open again; not clean: after a flush, as if the process died. */
+void work_reopen(struct workload *w, bool clean);
+
+struct window {
+	size_t first, last; /* indices into states, both allowed */
+	const char *step;   /* what was going on */
+};
+
+struct window workload_window(const struct workload *w, uint64_t nr_events);
+bool workload_allows(const struct workload *w, struct window window,
+		     uint64_t hash);
+
+#endif

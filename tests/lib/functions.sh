@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
+#
+# What the shell tests share.  A test begins with
+#
+#	. "$(dirname "$0")/../lib/functions.sh"
+#	requires nbdsh --version
+#
+# and gets $tmp (a directory of its own, removed at the end), $VARVE, $VARVED,
+# $PLUGIN (of $BUILD_DIR) and a runtime directory of its own.  It ends with 0,
+# with 77 when it was skipped, and at the first command that fails.
+
+set -eu -o pipefail
+
+: "${BUILD_DIR:=$PWD/build}"
+: "${VARVE:=$BUILD_DIR/cli/varve}"
+: "${VARVED:=$BUILD_DIR/daemon/varved}"
+: "${PLUGIN:=$BUILD_DIR/plugin/nbdkit-varve-plugin.so}"
+
+# requires COMMAND...: skip the test unless the command succeeds.
+requires() {
+	if ! "$@" >/dev/null 2>&1 </dev/null; then
+		echo "skipped: '$*' does not work here"
+		exit 77
+	fi
+}
+
+fail() {
+	echo "FAIL: $*" >&2
+	exit 1
+}
+
+cleanups=()
+
+# cleanup_fn COMMAND...: run it when the test ends, the last one first.
+cleanup_fn() {
+	cleanups+=("$(printf '%q ' "$@")")
+}
+
+run_cleanups() {
+	local status=$? i
+	trap - EXIT
+	set +e
+	for ((i = ${#cleanups[@]} - 1; i >= 0; i--)); do
+		eval "${cleanups[i]}"
+	done
+	exit "$status"
+}
+trap run_cleanups EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+tmp=$(mktemp -d "${TMPDIR:-/var/tmp}/varve-test.XXXXXX")
+cleanup_fn rm -rf "$tmp"
+
+export RUNTIME_DIRECTORY=$tmp/run
+mkdir "$RUNTIME_DIRECTORY"
+
+# A sanitized plugin needs its runtime in nbdkit, before everything else.
+# Nothing else of a test is to run with it: shells and python are slow then.
+sanitizer_preload() {
+	local name path paths=()
+	for name in libasan.so libubsan.so libtsan.so; do
+		path=$(ldd "$PLUGIN" | awk -v n="$name" 'index($1, n) { print $3 }')
+		[ -z "$path" ] || paths+=("$path")
+	done
+	# clang links its runtime into programs only, not into modules
+	if [ ${#paths[@]} -eq 0 ] &&
+		nm -D --undefined-only "$PLUGIN" | grep -q __tsan_init; then
+		paths+=("$(clang -print-file-name=libclang_rt.tsan-x86_64.so)")
+	fi
+	(
+		IFS=:
+		echo "${paths[*]}"
+	)
+}
+preload=$(sanitizer_preload)
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}
+
+# sanitized COMMAND...: run a server.
+sanitized() {
+	if [ -n "$preload" ]; then
+		LD_PRELOAD=$preload exec "$@"
+	fi
+	exec "$@"
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds.
+wait_for() {
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $deadline ] || return 1
+		sleep 0.05
+	done
+}
+
+nbd_answers() {
+	[ -S "$1" ] && nbdinfo --list "nbd+unix:///?socket=$1"
+}
+
+# end_process PID: kill it and wait for its end.
+end_process() {
+	kill -9 "$1" 2>/dev/null || return 0
+	wait "$1" 2>/dev/null || true
+}
+
+# make_store FILE [SIZE]
+make_store() {
+	"$VARVE" -q -s "$1" init --size "${2:-1G}"
+}
+
+# start_nbdkit STORE SOCKET [PARAMETER...]: serve by nbdkit alone; $server is
+# its process.
+start_nbdkit() {
+	local store=$1 socket=$2
+	shift 2
+	rm -f "$socket"
+	sanitized nbdkit -f -t "${THREADS:-1}" -U "$socket" "$PLUGIN" \
+		store="$store" "$@" </dev/null &
+	wait_served "$store" "$socket"
+}
+
+# start_varved STORE SOCKET [OPTION...]: serve by varved.
+start_varved() {
+	local store=$1 socket=$2
+	shift 2
+	sanitized "$VARVED" --socket "$socket" "$@" "$store" </dev/null &
+	wait_served "$store" "$socket"
+}
+
+# The control socket comes last, but for the end of .after_fork.
+wait_served() {
+	server=$!
+	cleanup_fn end_process "$server"
+	if ! wait_for 30 nbd_answers "$2"; then
+		kill -0 "$server" 2>/dev/null || wait "$server" ||
+			fail "$1: the server ended with $?"
+		fail "$1: not served"
+	fi
+}
+
+# stop_server: as a user would; fails when it does not end by itself.
+stop_server() {
+	kill -TERM "$server"
+	wait "$server"
+}
+
+# uri EXPORT SOCKET
+uri() {
+	printf 'nbd+unix:///%s?socket=%s' "$1" "$2"
+}

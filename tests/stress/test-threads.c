@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Readers, writers, flushers and verbs at once, with the workers running:
+ * for ThreadSanitizer, and for what one thread cannot show.
+ *
+ * test-threads [--seconds N] [--seed N]
+ *
+ * Each writer has blocks of its own and stamps them with a number that only
+ * grows; a reader must never see a number go back or a block torn, and a
+ * snapshot must not change.  What a flush covered must be there when the
+ * store is opened again.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "random.h"
+#include "test-store.h"
+#include "units.h"
+
+#define SECONDS_DEFAULT 4u
+#define NR_FRAMES 2000u
+#define NR_WRITERS 3u
+#define NR_READERS 2u
+#define BLOCKS_OF_WRITER 200u
+#define NR_BLOCKS (NR_WRITERS * BLOCKS_OF_WRITER)
+#define VOLUME_BYTES ((uint64_t)NR_BLOCKS * BLOCK_SIZE)
+
+static struct store *store;
+static uint64_t seed;
+static atomic_bool stopping;
+static _Atomic uint64_t nr_operations;
+/* the last number acknowledged, and the last one flushed, of each block */
+static _Atomic uint64_t written[NR_BLOCKS], durable[NR_BLOCKS];
+
+static void check(int r, const struct error *err, const char *what)
+{
+	if (r < 0)
+		die("FAILED %s: %s (seed %" PRIu64 ")", what, err->message,
+		    seed);
+}
+
+static struct volume_handle *open_volume(const char *name, unsigned int flags)
+{
+	struct volume_handle *handle;
+	struct error err = ERROR_NONE;
+
+	check(volume_open(store, name, flags, &handle, &err), &err, name);
+	return handle;
+}
+
+static void fill(uint64_t *block, uint64_t number)
+{
+	for (size_t i = 0; i < BLOCK_SIZE / sizeof(*block); i++)
+		block[i] = number;
+}
+
+/* The number in a block, which must be whole. */
+static uint64_t number_in(const uint64_t *block)
+{
+	for (size_t i = 1; i < BLOCK_SIZE / sizeof(*block); i++)
+		if (block[i] != block[0])
+			die("FAILED torn block: %" PRIu64 " and %" PRIu64
+			    " (seed %" PRIu64 ")",
+			    block[0], block[i], seed);
+	return block[0];
+}
+
+/* ---- threads ---- */
+
+static void write_some(struct volume_handle *handle, struct rng *rng,
+		       unsigned int base, uint64_t number)
+{
+	static __thread uint64_t data[8][BLOCK_SIZE / 8];
+	unsigned int first = (unsigned int)rng_below(rng, BLOCKS_OF_WRITER - 8);
+	unsigned int nr = 1 + (unsigned int)rng_below(rng, 8);
+	bool fua = rng_one_in(rng, 50);
+	struct error err = ERROR_NONE;
+
+	for (unsigned int i = 0; i < nr; i++)
+		fill(data[i], number);
+	check(volume_write(handle, data, nr * BLOCK_SIZE,
+			   (uint64_t)(base + first) * BLOCK_SIZE, fua, &err),
+	      &err, "write");
+	for (unsigned int i = 0; i < nr; i++)
+		atomic_store(&written[base + first + i], number);
+}
+
+/* A flush covers what was acknowledged before it was sent (I10). */
+static void flush_all(struct volume_handle *handle)
+{
+	static __thread uint64_t before[NR_BLOCKS];
+	struct error err = ERROR_NONE;
+
+	for (unsigned int i = 0; i < NR_BLOCKS; i++)
+		before[i] = atomic_load(&written[i]);
+	check(volume_flush(handle, &err), &err, "flush");
+	for (unsigned int i = 0; i < NR_BLOCKS; i++) {
+		uint64_t old = atomic_load(&durable[i]);
+
+		while (old < before[i] && !atomic_compare_exchange_weak(
+						  &durable[i], &old, before[i]))
+			;
+	}
+}
+
+static void *run_writer(void *opaque)
+{
+	unsigned int self = (unsigned int)(uintptr_t)opaque;
+	struct volume_handle *handle = open_volume("v", VOLUME_OPEN_WRITE);
+	struct rng rng = {seed + self};
+
+	for (uint64_t number = 1; !atomic_load(&stopping); number++) {
+		write_some(handle, &rng, self * BLOCKS_OF_WRITER, number);
+		if (rng_one_in(&rng, 20))
+			flush_all(handle);
+		atomic_fetch_add(&nr_operations, 1);
+	}
+	volume_close(handle);
+	return NULL;
+}
+
+static void *run_reader(void *opaque)
+{
+	static __thread uint64_t block[BLOCK_SIZE / 8];
+	struct volume_handle *handle = open_volume("v", 0);
+	struct rng rng = {seed + 100 + (uintptr_t)opaque};
+	struct error err = ERROR_NONE;
+
+	while (!atomic_load(&stopping)) {
+		unsigned int i = (unsigned int)rng_below(&rng, NR_BLOCKS);
+		uint64_t before = atomic_load(&written[i]);
+
+		check(volume_read(handle, block, BLOCK_SIZE,
+				  (uint64_t)i * BLOCK_SIZE, &err),
+		      &err, "read");
+		if (number_in(block) < before)
+			die("FAILED block %u went back (seed %" PRIu64 ")", i,
+			    seed);
+		atomic_fetch_add(&nr_operations, 1);
+	}
+	volume_close(handle);
+	return NULL;
+}
+
+/* A volume that is zeroed, trimmed and asked for its extents. */
+static int take_extent(void *opaque, uint64_t offset, uint64_t length,
+		       bool is_hole)
+{
+	*(uint64_t *)opaque += length;
+	return 0;
+}
+
+static void *run_clearer(void *opaque)
+{
+	static uint8_t data[100000];
+	struct volume_handle *handle = open_volume("w", VOLUME_OPEN_WRITE);
+	struct rng rng = {seed + 200};
+	struct error err = ERROR_NONE;
+
+	while (!atomic_load(&stopping)) {
+		uint64_t offset = rng_below(&rng, VOLUME_BYTES - sizeof(data));
+		uint64_t length = rng_below(&rng, sizeof(data));
+		uint64_t sum = 0;
+
+		check(volume_write(handle, data, (uint32_t)length, offset,
+				   false, &err),
+		      &err, "write");
+		check(volume_trim(handle, length, offset / 2, false, &err),
+		      &err, "trim");
+		check(volume_zero(handle, length, offset, false, &err), &err,
+		      "zero");
+		check(volume_extents(handle, VOLUME_BYTES, 0, take_extent, &sum,
+				     &err),
+		      &err, "extents");
+		atomic_fetch_add(&nr_operations, 1);
+	}
+	volume_close(handle);
+	return NULL;
+}
+
+/* Two reads of one snapshot are equal, whatever is written meanwhile. */
+static void check_snapshot(const char *name)
+{
+	static uint8_t first[VOLUME_BYTES], second[VOLUME_BYTES];
+	struct volume_handle *handle = open_volume(name, 0);
+	struct error err = ERROR_NONE;
+
+	check(volume_read(handle, first, VOLUME_BYTES, 0, &err), &err, name);
+	check(volume_read(handle, second, VOLUME_BYTES, 0, &err), &err, name);
+	if (memcmp(first, second, VOLUME_BYTES) != 0)
+		die("FAILED %s changed (seed %" PRIu64 ")", name, seed);
+	volume_close(handle);
+}
+
+static void *run_verbs(void *opaque)
+{
+	struct error err = ERROR_NONE;
+
+	for (unsigned int i = 0; !atomic_load(&stopping); i++) {
+		char v[32], w[32], clone[32];
+		const char *const set[] = {v, w}, *const clones[] = {clone};
+		const char *const all[] = {v, w, clone};
+
+		(void)snprintf(v, sizeof(v), "v@s%u", i);
+		(void)snprintf(w, sizeof(w), "w@s%u", i);
+		(void)snprintf(clone, sizeof(clone), "c%u", i);
+		check(store_snapshot(store, set, 2, NULL, &err), &err, v);
+		check(store_clone(store, v, clones, 1, &err), &err, clone);
+		check_snapshot(v);
+		check_snapshot(clone);
+		if (i % 3 == 0)
+			check(store_checkpoint(store, &err), &err,
+			      "checkpoint");
+		check(store_delete(store, all, 3, false, &err), &err, v);
+		atomic_fetch_add(&nr_operations, 1);
+	}
+	return NULL;
+}
+
+static void *run_looker(void *opaque)
+{
+	struct error err = ERROR_NONE;
+
+	while (!atomic_load(&stopping)) {
+		struct volume_info *list;
+		struct store_stat st;
+		size_t nr;
+
+		check(store_list(store, &list, &nr, &err), &err, "list");
+		free(list);
+		store_stat(store, &st);
+		if (!test_store_check(store, &err))
+			die("FAILED %s (seed %" PRIu64 ")", err.message, seed);
+		atomic_fetch_add(&nr_operations, 1);
+	}
+	return NULL;
+}
+
+/* ---- all of it ---- */
+
+static void run_threads(unsigned int seconds)
+{
+	void *(*const others[])(void *) = {run_clearer, run_verbs, run_looker};
+	pthread_t threads[NR_WRITERS + NR_READERS + 3];
+	struct timespec ts = {.tv_sec = seconds};
+	unsigned int nr = 0;
+	int r = 0;
+
+	for (uintptr_t i = 0; i < NR_WRITERS; i++)
+		r |= pthread_create(&threads[nr++], NULL, run_writer,
+				    (void *)i);
+	for (uintptr_t i = 0; i < NR_READERS; i++)
+		r |= pthread_create(&threads[nr++], NULL, run_reader,
+				    (void *)i);
+	for (unsigned int i = 0; i < 3; i++)
+		r |= pthread_create(&threads[nr++], NULL, others[i], NULL);
+	if (r)
+		die("pthread_create failed");
+	(void)nanosleep(&ts, NULL);
+	atomic_store(&stopping, true);
+	while (nr > 0)
+		(void)pthread_join(threads[--nr], NULL);
+}
+
+static void open_store(struct memory_disk *disk)
+{
+	struct store_open_options options = {
+		.checkpoint_log_bytes = 8 << 20,
+	};
+	struct error err = ERROR_NONE;
+
+	check(test_store_open(disk, &options, &store, &err), &err, "open");
+	check(store_start(store, &err), &err, "start");
+}
+
+static void check_durable(void)
+{
+	static uint64_t block[BLOCK_SIZE / 8];
+	struct volume_handle *handle = open_volume("v", 0);
+	struct error err = ERROR_NONE;
+
+	for (unsigned int i = 0; i < NR_BLOCKS; i++) {
+		check(volume_read(handle, block, BLOCK_SIZE,
+				  (uint64_t)i * BLOCK_SIZE, &err),
+		      &err, "read");
+		if (number_in(block) < atomic_load(&durable[i]))
+			die("FAILED block %u was flushed and is gone (seed "
+			    "%" PRIu64 ")",
+			    i, seed);
+	}
+	volume_close(handle);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int seconds = (unsigned int)test_option(&argc, argv, "seconds",
+							 SECONDS_DEFAULT);
+	struct memory_disk *disk = test_store_disk(NR_FRAMES);
+	struct error err = ERROR_NONE;
+
+	seed = test_option(&argc, argv, "seed", rng_time_seed());
+	if (argc > 1)
+		die("%s: unknown option %s", argv[0], argv[1]);
+	open_store(disk);
+	check(store_create(store, "v", VOLUME_BYTES, &err), &err, "create");
+	check(store_create(store, "w", VOLUME_BYTES, &err), &err, "create");
+	run_threads(seconds);
+	check(store_close(store, false, &err), &err, "close");
+	open_store(disk);
+	check_durable();
+	if (!test_store_check(store, &err))
+		die("FAILED %s (seed %" PRIu64 ")", err.message, seed);
+	check(store_close(store, true, &err), &err, "close");
+	memory_disk_put(disk);
+	printf("%" PRIu64 " operations, seed %" PRIu64 "\n",
+	       atomic_load(&nr_operations), seed);
+	return 0;
+}
