@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * JSON of the control protocol: arguments that may be hostile, and the
+ * objects that answers are made of.
+ */
+#ifndef SERVICE_JSON_H
+#define SERVICE_JSON_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine.h"
+#include "error.h"
+
+/* More operands than one verb takes. */
+#define ARGS_NAMES_MAX 100000u
+
+/*
+ * Get argument @key of @args (may be NULL).  An absent or null argument is
+ * -EINVAL from args_*(); args_find_*() leave *ret alone and return 0.  A
+ * wrong type is always -EINVAL.  Strings belong to @args.
+ */
+int args_string(struct json_object *args, const char *key, const char **ret,
+		struct error *err);
+int args_size(struct json_object *args, const char *key, uint64_t *ret,
+	      struct error *err);
+int args_find_string(struct json_object *args, const char *key,
+		     const char **ret, struct error *err);
+int args_find_bool(struct json_object *args, const char *key, bool *ret,
+		   struct error *err);
+
+/* An array of strings; free(*ret).  With @optional absent gives none. */
+int args_names(struct json_object *args, const char *key, bool optional,
+	       const char ***ret, size_t *ret_nr, struct error *err);
+
+/* Add a member to @object. */
+void json_put_string(struct json_object *object, const char *key,
+		     const char *value);
+void json_put_uint(struct json_object *object, const char *key, uint64_t value);
+void json_put_bool(struct json_object *object, const char *key, bool value);
+/* RFC 3339, UTC, whole seconds. */
+void json_put_time(struct json_object *object, const char *key, uint64_t ns);
+
+/* New objects of PROTOCOL.md: info, status. */
+struct json_object *json_info(const struct volume_info *info);
+struct json_object *json_status(const struct store_stat *stat);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a serving process tells whoever started it: systemd by
+ * $NOTIFY_SOCKET, `varve serve --daemon` by $VARVE_EXIT_FD, a pipe that takes
+ * one byte, the exit code of a start that failed, and is closed by a good
+ * one.  Without these variables nothing is said.
+ */
+#ifndef SERVICE_STARTER_H
+#define SERVICE_STARTER_H
+
+/*
+ * Before an exec that needs the low descriptors: move the pipe to @min_fd or
+ * above, and keep it open.
+ */
+void starter_move(int min_fd);
+/* The store is being served. */
+void starter_ready(void);
+/* The server is stopping. */
+void starter_stopping(void);
+/* The start failed; the caller exits with @exit_code. */
+void starter_failed(int exit_code);
+
+#endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * NOTES ON THE DESIGN
+ *
+ * nbdkit's own way to quit is not used: it answers requests that are in
+ * flight with ESHUTDOWN, which a kernel client turns into I/O errors, and
+ * waits for idle clients.  Instead the signals that would end nbdkit are
+ * blocked in all threads and taken by one of ours, which makes the store
+ * durable and ends the process; clients see a closed connection and may
+ * connect again.
+ */
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include "server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/prctl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "backend-file.h"
+#include "control.h"
+#include "engine.h"
+#include "runtime.h"
+#include "socket.h"
+#include "starter.h"
+#include "verbs.h"
+
+#define LOCK_WAIT_MS 5000
+
+struct server server = {.control_fd = -1, .lock_fd = -1};
+
+static struct control *control; /* NULL: none; set before the stop thread */
+
+/* ---- our sockets ---- */
+
+/* The path of @fd when it is a Unix socket that listens, else false. */
+static bool listening_path(int fd, struct sockaddr_un *ret)
+{
+	socklen_t length = sizeof(*ret) - 1;
+	socklen_t on_length = sizeof(int);
+	int on = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &on_length) < 0 ||
+	    !on || getsockname(fd, (struct sockaddr *)ret, &length) < 0)
+		return false;
+	return ret->sun_family == AF_UNIX && ret->sun_path[0] == '/';
+}
+
+typedef void path_fn(const char *path, void *opaque);
+
+/* Each Unix socket on which this process speaks NBD. */
+static void each_nbd_socket(path_fn *fn, void *opaque)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct sockaddr_un address;
+	struct dirent *entry;
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		int fd = atoi(entry->d_name);
+
+		if (entry->d_name[0] != '.' && fd != server.control_fd &&
+		    listening_path(fd, &address))
+			fn(address.sun_path, opaque);
+	}
+	(void)closedir(dir);
+}
+
+static void keep_path(const char *path, void *opaque)
+{
+	(void)snprintf(opaque, RUNTIME_PATH_MAX, "%s", path);
+}
+
+static void remove_path(const char *path, void *opaque)
+{
+	(void)unlink(path);
+}
+
+static void remove_nbd_sockets(void)
+{
+	if (!server.keep_socket)
+		each_nbd_socket(remove_path, NULL);
+}
+
+/* ---- open ---- */
+
+static void message(void *opaque, enum message_level level, const char *text)
+{
+	switch (level) {
+	case MESSAGE_ERROR:
+		nbdkit_error("%s", text);
+		break;
+	case MESSAGE_WARNING:
+		nbdkit_error("warning: %s", text);
+		break;
+	default:
+		nbdkit_debug("%s", text);
+	}
+}
+
+/* varved has bound the sockets and cannot remove them any more. */
+static _Noreturn void quit_for_varved(int exit_code, const char *text)
+{
+	struct sockaddr_un address;
+
+	fprintf(stderr, "varved: %s\n", text);
+	remove_nbd_sockets();
+	if (!server.keep_control &&
+	    listening_path(server.control_fd, &address))
+		(void)unlink(address.sun_path);
+	starter_failed(exit_code);
+	_exit(exit_code);
+}
+
+static int fail_open(int r, const struct error *err)
+{
+	int exit_code = open_exit_code(r);
+
+	if (server.lock_fd >= 0)
+		quit_for_varved(exit_code, err->message);
+	nbdkit_error("%s", err->message);
+	starter_failed(exit_code);
+	return -1;
+}
+
+int server_open(void)
+{
+	const struct store_open_options options = {
+		.read_only = server.read_only,
+		.tail_dirs = runtime_tail_dirs(),
+		.nr_buffers = server.nr_buffers,
+		.memory_bytes = server.memory_bytes,
+		.message = message,
+	};
+	struct error err = ERROR_NONE;
+	struct backend *be;
+	int r;
+
+	r = backend_file_open(server.store_path,
+			      server.read_only ? BACKEND_FILE_READ_ONLY : 0,
+			      server.lock_fd, LOCK_WAIT_MS, &be, &err);
+	if (r < 0)
+		return fail_open(r, &err);
+	r = store_open(be, &options, &server.store, &err);
+	if (r < 0) {
+		backend_close(be);
+		return fail_open(r, &err);
+	}
+	return 0;
+}
+
+/* ---- stop ---- */
+
+static void stop_signals(sigset_t *ret)
+{
+	(void)sigemptyset(ret);
+	(void)sigaddset(ret, SIGTERM);
+	(void)sigaddset(ret, SIGINT);
+	(void)sigaddset(ret, SIGHUP);
+	(void)sigaddset(ret, SIGQUIT);
+}
+
+/* Further signals stay pending: a stop is not interrupted. */
+static void *stop_main(void *opaque)
+{
+	struct error err = ERROR_NONE;
+	sigset_t signals;
+	int number;
+
+	stop_signals(&signals);
+	while (sigwait(&signals, &number) != 0)
+		;
+	starter_stopping();
+	if (control)
+		control_stop(control);
+	remove_nbd_sockets();
+	if (store_stop(server.store, &err) < 0) {
+		nbdkit_error("stop: %s", err.message);
+		_exit(EXIT_FAILED);
+	}
+	_exit(EXIT_DONE);
+}
+
+/* ---- start ---- */
+
+/*
+ * A disk of ours that is mounted on this host writes back through us:
+ * memory we ask for must not wait for that.  Inherited by our threads.
+ */
+static void avoid_writeback_deadlock(void)
+{
+#ifdef PR_SET_IO_FLUSHER
+	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+#endif
+}
+
+static int listen_control(const struct stat *st, struct error *err)
+{
+	struct runtime_path dir, path;
+	int r;
+
+	r = runtime_dir_own(&dir, err);
+	if (r == 0)
+		r = runtime_control_path(dir.path, st->st_dev, st->st_ino,
+					 &path, err);
+	if (r < 0)
+		return r;
+	return socket_listen_unix(path.path, 0600, (gid_t)-1, err);
+}
+
+/*
+ * Without a control socket the disks can be used and the command line cannot
+ * reach them: worth a word, not worth an outage.
+ */
+static void start_control(void)
+{
+	char nbd_socket[RUNTIME_PATH_MAX] = "";
+	struct error err = ERROR_NONE;
+	struct control_options options;
+	struct stat st = {0};
+	int r = 0;
+
+	each_nbd_socket(keep_path, nbd_socket);
+	if (stat(server.store_path, &st) < 0)
+		r = error_set(&err, errno, "%s: %s", server.store_path,
+			      strerror(errno));
+	if (r == 0 && server.control_fd < 0)
+		r = server.control_fd = listen_control(&st, &err);
+	options = (struct control_options){
+		.store_path = server.store_path,
+		.nbd_socket = nbd_socket[0] ? nbd_socket : NULL,
+		.device = st.st_dev,
+		.inode = st.st_ino,
+		.read_only = server.read_only,
+		.keep_socket = server.keep_control,
+	};
+	if (r >= 0)
+		r = control_start(server.store, server.control_fd, &options,
+				  &control, &err);
+	if (r < 0)
+		nbdkit_error("warning: no control socket, so the varve command cannot reach this server: %s",
+			     err.message);
+}
+
+static int start_stop_thread(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	(void)pthread_attr_init(&attr);
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&thread, &attr, stop_main, NULL);
+	(void)pthread_attr_destroy(&attr);
+	return -r;
+}
+
+int server_start(void)
+{
+	struct error err = ERROR_NONE;
+	sigset_t signals;
+	int r;
+
+	/* This thread's mask is what all later threads inherit. */
+	stop_signals(&signals);
+	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	avoid_writeback_deadlock();
+	r = store_start(server.store, &err);
+	if (r < 0)
+		return fail_open(r, &err);
+	start_control();
+	r = start_stop_thread();
+	if (r < 0) {
+		(void)error_set(&err, -r, "cannot start a thread: %s",
+				strerror(-r));
+		return fail_open(r, &err);
+	}
+	starter_ready();
+	return 0;
+}
