@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* varve attach: a volume or snapshot as a block device of this host. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "attachment.h"
+#include "cleanup.h"
+#include "command.h"
+#include "connect.h"
+#include "nbdfuse.h"
+#include "options.h"
+#include "output.h"
+#include "size.h"
+
+struct attach {
+	const struct options *options;
+	struct connection *connection;
+	const char *store;
+	const char *wanted; /* /dev/loopN; NULL: any */
+	bool snapshot;
+	uint64_t handles; /* that the server has of the attached volume */
+	struct attachment attachment;
+};
+
+static int attach_failed(int r, const struct error *err)
+{
+	print_error("%s", err->message);
+	return verb_exit_code(r);
+}
+
+/* This version has one way only, whatever the kernel offers. */
+static void say_path(const struct options *options)
+{
+	if (!options->quiet && access("/sys/module/nbd", F_OK) == 0)
+		fputs("varve: the kernel has nbd, but this version attaches "
+		      "through nbdfuse and a loop device\n",
+		      stderr);
+}
+
+static int check_operands(struct attach *at)
+{
+	const struct options *o = at->options;
+	struct error err = ERROR_NONE;
+	struct name name;
+
+	if (name_parse(o->operands[0], &name, &err) < 0) {
+		print_error("%s", err.message);
+		return EXIT_USAGE;
+	}
+	if (name.until[0] || name.view != VIEW_NONE) {
+		print_error("%s: only a volume or a snapshot is attached",
+			    o->operands[0]);
+		return EXIT_USAGE;
+	}
+	at->snapshot = name.snapshot[0] != '\0';
+	at->wanted = o->nr_operands > 1 ? o->operands[1] : NULL;
+	if (at->wanted && strncmp(at->wanted, "/dev/loop", 9) != 0) {
+		print_error("%s: this version attaches to loop devices only "
+			    "(/dev/loopN)",
+			    at->wanted);
+		return EXIT_USAGE;
+	}
+	if (geteuid() != 0) {
+		print_error("%s: only root can attach", o->operands[0]);
+		return EXIT_PERMISSION;
+	}
+	return 0;
+}
+
+/*
+ * Is @a of use?  A snapshot may be attached again; a head may not, unless its
+ * nbdfuse has died, or talks to a server that has (then this one has no
+ * handle of it: nbdfuse does not reconnect).
+ */
+static bool is_alive(const struct attach *at, const struct attachment *a)
+{
+	if (!a->pid || !a->device[0])
+		return false;
+	return at->snapshot || at->handles > 0;
+}
+
+/* A head is attached once; what is left of a dead one is taken away. */
+static int check_attached(struct attach *at)
+{
+	struct error err = ERROR_NONE;
+	struct attachments all;
+	struct attachment *a;
+	int r = 0, exit_code = 0;
+	size_t i;
+
+	attachments_load_of(at->store, &all);
+	for (i = 0; i < all.nr && exit_code == 0; i++) {
+		a = &all.ptr[i];
+		if (strcmp(a->name, at->attachment.name) != 0)
+			continue;
+		if (!is_alive(at, a)) {
+			r = attachment_release(a, &err);
+			if (r < 0)
+				exit_code = attach_failed(r, &err);
+			else
+				attachment_forget(a);
+		} else if (!at->snapshot) {
+			print_error("%s: attached already as %s", a->name,
+				    a->device);
+			exit_code = EXIT_BUSY;
+		}
+	}
+	attachments_done(&all);
+	return exit_code;
+}
+
+/* Is it there, and how large is it? */
+static int look_at_volume(struct attach *at)
+{
+	struct json_object *args = must(json_object_new_object()), *data;
+	struct attachment *a = &at->attachment;
+	int r;
+
+	json_object_object_add(args, "name", json_object_new_string(a->name));
+	r = connection_call(at->connection, "show", args, &data);
+	if (r)
+		return r;
+	a->size = member_number(data, "size");
+	at->handles = member_number(data, "attached");
+	json_object_put(data);
+	return 0;
+}
+
+/* What is the server to be asked for? */
+static int choose_export(struct attach *at)
+{
+	struct attachment *a = &at->attachment;
+	struct json_object *args, *data;
+	int r;
+
+	a->read_only = at->options->read_only;
+	if (!at->snapshot || a->read_only) {
+		snprintf(a->export, sizeof(a->export), "%s%s", a->name,
+			 at->snapshot ? "" : ":attached");
+		return 0;
+	}
+	args = must(json_object_new_object());
+	json_object_object_add(args, "snapshot",
+			       json_object_new_string(a->name));
+	r = connection_call(at->connection, "scratch", args, &data);
+	if (r)
+		return r;
+	snprintf(a->scratch, sizeof(a->scratch), "%s",
+		 member_string(data, "name"));
+	snprintf(a->export, sizeof(a->export), "%s", a->scratch);
+	json_object_put(data);
+	return 0;
+}
+
+static int make_device(struct attach *at, const char *socket)
+{
+	struct attachment *a = &at->attachment;
+	struct error err = ERROR_NONE;
+	int r;
+
+	r = attachment_make(a, &err);
+	if (r == 0)
+		r = nbdfuse_start(a, socket, &err);
+	if (r == 0)
+		r = loop_make(a->mount, a->size, a->read_only, at->wanted,
+			      a->device, &err);
+	if (r == 0)
+		return 0;
+	(void)attachment_release(a, NULL); /* the failure told is the first */
+	attachment_forget(a);
+	return attach_failed(r, &err);
+}
+
+static void print_attached(const struct attach *at)
+{
+	const struct attachment *a = &at->attachment;
+	char text[SIZE_TEXT_BYTES];
+	struct json_object *data;
+
+	if (at->options->json) {
+		data = must(json_object_new_object());
+		json_object_object_add(data, "device",
+				       json_object_new_string(a->device));
+		json_object_object_add(data, "name",
+				       json_object_new_string(a->name));
+		json_object_object_add(data, "size",
+				       json_object_new_uint64(a->size));
+		json_object_object_add(data, "read_only",
+				       json_object_new_boolean(a->read_only));
+		json_object_object_add(
+			data, "scratch",
+			json_object_new_boolean(a->scratch[0] != '\0'));
+		print_json(data);
+		return;
+	}
+	size_format_long(a->size, text);
+	if (!at->options->quiet)
+		printf("%s  %s  %s  %s\n", a->device, a->name, text,
+		       a->read_only    ? "ro"
+		       : a->scratch[0] ? "rw, scratch"
+				       : "rw");
+}
+
+static int attach_locked(struct attach *at)
+{
+	struct json_object *greeting = connection_greeting(at->connection);
+	const char *socket = member_string(greeting, "socket");
+	int r;
+
+	if (!*socket) {
+		print_error("%s: its server has no Unix socket to attach to",
+			    at->store);
+		return EXIT_NO_STORE;
+	}
+	if (member_bool(greeting, "read_only") && !at->options->read_only) {
+		print_error("%s: served read-only; attach with --read-only",
+			    at->attachment.name);
+		return EXIT_FAILED;
+	}
+	r = look_at_volume(at);
+	if (r == 0)
+		r = check_attached(at);
+	if (r == 0)
+		r = choose_export(at);
+	if (r == 0)
+		r = make_device(at, socket);
+	return r;
+}
+
+static int fill_in(struct attach *at)
+{
+	struct attachment *a = &at->attachment;
+
+	snprintf(a->name, sizeof(a->name), "%s", at->options->operands[0]);
+	if (!realpath(at->store, a->store)) {
+		print_error("%s: %s", at->store, strerror(errno));
+		return EXIT_NO_STORE;
+	}
+	return store_identify(at->store, &a->identity);
+}
+
+static int attach_run(const struct options *options)
+{
+	struct attach at = {.options = options};
+	struct error err = ERROR_NONE;
+	CLEANUP_CLOSE int lock = -1;
+	int r;
+
+	r = check_operands(&at);
+	if (r)
+		return r;
+	at.store = options_store(options);
+	if (!at.store)
+		return EXIT_USAGE;
+	r = connection_open(at.store, CONNECT_SERVED, &at.connection);
+	if (r)
+		return r;
+	say_path(options);
+	lock = attachments_lock(&err);
+	if (lock < 0)
+		r = attach_failed(lock, &err);
+	if (r == 0)
+		r = fill_in(&at);
+	if (r == 0)
+		r = attach_locked(&at);
+	if (r == 0)
+		print_attached(&at);
+	return connection_close(at.connection, r);
+}
+
+const struct command command_attach = {
+	.name = "attach",
+	.synopsis = "[--read-only] VOLUME|VOLUME@SNAPSHOT [/dev/loopN]",
+	.summary = "make a block device of a volume or snapshot",
+	.details =
+		"The store must be served.  A snapshot is attached as a "
+		"private writable view, so\nthat a file system can replay its "
+		"journal; what is written there is dropped at\ndetach.  "
+		"--read-only attaches the bare snapshot.",
+	.accepts = OPTION_READ_ONLY,
+	.min_operands = 1,
+	.max_operands = 2,
+	.run = attach_run,
+};

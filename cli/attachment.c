@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "attachment.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "cleanup.h"
+#include "output.h"
+#include "verbs.h"
+
+#define ATTACHMENTS_MAX 4096
+#define END_WAIT_MS 5000
+
+/* ---- what is written down ---- */
+
+static void copy_member(struct json_object *state, const char *key, char *ret,
+			size_t size)
+{
+	snprintf(ret, size, "%s", member_string(state, key));
+}
+
+static bool read_state(struct attachment *a)
+{
+	char path[sizeof(a->dir) + 16];
+	struct json_object *state;
+
+	snprintf(path, sizeof(path), "%s/state.json", a->dir);
+	state = json_object_from_file(path);
+	if (!json_object_is_type(state, json_type_object)) {
+		json_object_put(state);
+		return false;
+	}
+	copy_member(state, "store", a->store, sizeof(a->store));
+	a->identity.device = member_number(state, "device");
+	a->identity.inode = member_number(state, "inode");
+	copy_member(state, "name", a->name, sizeof(a->name));
+	copy_member(state, "export", a->export, sizeof(a->export));
+	copy_member(state, "scratch", a->scratch, sizeof(a->scratch));
+	a->read_only = member_bool(state, "read_only");
+	a->size = member_number(state, "size");
+	json_object_put(state);
+	return true;
+}
+
+static void add_text(struct json_object *state, const char *key,
+		     const char *text)
+{
+	json_object_object_add(state, key, json_object_new_string(text));
+}
+
+static int write_state(const struct attachment *a, struct error *err)
+{
+	struct json_object *state = must(json_object_new_object());
+	char path[sizeof(a->dir) + 16], new[sizeof(a->dir) + 16];
+	int r = 0;
+
+	add_text(state, "store", a->store);
+	json_object_object_add(state, "device",
+			       json_object_new_uint64(a->identity.device));
+	json_object_object_add(state, "inode",
+			       json_object_new_uint64(a->identity.inode));
+	add_text(state, "name", a->name);
+	add_text(state, "export", a->export);
+	add_text(state, "scratch", a->scratch);
+	json_object_object_add(state, "read_only",
+			       json_object_new_boolean(a->read_only));
+	json_object_object_add(state, "size", json_object_new_uint64(a->size));
+	snprintf(path, sizeof(path), "%s/state.json", a->dir);
+	snprintf(new, sizeof(new), "%s/state.new", a->dir);
+	if (json_object_to_file_ext(new, state, JSON_C_TO_STRING_PLAIN) < 0 ||
+	    rename(new, path) < 0)
+		r = error_set(err, errno ? errno : EIO, "%s: %s", path,
+			      strerror(errno));
+	json_object_put(state);
+	return r;
+}
+
+/* ---- what the system says ---- */
+
+bool attachment_is_mounted(const struct attachment *a)
+{
+	char line[2 * PATH_MAX], point[PATH_MAX];
+	bool found = false;
+	FILE *file;
+
+	/* not stat(2): it fails, or waits, once nbdfuse is ill */
+	file = fopen("/proc/self/mountinfo", "re");
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = sscanf(line, "%*u %*u %*s %*s %4095s", point) == 1 &&
+			strcmp(point, a->mount) == 0;
+	if (file)
+		(void)fclose(file); /* only read */
+	return found;
+}
+
+/* A pid is reused one day: is it an nbdfuse of ours? */
+static bool is_our_nbdfuse(pid_t pid, const char *mount)
+{
+	char path[64], words[4096];
+	size_t length, at;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	length = fread(words, 1, sizeof(words) - 1, file);
+	(void)fclose(file); /* only read */
+	words[length] = '\0';
+	for (at = 0; at < length; at += strlen(words + at) + 1)
+		if (strcmp(words + at, mount) == 0)
+			return true;
+	return false;
+}
+
+static pid_t running_pid(const struct attachment *a)
+{
+	char path[sizeof(a->dir) + 16];
+	int pid = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/pid", a->dir);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%d", &pid) != 1)
+		pid = 0;
+	(void)fclose(file); /* only read */
+	return pid > 0 && is_our_nbdfuse(pid, a->mount) ? pid : 0;
+}
+
+void attachment_refresh(struct attachment *a)
+{
+	a->device[0] = '\0';
+	(void)loop_find(a->mount, a->device); /* none: stays "" */
+	a->pid = running_pid(a);
+}
+
+/* ---- all of them ---- */
+
+static void attach_dir(const char *runtime, char *ret, size_t size)
+{
+	snprintf(ret, size, "%s/attach", runtime);
+}
+
+static void add_attachment(struct attachments *all, const struct attachment *a)
+{
+	all->ptr = must(reallocarray(all->ptr, all->nr + 1, sizeof(*a)));
+	all->ptr[all->nr++] = *a;
+}
+
+static void load_dir(const char *runtime, struct attachments *ret)
+{
+	char path[RUNTIME_PATH_MAX + 8];
+	struct dirent *entry;
+	struct attachment a;
+	DIR *dir;
+
+	attach_dir(runtime, path, sizeof(path));
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		if (!isdigit(entry->d_name[0]))
+			continue;
+		a = (struct attachment){0};
+		snprintf(a.dir, sizeof(a.dir), "%s/%.8s", path, entry->d_name);
+		snprintf(a.mount, sizeof(a.mount), "%s/nbd", a.dir);
+		if (!read_state(&a))
+			continue;
+		attachment_refresh(&a);
+		add_attachment(ret, &a);
+	}
+	if (dir)
+		(void)closedir(dir); /* only read */
+}
+
+void attachments_load(struct attachments *ret)
+{
+	struct runtime_path dirs[RUNTIME_DIRS_MAX];
+	size_t nr = runtime_dirs(dirs), i, j;
+
+	*ret = (struct attachments){0};
+	for (i = 0; i < nr; i++) {
+		for (j = 0; j < i; j++)
+			if (strcmp(dirs[i].path, dirs[j].path) == 0)
+				break;
+		if (j == i)
+			load_dir(dirs[i].path, ret);
+	}
+}
+
+void attachments_load_of(const char *store, struct attachments *ret)
+{
+	struct store_identity identity = {0};
+	struct stat st;
+	size_t i, kept = 0;
+
+	attachments_load(ret);
+	if (stat(store, &st) == 0)
+		identity = (struct store_identity){st.st_dev, st.st_ino};
+	for (i = 0; i < ret->nr; i++)
+		if (ret->ptr[i].identity.device == identity.device &&
+		    ret->ptr[i].identity.inode == identity.inode)
+			ret->ptr[kept++] = ret->ptr[i];
+	ret->nr = kept;
+}
+
+void attachments_done(struct attachments *attachments)
+{
+	free(attachments->ptr);
+	*attachments = (struct attachments){0};
+}
+
+const char *attachments_device(const struct attachments *attachments,
+			       const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < attachments->nr; i++)
+		if (strcmp(attachments->ptr[i].name, name) == 0 &&
+		    attachments->ptr[i].device[0])
+			return attachments->ptr[i].device;
+	return NULL;
+}
+
+/* ---- making one and taking it apart ---- */
+
+/* RUNTIME/attach, made when it is not there. */
+static int own_attach_dir(char *ret, size_t size, struct error *err)
+{
+	struct runtime_path own;
+	int r = runtime_dir_own(&own, err);
+
+	if (r < 0)
+		return r;
+	attach_dir(own.path, ret, size);
+	if (mkdir(ret, 0755) < 0 && errno != EEXIST)
+		return error_set(err, errno, "%s: %s", ret, strerror(errno));
+	return 0;
+}
+
+int attachments_lock(struct error *err)
+{
+	char dir[RUNTIME_PATH_MAX + 8], path[RUNTIME_PATH_MAX + 16];
+	int fd, r = own_attach_dir(dir, sizeof(dir), err);
+
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR) {
+			(void)close(fd); /* the failure told is flock's */
+			return error_set(err, errno, "%s: %s", path,
+					 strerror(errno));
+		}
+	return fd;
+}
+
+/* The file that will be mounted over. */
+static int make_mount_point(const struct attachment *a, struct error *err)
+{
+	CLEANUP_CLOSE int fd =
+		open(a->mount, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return error_set(err, errno, "%s: %s", a->mount,
+				 strerror(errno));
+	return 0;
+}
+
+int attachment_make(struct attachment *a, struct error *err)
+{
+	char parent[RUNTIME_PATH_MAX + 8];
+	int r = own_attach_dir(parent, sizeof(parent), err), i;
+
+	if (r < 0)
+		return r;
+	for (i = 0; i < ATTACHMENTS_MAX; i++) {
+		snprintf(a->dir, sizeof(a->dir), "%s/%d", parent, i);
+		if (mkdir(a->dir, 0755) == 0)
+			break;
+		/* an empty one is what a killed attach left */
+		if (errno == EEXIST && rmdir(a->dir) == 0 &&
+		    mkdir(a->dir, 0755) == 0)
+			break;
+		if (errno != EEXIST && errno != ENOTEMPTY)
+			return error_set(err, errno, "%s: %s", a->dir,
+					 strerror(errno));
+	}
+	if (i == ATTACHMENTS_MAX)
+		return error_set(err, EBUSY, "more than %d attachments",
+				 ATTACHMENTS_MAX);
+	snprintf(a->mount, sizeof(a->mount), "%s/nbd", a->dir);
+	r = write_state(a, err);
+	return r < 0 ? r : make_mount_point(a, err);
+}
+
+static int release_device(struct attachment *a, struct error *err)
+{
+	int fd, r;
+
+	if (!a->device[0])
+		return 0;
+	fd = loop_hold(a->device, a->read_only, err);
+	if (fd < 0)
+		return error_prefix(err, "%s", a->name);
+	/* pages not yet written go out; with nbdfuse dead they cannot */
+	if (fsync(fd) < 0 && a->pid)
+		print_error("%s: %s: not all could be written out: %s", a->name,
+			    a->device, strerror(errno));
+	r = loop_unmake(a->device, fd, err);
+	return r < 0 ? error_prefix(err, "%s", a->name) : 0;
+}
+
+/* The kernel may hold the file for a moment after the loop device. */
+static int release_mount(const struct attachment *a, struct error *err)
+{
+	struct timespec ts = {.tv_nsec = 50000000};
+	int tries;
+
+	for (tries = 0; tries < 40 && attachment_is_mounted(a); tries++) {
+		if (umount2(a->mount, UMOUNT_NOFOLLOW) == 0)
+			return 0;
+		(void)nanosleep(&ts, NULL); /* cut short: one try more */
+	}
+	if (!attachment_is_mounted(a))
+		return 0;
+	if (umount2(a->mount, UMOUNT_NOFOLLOW | MNT_DETACH) < 0)
+		return error_set(err, errno, "%s: %s: %s", a->name, a->mount,
+				 strerror(errno));
+	return 0;
+}
+
+/* nbdfuse ends when it is unmounted; one that does not is told to. */
+static void release_process(const struct attachment *a)
+{
+	struct pollfd pollfd = {.events = POLLIN};
+	CLEANUP_CLOSE int fd = -1;
+
+	if (!a->pid)
+		return;
+	fd = pidfd_open(a->pid, 0);
+	if (fd < 0 || !is_our_nbdfuse(a->pid, a->mount))
+		return; /* it has gone */
+	pollfd.fd = fd;
+	if (poll(&pollfd, 1, END_WAIT_MS) == 1)
+		return;
+	(void)pidfd_send_signal(fd, SIGTERM, NULL, 0); /* it may have gone */
+	(void)poll(&pollfd, 1, END_WAIT_MS);
+}
+
+static void remove_dir(const struct attachment *a)
+{
+	static const char *const names[] = {"nbd", "pid", "log", "state.new",
+					    "state.json"};
+	char path[sizeof(a->dir) + 16];
+	size_t i;
+
+	/* what stays behind is looked at again by the next attach */
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", a->dir, names[i]);
+		(void)unlink(path);
+	}
+	(void)rmdir(a->dir);
+}
+
+int attachment_release(struct attachment *a, struct error *err)
+{
+	int r;
+
+	attachment_refresh(a);
+	r = release_device(a, err);
+	if (r == 0)
+		r = release_mount(a, err);
+	if (r < 0)
+		return r;
+	release_process(a);
+	remove_dir(a);
+	return 0;
+}
+
+/* ---- the server's side ---- */
+
+static int delete_scratch(struct connection *c, const struct attachment *a)
+{
+	struct json_object *args = must(json_object_new_object());
+	struct json_object *names = must(json_object_new_array());
+
+	json_object_array_add(names, json_object_new_string(a->scratch));
+	json_object_object_add(args, "names", names);
+	return connection_call(c, "delete", args, NULL);
+}
+
+static int check_detached(struct connection *c, const struct attachment *a)
+{
+	struct json_object *args = must(json_object_new_object()), *data;
+	int r;
+
+	json_object_object_add(args, "name", json_object_new_string(a->name));
+	r = connection_call(c, "show", args, &data);
+	if (r == 0 && member_number(data, "attached") > 0)
+		r = EXIT_BUSY;
+	json_object_put(data);
+	return r;
+}
+
+void attachment_forget(const struct attachment *a)
+{
+	struct timespec ts = {.tv_nsec = 50000000};
+	struct connection *c = NULL;
+	int tries, r = EXIT_BUSY;
+
+	if (access(a->store, F_OK) < 0 ||
+	    connection_open(a->store, CONNECT_SERVED | CONNECT_QUIET, &c))
+		return;
+	for (tries = 0; tries < 40 && r == EXIT_BUSY; tries++) {
+		if (tries)
+			(void)nanosleep(&ts, NULL); /* cut short: asks again */
+		r = a->scratch[0] ? delete_scratch(c, a) : check_detached(c, a);
+	}
+	(void)connection_close(c, 0); /* a server's: nothing to lose */
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Attached volumes: RUNTIME/attach/N is a directory for each.
+ *
+ *   state.json  what is attached; written before anything else is done
+ *   nbd         the file that nbdfuse is mounted over
+ *   pid, log    of nbdfuse
+ *
+ * The loop device is found by its backing file, and whether nbdfuse lives by
+ * its pid: so any process may die at any point, and what it left behind is
+ * still seen, used or cleaned up.
+ */
+#ifndef CLI_ATTACHMENT_H
+#define CLI_ATTACHMENT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "connect.h"
+#include "error.h"
+#include "loop.h"
+#include "names.h"
+#include "runtime.h"
+
+#define EXPORT_NAME_MAX (NAME_MAX_BYTES + 32)
+
+struct attachment {
+	char dir[RUNTIME_PATH_MAX + 32];
+	char mount[RUNTIME_PATH_MAX + 40]; /* dir/nbd */
+	char store[PATH_MAX];		   /* absolute */
+	struct store_identity identity;
+	char name[NAME_MAX_BYTES + 1]; /* vol or vol@s */
+	char export[EXPORT_NAME_MAX];  /* what nbdfuse asks for */
+	char scratch[EXPORT_NAME_MAX]; /* dropped at detach; "": none */
+	bool read_only;
+	uint64_t size;
+	/* seen in the system */
+	char device[LOOP_PATH_MAX]; /* "": none */
+	pid_t pid;		    /* of nbdfuse; 0: not running */
+};
+
+struct attachments {
+	struct attachment *ptr;
+	size_t nr;
+};
+
+/* All of this host, as they are now.  Unreadable ones are left out. */
+void attachments_load(struct attachments *ret);
+/* Those of @store only. */
+void attachments_load_of(const char *store, struct attachments *ret);
+void attachments_done(struct attachments *attachments);
+/* The device of vol or vol@s; NULL: not attached. */
+const char *attachments_device(const struct attachments *attachments,
+			       const char *name);
+
+/*
+ * One attach or detach at a time.  Returns a descriptor to close, or a
+ * negative errno.
+ */
+int attachments_lock(struct error *err);
+
+/* Make the next free directory and write state.json.  Lock: held. */
+int attachment_make(struct attachment *a, struct error *err);
+/* Look at the system again. */
+void attachment_refresh(struct attachment *a);
+bool attachment_is_mounted(const struct attachment *a);
+
+/*
+ * Take it apart: loop device, mount, nbdfuse, directory; whatever of that
+ * there is.  -EBUSY: the device is in use, and nothing was done.
+ * Lock: held.
+ */
+int attachment_release(struct attachment *a, struct error *err);
+
+/*
+ * After the release: wait until the server has seen the connection go, and
+ * drop the scratch view.  Without a server there is nothing to do: the store
+ * drops scratch views that nobody has open by itself.
+ */
+void attachment_forget(const struct attachment *a);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* varve delete: volumes and snapshots; asks before a volume's snapshots go. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "cleanup.h"
+#include "command.h"
+#include "connect.h"
+#include "options.h"
+#include "output.h"
+#include "size.h"
+
+static struct json_object *delete_args(const struct options *options,
+				       bool dry_run)
+{
+	struct json_object *args = names_args(options, 0);
+
+	json_object_object_add(args, "recursive",
+			       json_object_new_boolean(options->recursive));
+	json_object_object_add(args, "dry_run",
+			       json_object_new_boolean(dry_run));
+	return args;
+}
+
+static void print_dry_run(struct json_object *data)
+{
+	uint64_t freed = member_number(data, "freed");
+	char text[SIZE_TEXT_BYTES];
+
+	print_names(data, "  would be deleted");
+	size_format_long(freed, text);
+	if (freed < 1024)
+		printf("would free %s\n", text);
+	else
+		printf("would free %s (%llu bytes)\n", text,
+		       (unsigned long long)freed);
+}
+
+/* Is the name typed again? */
+static bool name_is_typed(const char *name)
+{
+	CLEANUP_FREE char *line = NULL;
+	size_t room = 0;
+	ssize_t length;
+
+	fprintf(stderr,
+		"varve: %s and all its snapshots are about to go; type the "
+		"name again: ",
+		name);
+	fflush(stderr);
+	length = getline(&line, &room, stdin);
+	if (length > 0 && line[length - 1] == '\n')
+		line[length - 1] = '\0';
+	return length > 0 && strcmp(line, name) == 0;
+}
+
+/* Only volumes lose more than was named, and only people mistype. */
+static int confirm(const struct options *options)
+{
+	int i;
+
+	if (!options->recursive || options->yes || !isatty(STDIN_FILENO))
+		return 0;
+	for (i = 0; i < options->nr_operands; i++) {
+		if (strchr(options->operands[i], '@'))
+			continue;
+		if (name_is_typed(options->operands[i]))
+			continue;
+		print_error("%s: not the same name: nothing is deleted",
+			    options->operands[i]);
+		return EXIT_FAILED;
+	}
+	return 0;
+}
+
+static int delete_run(const struct options *options)
+{
+	struct json_object *data;
+	int r = 0;
+
+	if (!options->dry_run)
+		r = confirm(options);
+	if (r)
+		return r;
+	r = connect_run(options, "delete",
+			delete_args(options, options->dry_run), &data);
+	if (r)
+		return r;
+	if (options->json)
+		print_json(json_object_get(data));
+	else if (options->dry_run)
+		print_dry_run(data);
+	else if (!options->quiet)
+		print_names(data, "  deleted");
+	json_object_put(data);
+	return 0;
+}
+
+const struct command command_delete = {
+	.name = "delete",
+	.synopsis = "[-n] [-r] [--yes] VOLUME@SNAPSHOT|VOLUME...",
+	.summary = "delete snapshots, or whole volumes",
+	.details = "A volume that has snapshots needs -r, and on a terminal "
+		   "its name typed again.\nWhat is open or attached is not "
+		   "deleted.",
+	.accepts = OPTION_DRY_RUN | OPTION_RECURSIVE | OPTION_YES,
+	.min_operands = 1,
+	.max_operands = -1,
+	.run = delete_run,
+};

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "hold.h"
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "attachment.h"
+#include "command.h"
+#include "options.h"
+#include "output.h"
+
+/* Does @operand, vol or vol@s, name the head attached as @a? */
+static bool is_head_of(const struct attachment *a, const char *operand)
+{
+	size_t length = strcspn(operand, "@");
+
+	return !strchr(a->name, '@') && strlen(a->name) == length &&
+	       memcmp(a->name, operand, length) == 0;
+}
+
+static int hold_one(const struct attachment *a, struct holds *holds)
+{
+	struct error err = ERROR_NONE;
+	int fd;
+
+	if (holds->nr == HOLDS_MAX) {
+		print_error("more than %d devices are attached", HOLDS_MAX);
+		return EXIT_FAILED;
+	}
+	fd = loop_hold(a->device, a->read_only, &err);
+	if (fd < 0) {
+		print_error("%s: %s", a->name, err.message);
+		return verb_exit_code(fd);
+	}
+	holds->fds[holds->nr++] = fd;
+	/* dirty pages belong to the head as it was */
+	if (fsync(fd) < 0 && a->pid) {
+		print_error("%s: %s: cannot write out: %s; detach it first",
+			    a->name, a->device, strerror(errno));
+		return EXIT_FAILED;
+	}
+	return 0;
+}
+
+static bool is_named(const struct options *options, const struct attachment *a)
+{
+	int i;
+
+	for (i = 0; i < options->nr_operands; i++)
+		if (is_head_of(a, options->operands[i]))
+			return true;
+	return false;
+}
+
+int holds_take(const struct options *options, struct holds *ret)
+{
+	const char *store = options_store(options);
+	struct attachments all;
+	size_t i;
+	int r = 0;
+
+	ret->nr = 0;
+	if (!store)
+		return EXIT_USAGE;
+	attachments_load_of(store, &all);
+	for (i = 0; i < all.nr && r == 0; i++)
+		if (all.ptr[i].device[0] && is_named(options, &all.ptr[i]))
+			r = hold_one(&all.ptr[i], ret);
+	attachments_done(&all);
+	if (r)
+		holds_release(ret);
+	return r;
+}
+
+void holds_release(struct holds *holds)
+{
+	size_t i;
+
+	for (i = 0; i < holds->nr; i++) {
+		/* only root holds devices, and for root this cannot fail */
+		(void)ioctl(holds->fds[i], BLKFLSBUF, 0);
+		(void)close(holds->fds[i]); /* nothing was written */
+	}
+	holds->nr = 0;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "loop.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+
+#define LOOP_MAJOR 7
+#define HOLD_TRIES 40 /* of 50 ms */
+#define UNMAKE_TRIES 100
+
+static void wait_50_ms(void)
+{
+	struct timespec ts = {.tv_nsec = 50000000};
+
+	(void)nanosleep(&ts, NULL); /* cut short: one try more */
+}
+
+/* The backing file of loop device @number; false: it has none. */
+static bool backing_file(unsigned int number, char ret[PATH_MAX])
+{
+	char path[64];
+	FILE *file;
+	bool found;
+
+	snprintf(path, sizeof(path), "/sys/block/loop%u/loop/backing_file",
+		 number);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	found = fgets(ret, PATH_MAX, file) != NULL;
+	(void)fclose(file); /* only read */
+	if (found)
+		ret[strcspn(ret, "\n")] = '\0';
+	return found;
+}
+
+/* "loop12" or "/dev/loop12"; false: neither. */
+static bool loop_number(const char *name, unsigned int *ret)
+{
+	char rest;
+
+	if (strncmp(name, "/dev/", 5) == 0)
+		name += 5;
+	return strncmp(name, "loop", 4) == 0 && isdigit(name[4]) &&
+	       sscanf(name + 4, "%6u%c", ret, &rest) == 1;
+}
+
+bool loop_find(const char *file, char ret_device[LOOP_PATH_MAX])
+{
+	char backing[PATH_MAX];
+	struct dirent *entry;
+	unsigned int number;
+	bool found = false;
+	DIR *dir;
+
+	dir = opendir("/sys/block");
+	while (dir && !found && (entry = readdir(dir))) {
+		if (!loop_number(entry->d_name, &number) ||
+		    !backing_file(number, backing))
+			continue;
+		found = strcmp(backing, file) == 0;
+		if (found)
+			snprintf(ret_device, LOOP_PATH_MAX, "/dev/loop%u",
+				 number);
+	}
+	if (dir)
+		(void)closedir(dir); /* only read */
+	return found;
+}
+
+/* The kernel names a free device; in a container its node may be missing. */
+static int free_device(char ret[LOOP_PATH_MAX], struct error *err)
+{
+	CLEANUP_CLOSE int control =
+		open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	int number;
+
+	if (control < 0)
+		return error_set(err, errno, "/dev/loop-control: %s",
+				 strerror(errno));
+	number = ioctl(control, LOOP_CTL_GET_FREE);
+	if (number < 0)
+		return error_set(err, errno, "no free loop device: %s",
+				 strerror(errno));
+	snprintf(ret, LOOP_PATH_MAX, "/dev/loop%d", number);
+	if (access(ret, F_OK) < 0 &&
+	    mknod(ret, S_IFBLK | 0660, makedev(LOOP_MAJOR, number)) < 0 &&
+	    errno != EEXIST)
+		return error_set(err, errno, "%s: %s", ret, strerror(errno));
+	return 0;
+}
+
+/* -EBUSY: somebody else took it first. */
+static int configure(const char *device, int backing, const char *file,
+		     uint64_t size, bool read_only, struct error *err)
+{
+	CLEANUP_CLOSE int fd =
+		open(device, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	struct loop_config config = {.fd = (uint32_t)backing};
+	struct loop_info64 info;
+
+	if (fd < 0)
+		return error_set(err, errno, "%s: %s", device, strerror(errno));
+	config.info.lo_sizelimit = size;
+	config.info.lo_flags =
+		LO_FLAGS_DIRECT_IO | (read_only ? LO_FLAGS_READ_ONLY : 0);
+	snprintf((char *)config.info.lo_file_name, LO_NAME_SIZE, "%s", file);
+	if (ioctl(fd, LOOP_CONFIGURE, &config) < 0)
+		return error_set(err, errno, "%s: %s", device, strerror(errno));
+	if (ioctl(fd, LOOP_GET_STATUS64, &info) == 0 &&
+	    (info.lo_flags & LO_FLAGS_DIRECT_IO))
+		return 0;
+	(void)ioctl(fd, LOOP_CLR_FD); /* the failure told is this one: */
+	return error_set(err, ENOTSUP, "%s: no direct I/O on %s", device, file);
+}
+
+int loop_make(const char *file, uint64_t size, bool read_only,
+	      const char *wanted, char ret_device[LOOP_PATH_MAX],
+	      struct error *err)
+{
+	CLEANUP_CLOSE int backing =
+		open(file, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	int tries, r;
+
+	if (backing < 0)
+		return error_set(err, errno, "%s: %s", file, strerror(errno));
+	if (wanted) {
+		snprintf(ret_device, LOOP_PATH_MAX, "%s", wanted);
+		return configure(wanted, backing, file, size, read_only, err);
+	}
+	for (tries = 0; tries < 16; tries++) {
+		r = free_device(ret_device, err);
+		if (r < 0)
+			return r;
+		r = configure(ret_device, backing, file, size, read_only, err);
+		if (r != -EBUSY)
+			return r;
+	}
+	return r;
+}
+
+/* Does process @pid have @device open?  By name: nothing here can hang. */
+static bool process_has(const char *pid, const char *device)
+{
+	char path[64], target[LOOP_PATH_MAX + 1];
+	struct dirent *entry;
+	bool found = false;
+	ssize_t length;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir))) {
+		length = readlinkat(dirfd(dir), entry->d_name, target,
+				    LOOP_PATH_MAX);
+		if (length < 0)
+			continue;
+		target[length] = '\0';
+		found = strcmp(target, device) == 0;
+	}
+	if (dir)
+		(void)closedir(dir); /* only read */
+	return found;
+}
+
+/* A process other than this one that has @device open, 0: none. */
+static long device_user(const char *device)
+{
+	struct dirent *entry;
+	long user = 0, pid;
+	DIR *dir;
+
+	dir = opendir("/proc");
+	while (dir && !user && (entry = readdir(dir))) {
+		pid = strtol(entry->d_name, NULL, 10);
+		if (pid > 0 && pid != getpid() &&
+		    process_has(entry->d_name, device))
+			user = pid;
+	}
+	if (dir)
+		(void)closedir(dir); /* only read */
+	return user;
+}
+
+/* Where @device is mounted; false: nowhere that we can see. */
+static bool mounted_on(const char *device, char ret[PATH_MAX])
+{
+	char line[2 * PATH_MAX], source[PATH_MAX], want[32];
+	unsigned int number, major, minor;
+	bool found = false;
+	FILE *file;
+
+	if (!loop_number(device, &number))
+		return false;
+	snprintf(want, sizeof(want), "%u:%u", LOOP_MAJOR, number);
+	file = fopen("/proc/self/mountinfo", "re");
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = sscanf(line, "%*u %*u %u:%u %*s %4095s", &major, &minor,
+			       source) == 3 &&
+			major == LOOP_MAJOR && minor == number;
+	if (file)
+		(void)fclose(file); /* only read */
+	if (found)
+		snprintf(ret, PATH_MAX, "%s", source);
+	return found;
+}
+
+static int busy(const char *device, long user, struct error *err)
+{
+	char mount[PATH_MAX];
+
+	if (mounted_on(device, mount))
+		return error_set(err, EBUSY, "%s is in use: mounted on %.200s",
+				 device, mount);
+	if (user)
+		return error_set(err, EBUSY, "%s is in use by process %ld",
+				 device, user);
+	return error_set(err, EBUSY, "%s is in use", device);
+}
+
+int loop_hold(const char *device, bool read_only, struct error *err)
+{
+	int flags = (read_only ? O_RDONLY : O_RDWR) | O_EXCL | O_CLOEXEC;
+	long user = 0;
+	int tries, fd;
+
+	for (tries = 0; tries < HOLD_TRIES; tries++) {
+		if (tries)
+			wait_50_ms();
+		fd = open(device, flags);
+		if (fd < 0 && errno == EBUSY)
+			continue;
+		if (fd < 0)
+			return error_set(err, errno, "%s: %s", device,
+					 strerror(errno));
+		user = device_user(device);
+		if (!user)
+			return fd;
+		(void)close(fd); /* nothing was written */
+	}
+	return busy(device, user, err);
+}
+
+int loop_unmake(const char *device, int fd, struct error *err)
+{
+	char backing[PATH_MAX];
+	unsigned int number;
+	int tries, r = 0;
+
+	if (ioctl(fd, LOOP_CLR_FD) < 0 && errno != ENXIO)
+		r = error_set(err, errno, "%s: %s", device, strerror(errno));
+	(void)close(fd); /* the kernel lets go only now */
+	if (r < 0 || !loop_number(device, &number))
+		return r;
+	for (tries = 0; tries < UNMAKE_TRIES; tries++) {
+		if (!backing_file(number, backing))
+			return 0;
+		wait_50_ms();
+	}
+	return busy(device, device_user(device), err);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Loop devices: how an attached volume becomes a block device.
+ *
+ * What is attached to what is asked of the kernel each time (sysfs), never
+ * remembered.
+ */
+#ifndef CLI_LOOP_H
+#define CLI_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+
+#define LOOP_PATH_MAX 32
+
+/* The device whose backing file is @file; false: none. */
+bool loop_find(const char *file, char ret_device[LOOP_PATH_MAX]);
+
+/*
+ * Make a loop device of the first @size bytes of @file, with direct I/O:
+ * through the page cache of @file it would go on showing what was there
+ * before a rollback.  @wanted: /dev/loopN, NULL: any free one.
+ * -EBUSY: @wanted is taken; -ENOENT: no loop devices here.
+ */
+int loop_make(const char *file, uint64_t size, bool read_only,
+	      const char *wanted, char ret_device[LOOP_PATH_MAX],
+	      struct error *err);
+
+/*
+ * Open @device for nobody else: it is not mounted, and no process has it
+ * open.  Tries for 2 s, since udev looks at devices for moments.
+ * Returns a descriptor; -EBUSY with who has it; -EACCES.
+ */
+int loop_hold(const char *device, bool read_only, struct error *err);
+
+/* Take @device, held by @fd, from its file.  Closes @fd in any case. */
+int loop_unmake(const char *device, int fd, struct error *err);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* varve: the command line.  Finds the verb and runs it. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "options.h"
+#include "output.h"
+
+/* In the order of `varve help`. */
+static const struct command *const commands[] = {
+	&command_init,	  &command_status, &command_check,    &command_dump,
+	&command_create,  &command_list,   &command_show,     &command_snapshot,
+	&command_clone,	  &command_delete, &command_rollback, &command_undo,
+	&command_serve,	  &command_attach, &command_detach,   &command_help,
+	&command_version,
+};
+
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+const struct command *command_at(unsigned int i)
+{
+	return i < NR_COMMANDS ? commands[i] : NULL;
+}
+
+const struct command *command_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NR_COMMANDS; i++)
+		if (strcmp(commands[i]->name, name) == 0)
+			return commands[i];
+	return NULL;
+}
+
+/* A full disk or a closed pipe must not look like success. */
+static int flush_output(int exit_code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return exit_code;
+	perror("varve: standard output");
+	return exit_code ? exit_code : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	int r;
+
+	/* the verb goes on to its end; a write to the pipe fails instead */
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = options_parse(argc, argv, &options);
+	if (r)
+		return r;
+	if (options.version)
+		r = command_version.run(&options);
+	else if (options.help && options.command)
+		options_help(options.command, stdout);
+	else if (options.help)
+		r = command_help.run(&options);
+	else
+		r = options.command->run(&options);
+	return flush_output(r);
+}

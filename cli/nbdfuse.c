@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "nbdfuse.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attachment.h"
+#include "cleanup.h"
+
+#define START_TRIES 500 /* of 20 ms */
+#define NOT_INSTALLED 127
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+/* What a URI must not hold as it is becomes %XX. */
+static void uri_escape(const char *text, char *ret, size_t size)
+{
+	size_t at = 0;
+
+	for (; *text && at + 4 < size; text++)
+		if (isalnum((unsigned char)*text) || strchr("/._-~", *text))
+			ret[at++] = *text;
+		else
+			at += (size_t)sprintf(ret + at, "%%%02X",
+					      (unsigned char)*text);
+	ret[at] = '\0';
+}
+
+/*
+ * Memory it needs while the kernel writes pages out must not wait for pages
+ * to be written out; and it goes last when memory is short.
+ */
+static void protect_from_memory_pressure(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* if it is allowed */
+	if (fd < 0)
+		return;
+	(void)!write(fd, "-900", 4); /* the same */
+	(void)close(fd);
+}
+
+static void redirect(int fd, const char *path, int flags)
+{
+	int from = open(path, flags, 0600);
+
+	if (from < 0 || dup2(from, fd) < 0)
+		_exit(NOT_INSTALLED - 1);
+}
+
+/* Before it runs: nobody can meet a running one that is not written down. */
+static void write_pid(const struct attachment *a)
+{
+	char path[sizeof(a->dir) + 16];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/pid", a->dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
+		_exit(NOT_INSTALLED - 1);
+	(void)close(fd); /* tmpfs: what was written is there */
+}
+
+static void __attribute__((noreturn))
+exec_nbdfuse(const struct attachment *a, const char *uri)
+{
+	const char *args[] = {"nbdfuse", a->mount, uri, NULL, NULL};
+	char log[sizeof(a->dir) + 16];
+
+	if (a->read_only) {
+		args[1] = "-r";
+		args[2] = a->mount;
+		args[3] = uri;
+	}
+	write_pid(a);
+	snprintf(log, sizeof(log), "%s/log", a->dir);
+	redirect(STDIN_FILENO, "/dev/null", O_RDONLY);
+	redirect(STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND);
+	redirect(STDERR_FILENO, log, O_WRONLY | O_CREAT | O_APPEND);
+	(void)close_range(3, ~0u, 0); /* not there: they are close-on-exec */
+	(void)setsid();
+	(void)signal(SIGPIPE, SIG_DFL);
+	if (chdir("/") < 0)
+		_exit(NOT_INSTALLED - 1);
+	protect_from_memory_pressure();
+	execvp(args[0], (char *const *)args);
+	_exit(NOT_INSTALLED);
+}
+
+/* The first line it said. */
+static void read_log(const struct attachment *a, char *ret, size_t size)
+{
+	char path[sizeof(a->dir) + 16];
+	FILE *file;
+
+	*ret = '\0';
+	snprintf(path, sizeof(path), "%s/log", a->dir);
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	if (!fgets(ret, (int)size, file))
+		*ret = '\0';
+	(void)fclose(file); /* only read */
+	ret[strcspn(ret, "\n")] = '\0';
+}
+
+static int start_failed(const struct attachment *a, int status,
+			struct error *err)
+{
+	char said[200];
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_INSTALLED)
+		return error_set(err, ENOENT,
+				 "nbdfuse is missing (Debian: libnbd-bin)");
+	read_log(a, said, sizeof(said));
+	return error_set(err, EIO, "%s: cannot start nbdfuse: %s", a->name,
+			 *said ? said : "it ended at once");
+}
+
+int nbdfuse_start(const struct attachment *a, const char *socket,
+		  struct error *err)
+{
+	char uri[1024], name[3 * EXPORT_NAME_MAX], path[3 * RUNTIME_PATH_MAX];
+	struct timespec ts = {.tv_nsec = 20000000};
+	int status, tries;
+	pid_t pid;
+
+	uri_escape(a->export, name, sizeof(name));
+	uri_escape(socket, path, sizeof(path));
+	if (snprintf(uri, sizeof(uri), "nbd+unix:///%s?socket=%s", name,
+		     path) >= (int)sizeof(uri))
+		return error_set(err, ENAMETOOLONG, "%s: name too long",
+				 a->name);
+	pid = fork();
+	if (pid < 0)
+		return error_set(err, errno, "cannot fork: %s",
+				 strerror(errno));
+	if (pid == 0)
+		exec_nbdfuse(a, uri);
+	for (tries = 0; tries < START_TRIES; tries++) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return start_failed(a, status, err);
+		if (attachment_is_mounted(a))
+			return 0;
+		(void)nanosleep(&ts, NULL); /* cut short: one try more */
+	}
+	(void)kill(pid, SIGKILL); /* our own child, not yet waited for */
+	(void)waitpid(pid, &status, 0);
+	return error_set(err, ETIMEDOUT, "%s: nbdfuse does not start", a->name);
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "options.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+
+struct option_spec {
+	char letter;	  /* 0: none */
+	unsigned int bit; /* OPTION_*; 0: common */
+	const char *word;
+	const char *argument; /* NULL: a flag */
+	size_t offset;	      /* in struct options */
+	const char *text;
+};
+
+#define FIELD(name) offsetof(struct options, name)
+
+static const struct option_spec specs[] = {
+	{'n', OPTION_DRY_RUN, "dry-run", NULL, FIELD(dry_run),
+	 "say what would happen and how much it would free; change nothing"},
+	{'r', OPTION_RECURSIVE, "recursive", NULL, FIELD(recursive),
+	 "snapshots too"},
+	{0, OPTION_YES, "yes", NULL, FIELD(yes),
+	 "do not ask for the name again"},
+	{'m', OPTION_TEXT, "message", "TEXT", FIELD(text),
+	 "a note kept with the snapshot"},
+	{0, OPTION_SIZE, "size", "SIZE", FIELD(size),
+	 "capacity of the store, as 50G"},
+	{'t', OPTION_TYPES, "type", "TYPE", FIELD(types),
+	 "volume, snapshot, hidden or all, separated by commas"},
+	{'o', OPTION_COLUMNS, "output", "COLUMNS", FIELD(columns),
+	 "columns to print, separated by commas"},
+	{'H', OPTION_NO_HEADER, "no-header", NULL, FIELD(no_header),
+	 "no header, one tab between columns"},
+	{'p', OPTION_EXACT, "exact", NULL, FIELD(exact),
+	 "exact numbers: bytes and seconds"},
+	{0, OPTION_READ_ONLY, "read-only", NULL, FIELD(read_only),
+	 "allow no writes"},
+	{0, OPTION_SERVE, "daemon", NULL, FIELD(daemon),
+	 "go into the background once the store is served"},
+	{0, OPTION_SERVE, "socket", "PATH", FIELD(socket), "the NBD socket"},
+	{0, OPTION_SERVE, "mode", "MODE", FIELD(mode),
+	 "permissions of the sockets, as 0660"},
+	{0, OPTION_SERVE, "group", "GROUP", FIELD(group),
+	 "group of the sockets"},
+	{0, OPTION_SERVE, "port", "PORT", FIELD(port),
+	 "serve on this TCP port too"},
+	{0, OPTION_SERVE, "address", "ADDRESS", FIELD(address),
+	 "the TCP address to listen on"},
+	{0, OPTION_SERVE, "threads", "N", FIELD(threads),
+	 "threads per connection"},
+	{0, OPTION_SERVE, "memory", "SIZE", FIELD(memory),
+	 "memory for the map and buffers, as 256M"},
+	{'s', OPTION_COMMON, "store", "STORE", FIELD(store),
+	 "the store, a file or a block device (or $VARVE_STORE)"},
+	{0, OPTION_COMMON, "json", NULL, FIELD(json), "print one JSON object"},
+	{'q', OPTION_COMMON, "quiet", NULL, FIELD(quiet),
+	 "print nothing when all goes well"},
+	{'v', OPTION_COMMON, "verbose", NULL, FIELD(verbose),
+	 "say more on standard error"},
+	{'h', OPTION_COMMON, "help", NULL, FIELD(help), "print this text"},
+	{0, OPTION_COMMON, "version", NULL, FIELD(version),
+	 "print the version"},
+};
+
+#define NR_SPECS (sizeof(specs) / sizeof(specs[0]))
+
+static void print_usage(const struct command *command, FILE *out)
+{
+	if (!command) {
+		fprintf(out, "usage: varve [-s STORE] VERB [OPTIONS] "
+			     "OPERANDS (varve --help)\n");
+		return;
+	}
+	fprintf(out, "usage: varve [-s STORE] %s%s%s\n", command->name,
+		*command->synopsis ? " " : "", command->synopsis);
+}
+
+int usage_error(const struct command *command, const char *format, ...)
+{
+	va_list args;
+
+	fputs("varve: ", stderr);
+	if (command)
+		fprintf(stderr, "%s: ", command->name);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	print_usage(command, stderr);
+	return EXIT_USAGE;
+}
+
+static void print_option(const struct option_spec *spec, FILE *out)
+{
+	char left[64];
+
+	snprintf(left, sizeof(left), "%c%c%s--%s%s%s", spec->letter ? '-' : ' ',
+		 spec->letter ? spec->letter : ' ', spec->letter ? ", " : "  ",
+		 spec->word, spec->argument ? " " : "",
+		 spec->argument ? spec->argument : "");
+	fprintf(out, "  %-24s %s\n", left, spec->text);
+}
+
+static void print_options(unsigned int accepts, bool common, FILE *out)
+{
+	size_t i;
+
+	for (i = 0; i < NR_SPECS; i++)
+		if (common ? specs[i].bit == OPTION_COMMON
+			   : (specs[i].bit & accepts) != 0)
+			print_option(&specs[i], out);
+}
+
+void options_help(const struct command *command, FILE *out)
+{
+	print_usage(command, out);
+	fprintf(out, "\n%s\n", command->summary);
+	if (command->details)
+		fprintf(out, "\n%s\n", command->details);
+	if (command->accepts) {
+		fprintf(out, "\nOptions:\n");
+		print_options(command->accepts, false, out);
+	}
+	fprintf(out, "\nCommon options:\n");
+	print_options(0, true, out);
+}
+
+static const struct option_spec *find_word(const char *word, size_t length)
+{
+	size_t i;
+
+	for (i = 0; i < NR_SPECS; i++)
+		if (strlen(specs[i].word) == length &&
+		    memcmp(specs[i].word, word, length) == 0)
+			return &specs[i];
+	return NULL;
+}
+
+static const struct option_spec *find_letter(char letter)
+{
+	size_t i;
+
+	for (i = 0; i < NR_SPECS; i++)
+		if (specs[i].letter == letter)
+			return &specs[i];
+	return NULL;
+}
+
+/* Where the parser is. */
+struct parser {
+	struct options *options;
+	char **argv;
+	int argc;
+	int at;		     /* the word looked at */
+	bool seen[NR_SPECS]; /* given so far */
+	const char *verb;
+	bool only_operands; /* after "--" */
+};
+
+static int apply(struct parser *p, const struct option_spec *spec,
+		 const char *value)
+{
+	char *base = (char *)p->options;
+
+	p->seen[spec - specs] = true;
+	if (spec->argument)
+		memcpy(base + spec->offset, &value, sizeof(value));
+	else
+		*(bool *)(base + spec->offset) = true;
+	return 0;
+}
+
+/* The argument of an option that has none attached to it. */
+static const char *next_word(struct parser *p)
+{
+	return p->at + 1 < p->argc ? p->argv[++p->at] : NULL;
+}
+
+static int parse_word(struct parser *p, const char *word)
+{
+	const char *equals = strchr(word, '=');
+	size_t length = equals ? (size_t)(equals - word) : strlen(word);
+	const struct option_spec *spec = find_word(word, length);
+	const char *value = equals ? equals + 1 : NULL;
+
+	if (!spec)
+		return usage_error(p->options->command, "unknown option --%.*s",
+				   (int)length, word);
+	if (!spec->argument && value)
+		return usage_error(p->options->command,
+				   "--%s takes no argument", spec->word);
+	if (spec->argument && !value)
+		value = next_word(p);
+	if (spec->argument && !value)
+		return usage_error(p->options->command, "--%s needs %s",
+				   spec->word, spec->argument);
+	return apply(p, spec, value);
+}
+
+static int parse_letters(struct parser *p, const char *letters)
+{
+	const struct option_spec *spec;
+	const char *value;
+
+	for (; *letters; letters++) {
+		spec = find_letter(*letters);
+		if (!spec)
+			return usage_error(p->options->command,
+					   "unknown option -%c", *letters);
+		if (!spec->argument) {
+			(void)apply(p, spec, NULL);
+			continue;
+		}
+		value = letters[1] ? letters + 1 : next_word(p);
+		if (!value)
+			return usage_error(p->options->command, "-%c needs %s",
+					   *letters, spec->argument);
+		return apply(p, spec, value);
+	}
+	return 0;
+}
+
+/* The first operand of all is the verb. */
+static int parse_operand(struct parser *p, char *word)
+{
+	struct options *o = p->options;
+
+	if (p->verb) {
+		o->operands[o->nr_operands++] = word;
+		return 0;
+	}
+	p->verb = word;
+	o->command = command_find(word);
+	if (!o->command)
+		return usage_error(NULL, "unknown verb '%s'", word);
+	return 0;
+}
+
+static int parse_one(struct parser *p)
+{
+	char *word = p->argv[p->at];
+
+	if (p->only_operands || word[0] != '-' || !word[1])
+		return parse_operand(p, word);
+	if (strcmp(word, "--") == 0) {
+		p->only_operands = true;
+		p->options->nr_after_dashes = -p->options->nr_operands;
+		return 0;
+	}
+	if (word[1] == '-')
+		return parse_word(p, word + 2);
+	return parse_letters(p, word + 1);
+}
+
+/* Did the verb get only what it takes? */
+static int check_accepted(const struct parser *p)
+{
+	const struct options *o = p->options;
+	const struct command *c = o->command;
+	size_t i;
+
+	for (i = 0; i < NR_SPECS; i++)
+		if (p->seen[i] && specs[i].bit && !(specs[i].bit & c->accepts))
+			return usage_error(c, "does not take --%s",
+					   specs[i].word);
+	if (o->nr_operands < c->min_operands)
+		return usage_error(c, "operand missing");
+	if (c->max_operands >= 0 && o->nr_operands > c->max_operands)
+		return usage_error(c, "too many operands: '%s'",
+				   o->operands[c->max_operands]);
+	return 0;
+}
+
+int options_parse(int argc, char **argv, struct options *ret)
+{
+	struct parser p = {.options = ret, .argv = argv, .argc = argc};
+	int r;
+
+	*ret = (struct options){.operands = argv};
+	for (p.at = 1; p.at < argc; p.at++) {
+		r = parse_one(&p);
+		if (r)
+			return r;
+	}
+	argv[ret->nr_operands] = NULL;
+	if (p.only_operands)
+		ret->nr_after_dashes += ret->nr_operands;
+	if (ret->help || ret->version)
+		return 0;
+	if (!ret->command)
+		return usage_error(NULL, "which verb?");
+	return check_accepted(&p);
+}
+
+const char *options_store(const struct options *options)
+{
+	const char *store =
+		options->store ? options->store : getenv("VARVE_STORE");
+
+	if (store && *store)
+		return store;
+	(void)usage_error(options->command, "no store given: use -s STORE or "
+					    "set VARVE_STORE");
+	return NULL;
+}

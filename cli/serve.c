@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* varve serve: becomes varved, or starts it in the background. */
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "background.h"
+#include "cleanup.h"
+#include "client.h"
+#include "command.h"
+#include "connect.h"
+#include "options.h"
+#include "output.h"
+
+#define ARGS_MAX 256
+
+struct serve {
+	const struct options *options;
+	char varved[PATH_MAX];
+	char store[PATH_MAX];  /* absolute */
+	char socket[PATH_MAX]; /* what a relative --socket became */
+	const char *args[ARGS_MAX];
+	int nr_args;
+};
+
+/* In a build tree varved is next door, installed it may be in sbin. */
+static int find_varved(struct serve *s)
+{
+	static const char *const places[] = {
+		"../daemon/varved",
+		"varved",
+		"../sbin/varved",
+		"../bin/varved",
+	};
+	char self[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const char *dir;
+	size_t i;
+
+	if (length < 0) {
+		print_error("/proc/self/exe: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	self[length] = '\0';
+	dir = dirname(self);
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (snprintf(s->varved, sizeof(s->varved), "%s/%s", dir,
+			     places[i]) < (int)sizeof(s->varved) &&
+		    access(s->varved, X_OK) == 0)
+			return 0;
+	}
+	print_error("varved is not beside %s/varve", dir);
+	return EXIT_FAILED;
+}
+
+static int add_word(struct serve *s, const char *word)
+{
+	if (s->nr_args == ARGS_MAX - 1)
+		return usage_error(s->options->command, "too many operands");
+	s->args[s->nr_args++] = word;
+	return 0;
+}
+
+static int add_option(struct serve *s, const char *option, const char *value)
+{
+	int r;
+
+	if (!value)
+		return 0;
+	r = add_word(s, option);
+	return r ? r : add_word(s, value);
+}
+
+/* A background server does not stay in this directory. */
+static int add_socket(struct serve *s)
+{
+	const char *path = s->options->socket;
+	CLEANUP_FREE char *cwd = NULL;
+
+	if (!path || path[0] == '/')
+		return add_option(s, "--socket", path);
+	cwd = must(getcwd(NULL, 0));
+	if (snprintf(s->socket, sizeof(s->socket), "%s/%s", cwd, path) >=
+	    (int)sizeof(s->socket))
+		return usage_error(s->options->command, "--socket is too long");
+	return add_option(s, "--socket", s->socket);
+}
+
+static int build_args(struct serve *s)
+{
+	const struct options *o = s->options;
+	int i, r;
+
+	r = add_word(s, s->varved);
+	r = r ? r : add_socket(s);
+	r = r ? r : add_option(s, "--mode", o->mode);
+	r = r ? r : add_option(s, "--group", o->group);
+	r = r ? r : add_option(s, "--port", o->port);
+	r = r ? r : add_option(s, "--address", o->address);
+	r = r ? r : add_option(s, "--threads", o->threads);
+	r = r ? r : add_option(s, "--memory", o->memory);
+	if (r == 0 && o->read_only)
+		r = add_word(s, "--read-only");
+	if (r == 0 && o->verbose)
+		r = add_word(s, "--verbose");
+	r = r ? r : add_word(s, s->store);
+	if (r == 0 && o->nr_operands)
+		r = add_word(s, "--");
+	for (i = 0; i < o->nr_operands && r == 0; i++)
+		r = add_word(s, o->operands[i]);
+	return r;
+}
+
+static int refuse_served(const struct serve *s)
+{
+	struct client *client;
+
+	if (client_connect(s->store, &client, NULL) < 0)
+		return 0;
+	print_error("%s: served already, by process %llu", s->store,
+		    (unsigned long long)member_number(client_greeting(client),
+						      "pid"));
+	client_close(client);
+	return EXIT_LOCKED;
+}
+
+static void print_serving(const struct serve *s, struct json_object *greeting)
+{
+	const char *socket = member_string(greeting, "socket");
+	uint64_t pid = member_number(greeting, "pid");
+	struct json_object *data;
+
+	if (s->options->json) {
+		data = must(json_object_new_object());
+		json_object_object_add(data, "store",
+				       json_object_new_string(s->store));
+		json_object_object_add(data, "socket",
+				       json_object_new_string(socket));
+		json_object_object_add(data, "pid",
+				       json_object_new_uint64(pid));
+		print_json(data);
+	} else if (!s->options->quiet) {
+		printf("%s  socket %s  pid %llu\n", s->store, socket,
+		       (unsigned long long)pid);
+	}
+}
+
+static int serve_in_background(const struct serve *s)
+{
+	struct client *client;
+	int r;
+
+	r = background_start(s->store, s->args, &client);
+	if (r)
+		return r;
+	print_serving(s, client_greeting(client));
+	client_close(client);
+	return 0;
+}
+
+static int serve_run(const struct options *options)
+{
+	struct serve s = {.options = options};
+	const char *store = options_store(options);
+	struct store_identity identity;
+	int r;
+
+	if (!store)
+		return EXIT_USAGE;
+	if (options->nr_operands > options->nr_after_dashes)
+		return usage_error(options->command, "too many operands: '%s'",
+				   options->operands[0]);
+	r = store_identify(store, &identity);
+	if (r)
+		return r;
+	if (!realpath(store, s.store)) {
+		print_error("%s: %s", store, strerror(errno));
+		return EXIT_NO_STORE;
+	}
+	r = find_varved(&s);
+	if (r == 0)
+		r = build_args(&s);
+	if (r == 0)
+		r = refuse_served(&s);
+	if (r)
+		return r;
+	if (options->daemon)
+		return serve_in_background(&s);
+	execv(s.varved, (char *const *)s.args);
+	print_error("%s: %s", s.varved, strerror(errno));
+	return EXIT_FAILED;
+}
+
+const struct command command_serve = {
+	.name = "serve",
+	.synopsis =
+		"[--daemon] [--socket PATH] [OPTIONS] [-- NBDKIT-OPTION...]",
+	.summary = "serve the store's volumes over NBD",
+	.details =
+		"Becomes varved, which serves every volume and snapshot under "
+		"its name.  With\n--daemon it returns once they are served.  "
+		"SIGTERM stops the server in order;\nno signal loses what was "
+		"acknowledged.",
+	.accepts = OPTION_SERVE | OPTION_READ_ONLY,
+	.max_operands = -1,
+	.run = serve_run,
+};

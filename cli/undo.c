@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* varve undo: take a rollback back. */
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "command.h"
+#include "connect.h"
+#include "hold.h"
+#include "options.h"
+#include "output.h"
+
+static int undo_run(const struct options *options)
+{
+	struct json_object *data;
+	struct holds holds;
+	int r;
+
+	r = holds_take(options, &holds);
+	if (r)
+		return r;
+	r = connect_run(options, "undo", names_args(options, 0), &data);
+	holds_release(&holds);
+	if (r)
+		return r;
+	if (options->json)
+		print_json(json_object_get(data));
+	else if (!options->quiet)
+		print_names(data, options->dry_run
+					  ? "  would get its kept head back"
+					  : "  has its kept head back");
+	json_object_put(data);
+	return 0;
+}
+
+const struct command command_undo = {
+	.name = "undo",
+	.synopsis = "[-n] VOLUME...",
+	.summary = "take the last rollback of volumes back",
+	.details = "Swaps the volume with the head that its last rollback "
+		   "kept; undo again swaps back.",
+	.accepts = OPTION_DRY_RUN,
+	.min_operands = 1,
+	.max_operands = -1,
+	.run = undo_run,
+};
