@@ -246,11 +246,12 @@ int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
 	struct node *n;
 
 	mutex_assert_held(&nodes->core->lock);
-	if (!node_exists(nodes, id))
-		return error_set(err, EUCLEAN,
-				 "node %" PRIu32 " does not exist", id);
-	n = *node_place(nodes, id);
+	/* a node in memory exists: its entry need not be looked at */
+	n = id < nodes->next_id ? *node_place(nodes, id) : NULL;
 	if (!n) {
+		if (!node_exists(nodes, id))
+			return error_set(err, EUCLEAN,
+					 "node %" PRIu32 " does not exist", id);
 		*ret_missing = id;
 		return -EAGAIN;
 	}
@@ -348,8 +349,6 @@ int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err)
 
 	mutex_lock(&core->lock);
 	s->pins--;
-	if (s->dying)
-		cond_broadcast(&core->changed);
 	if (r == 0 && node_exists(nodes, id) && !*node_place(nodes, id) &&
 	    node_entry(nodes, id)->checksum == e.checksum &&
 	    node_entry(nodes, id)->segno == e.segno) {
@@ -521,7 +520,7 @@ void node_reap(struct nodes *nodes, uint32_t id)
 	mutex_assert_held(&nodes->core->lock);
 	if (index_vector_push(&nodes->reaper, id) < 0)
 		core_fail_nomem(nodes->core);
-	cond_broadcast(&nodes->core->changed);
+	core_wake(nodes->core, WORKER_JANITOR);
 }
 
 void node_free(struct nodes *nodes, struct node *n)

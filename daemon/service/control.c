@@ -408,8 +408,8 @@ int control_start(struct store *store, int listen_fd,
 	mutex_init(&control->lock, LOCK_SERVICE);
 	cond_init(&control->left);
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
-		control->clients[i] = (struct control_client){
-			.control = control, .fd = -1};
+		control->clients[i] =
+			(struct control_client){.control = control, .fd = -1};
 	r = make_greeting(control, options);
 	if (r == 0)
 		r = start_thread(accept_main, control);

@@ -64,8 +64,8 @@ int args_size(struct json_object *args, const char *key, uint64_t *ret,
 		return error_set(err, EINVAL, "%s: missing", key);
 	if (!json_object_is_type(value, json_type_int) ||
 	    json_object_get_int64(value) < 0)
-		return error_set(err, EINVAL,
-				 "%s: must be a number of bytes", key);
+		return error_set(err, EINVAL, "%s: must be a number of bytes",
+				 key);
 	*ret = json_object_get_uint64(value);
 	return 0;
 }
@@ -98,8 +98,8 @@ int args_names(struct json_object *args, const char *key, bool optional,
 	if (!value)
 		return error_set(err, EINVAL, "%s: missing", key);
 	if (!json_object_is_type(value, json_type_array))
-		return error_set(err, EINVAL,
-				 "%s: must be an array of strings", key);
+		return error_set(err, EINVAL, "%s: must be an array of strings",
+				 key);
 	nr = json_object_array_length(value);
 	if (nr < 1 || nr > ARGS_NAMES_MAX)
 		return error_set(err, EINVAL, "%s: must have 1 to %u entries",

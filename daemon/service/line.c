@@ -108,10 +108,9 @@ int line_read(struct line_reader *reader, int idle_ms, char **ret,
 		char *line = reader->buffer + reader->start;
 		size_t length = reader->end - reader->start;
 
-		newline = length > searched
-				  ? memchr(line + searched, '\n',
-					   length - searched)
-				  : NULL;
+		newline = length > searched ? memchr(line + searched, '\n',
+						     length - searched)
+					    : NULL;
 		if (newline)
 			break;
 		searched = length;
@@ -209,8 +208,7 @@ struct json_object *line_parse(const char *line, size_t length,
 	    !json_object_object_get_ex(object, "varve", &version) ||
 	    !json_object_is_type(version, json_type_int) ||
 	    json_object_get_int64(version) != 1) {
-		(void)error_set(err, EINVAL,
-				"not an object with \"varve\": 1");
+		(void)error_set(err, EINVAL, "not an object with \"varve\": 1");
 		json_object_put(object);
 		return NULL;
 	}

@@ -65,7 +65,8 @@ int runtime_dir_own(struct runtime_path *ret, struct error *err)
 {
 	if (own_dir(ret) < 0)
 		return error_set(err, ENOENT,
-				 "no runtime directory: set XDG_RUNTIME_DIR or RUNTIME_DIRECTORY");
+				 "no runtime directory: set XDG_RUNTIME_DIR or "
+				 "RUNTIME_DIRECTORY");
 	if (mkdir(ret->path, geteuid() == 0 ? 0755 : 0700) < 0 &&
 	    errno != EEXIST)
 		return error_set(err, errno, "%s: cannot make directory: %s",
@@ -101,9 +102,9 @@ static int check_length(int length, struct runtime_path *path,
 int runtime_control_path(const char *dir, uint64_t device, uint64_t inode,
 			 struct runtime_path *ret, struct error *err)
 {
-	int length = snprintf(ret->path, sizeof(ret->path),
-			      "%s/%" PRIx64 ":%" PRIx64 ".ctl", dir, device,
-			      inode);
+	int length =
+		snprintf(ret->path, sizeof(ret->path),
+			 "%s/%" PRIx64 ":%" PRIx64 ".ctl", dir, device, inode);
 
 	return check_length(length, ret, err);
 }
@@ -114,8 +115,8 @@ int runtime_nbd_path(const char *dir, const char *store,
 	const char *slash = strrchr(store, '/');
 	const char *base = slash ? slash + 1 : store;
 	const char *dot = strrchr(base, '.');
-	size_t base_length = dot && dot != base ? (size_t)(dot - base)
-						: strlen(base);
+	size_t base_length =
+		dot && dot != base ? (size_t)(dot - base) : strlen(base);
 	int length = snprintf(ret->path, sizeof(ret->path), "%s/%.*s.sock", dir,
 			      (int)base_length, base);
 

@@ -64,8 +64,8 @@ static int remove_stale(const char *path, struct error *err)
 				       : error_set(err, errno, "%s: %s", path,
 						   strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return error_set(err, EEXIST,
-				 "%s: exists and is not a socket", path);
+		return error_set(err, EEXIST, "%s: exists and is not a socket",
+				 path);
 	fd = socket_connect_unix(path, NULL);
 	if (fd >= 0) {
 		(void)close(fd);

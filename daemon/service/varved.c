@@ -68,10 +68,12 @@ static const char help[] =
 	"\n"
 	"Serve the volumes and snapshots of a varve store by NBD.\n"
 	"\n"
-	"      --socket PATH    NBD socket (default: RUNTIME/<store's name>.sock)\n"
+	"      --socket PATH    NBD socket (default: RUNTIME/<store's "
+	"name>.sock)\n"
 	"      --port PORT      speak NBD on this TCP port too\n"
 	"      --address ADDR   address of --port (default: this host only)\n"
-	"      --control PATH   control socket (default: where varve looks for it)\n"
+	"      --control PATH   control socket (default: where varve looks for "
+	"it)\n"
 	"      --mode OCTAL     mode of both Unix sockets (default: 0600)\n"
 	"      --group GROUP    group of both Unix sockets\n"
 	"      --threads N      threads for each connection (default: 1)\n"
@@ -241,8 +243,8 @@ static void parse_options(int argc, char **argv, struct options *ret)
 	*ret = (struct options){
 		.mode = 0600, .group = (gid_t)-1, .threads = "1"};
 	/* "+": what stands behind the store belongs to nbdkit. */
-	while ((option = getopt_long(argc, argv, "+vhV", long_options,
-				     NULL)) != -1)
+	while ((option = getopt_long(argc, argv, "+vhV", long_options, NULL)) !=
+	       -1)
 		parse_option(option, ret);
 	if (optind >= argc)
 		fail(EXIT_USAGE, "no store given");
@@ -488,8 +490,8 @@ static const char *find_plugin(void)
 {
 	static char path[PATH_MAX];
 	static const char tail[] = "/../plugin/nbdkit-varve-plugin.so";
-	ssize_t length = readlink("/proc/self/exe", path,
-				  sizeof(path) - sizeof(tail));
+	ssize_t length =
+		readlink("/proc/self/exe", path, sizeof(path) - sizeof(tail));
 	char *slash;
 
 	if (length < 0)

@@ -524,18 +524,12 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-	{"status", verb_status, true},
-	{"list", verb_list, true},
-	{"show", verb_show, true},
-	{"create", verb_create, false},
-	{"snapshot", verb_snapshot, false},
-	{"clone", verb_clone, false},
-	{"delete", verb_delete, false},
-	{"rollback", verb_rollback, false},
-	{"undo", verb_undo, false},
-	{"scratch", verb_scratch, false},
-	{"check", verb_check_store, true},
-	{"dump", verb_dump, true},
+	{"status", verb_status, true},	    {"list", verb_list, true},
+	{"show", verb_show, true},	    {"create", verb_create, false},
+	{"snapshot", verb_snapshot, false}, {"clone", verb_clone, false},
+	{"delete", verb_delete, false},	    {"rollback", verb_rollback, false},
+	{"undo", verb_undo, false},	    {"scratch", verb_scratch, false},
+	{"check", verb_check_store, true},  {"dump", verb_dump, true},
 };
 
 static const struct verb *find_verb(const char *name)

@@ -13,6 +13,13 @@ void core_fail(struct core *core, const struct error *err)
 		core->failure = *err;
 	}
 	cond_broadcast(&core->changed);
+	for (int i = 0; i < NR_WORKERS; i++)
+		cond_signal(&core->work[i]);
+}
+
+void core_wake(struct core *core, enum worker worker)
+{
+	cond_signal(&core->work[worker]);
 }
 
 void core_fail_nomem(struct core *core)

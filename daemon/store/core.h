@@ -17,9 +17,19 @@
 #include "mutex.h"
 #include "tail-file.h"
 
+/* The workers (daemon/volume/workers.c); each sleeps until it is woken. */
+enum worker {
+	WORKER_WRITER,	/* there is a sealed batch, or durable_seq to tell */
+	WORKER_JANITOR, /* frames are wanted, the reaper has work */
+	WORKER_DRIVER,	/* a checkpoint is due, a scratch view is idle */
+	NR_WORKERS,
+};
+
 struct core {
-	struct mutex lock;   /* rank LOCK_CORE */
-	struct cond changed; /* anything a waiter may wait for, lock held */
+	struct mutex lock; /* rank LOCK_CORE */
+	/* a request may go on: batches written, space, fail-stop */
+	struct cond changed;
+	struct cond work[NR_WORKERS]; /* one worker sleeps on each */
 	struct backend *be;
 	uint8_t uuid[16];
 	unsigned int segment_shift;
@@ -47,6 +57,9 @@ struct core {
 void core_fail(struct core *core, const struct error *err) REQUIRES(core->lock);
 /* The same for an allocation that failed in the middle of a change. */
 void core_fail_nomem(struct core *core) REQUIRES(core->lock);
+
+/* There is work for @worker.  Cheap when it is awake or does not exist. */
+void core_wake(struct core *core, enum worker worker);
 
 /* 0, or -EIO with the reason once the store is fail-stop.  Core held. */
 int core_check(struct core *core, struct error *err) REQUIRES(core->lock);

@@ -159,6 +159,8 @@ uint64_t frames_take(struct frames *frames, enum frame_user user)
 	assert(bit_get(frames->allocated, place));
 	bit_set(frames->used, place, true);
 	frames->nr_used++;
+	if (frames_want_growth(frames))
+		core_wake(frames->core, WORKER_JANITOR);
 	return place;
 }
 
@@ -224,7 +226,7 @@ static void grow_done(struct frames *frames, uint64_t place, int result)
 	cond_broadcast(&frames->core->changed);
 }
 
-int frames_grow(struct frames *frames, struct error *err)
+int frames_grow(struct frames *frames, bool zero_fill, struct error *err)
 {
 	struct core *core = frames->core;
 	uint64_t place;
@@ -238,7 +240,7 @@ int frames_grow(struct frames *frames, struct error *err)
 	if (place == PLACE_NONE)
 		return error_set(err, ENOSPC, "every frame is allocated");
 
-	r = backend_allocate(core->be, place, false, err);
+	r = backend_allocate(core->be, place, zero_fill, err);
 
 	mutex_lock(&core->lock);
 	grow_done(frames, place, r);

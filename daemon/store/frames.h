@@ -76,10 +76,10 @@ void frames_release(struct frames *frames, uint64_t place);
 /* Should the grower make a frame ready? */
 bool frames_want_growth(const struct frames *frames);
 /*
- * Make one frame ready.  -ENOSPC: the host is full, or all frames are
- * allocated.  Lock: core not held.
+ * Make one frame ready, filled with zeros when @zero_fill.  -ENOSPC: the host
+ * is full, or all frames are allocated.  Lock: core not held.
  */
-int frames_grow(struct frames *frames, struct error *err);
+int frames_grow(struct frames *frames, bool zero_fill, struct error *err);
 
 /* Choose spare frames to give back; called right before a cut. */
 void frames_retire_spare(struct frames *frames);

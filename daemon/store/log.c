@@ -12,6 +12,7 @@
  * and the first of the next segment. */
 #define BATCHES_PER_HOLD 3
 #define IDLE_MS 1000u
+#define SMALL_ROUND_BYTES (64u << 10)
 
 /* In a read-only store segments exist in memory only, at places beyond all
  * frames: a read that misses the buffers is refused. */
@@ -171,9 +172,10 @@ void log_seal(struct log *log)
 	log->sealed_seq = b->seq;
 	log->slot = b->slot + 1 + b->nr_payload;
 	log->bytes += (uint64_t)(1 + b->nr_payload) * BLOCK_SIZE;
+	log->unflushed_bytes += (uint64_t)(1 + b->nr_payload) * BLOCK_SIZE;
 	b->state = BATCH_SEALED;
 	log->open = NULL;
-	cond_broadcast(&log->core->changed);
+	core_wake(log->core, WORKER_WRITER);
 }
 
 /* The open batch, with room for one more entry and @nr_payload blocks. */
@@ -407,6 +409,8 @@ static int flush_round(struct log *log,
 
 	mutex_assert_held(&core->lock);
 	log_seal(log);
+	log->round_bytes = (3 * log->round_bytes + log->unflushed_bytes) / 4;
+	log->unflushed_bytes = 0;
 	seq = log->sealed_seq;
 	r = log_write_upto(log, seq, err);
 	if (r < 0)
@@ -426,6 +430,10 @@ static int flush_round(struct log *log,
 	if (log->durable_seq < seq)
 		log->durable_seq = seq;
 	log->flushed_at_ms = monotonic_ms();
+	if (!log->timer_armed) {
+		log->timer_armed = true;
+		core_wake(core, WORKER_WRITER);
+	}
 	return 0;
 }
 
@@ -455,6 +463,13 @@ int log_flush(struct log *log, struct error *err)
 	seq = log_seq(log);
 	mutex_unlock(&log->core->lock);
 	return log_flush_upto(log, seq, err);
+}
+
+bool log_flushes_are_small(const struct log *log)
+{
+	mutex_assert_held(&log->core->lock);
+	return log->round_bytes > 0 && log->round_bytes < SMALL_ROUND_BYTES &&
+	       log->unflushed_bytes < SMALL_ROUND_BYTES * 16;
 }
 
 void log_advertise_durable(struct log *log)

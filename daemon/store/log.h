@@ -75,6 +75,9 @@ struct log {
 	struct segment *spare; /* becomes the successor's successor */
 	uint64_t bytes;	       /* sealed since the last cut */
 	uint64_t flushed_at_ms;
+	uint64_t unflushed_bytes; /* sealed since the last round began */
+	uint64_t round_bytes;	  /* running mean of a flush round */
+	bool timer_armed;	  /* the writer looks again within a second */
 };
 
 /*
@@ -137,6 +140,13 @@ int log_write_upto(struct log *log, uint64_t seq, struct error *err);
 int log_flush(struct log *log, struct error *err);
 /* The same for batches up to @seq. */
 int log_flush_upto(struct log *log, uint64_t seq, struct error *err);
+
+/*
+ * Are flushes frequent?  Then frames filled with zeros ahead are worth it: a
+ * sync after rewriting written blocks costs a half to a third of one after
+ * the first write to allocated ones.  A stream takes frames as they are.
+ */
+bool log_flushes_are_small(const struct log *log);
 
 /*
  * A header-only batch that carries durable_seq, when the last header does

@@ -50,16 +50,11 @@ bool checkpoint_is_due(const struct store *store)
 {
 	const struct core *core = &store->core;
 
-	if (store->checkpoint_wanted)
-		return true;
-	if (store->log.bytes >= store->checkpoint_log_bytes ||
-	    store->nodes.dirty.len >= CHECKPOINT_DIRTY_NODES ||
-	    dirty_bytes(store) >= dirty_bytes_max(store) / 2)
-		return true;
-	if (core->segno_bound - core->next_segno < SEGNO_RESERVATION / 2)
-		return true;
-	return store->dirty_since_ms &&
-	       monotonic_ms() >= store->dirty_since_ms + CHECKPOINT_AGE_MS;
+	return store->checkpoint_wanted ||
+	       store->log.bytes >= store->checkpoint_log_bytes ||
+	       store->nodes.dirty.len >= CHECKPOINT_DIRTY_NODES ||
+	       dirty_bytes(store) >= dirty_bytes_max(store) / 2 ||
+	       core->segno_bound - core->next_segno < SEGNO_RESERVATION / 2;
 }
 
 /* Would a checkpoint or the reaper give frames back? */
@@ -91,7 +86,7 @@ static int relieve(struct store *store, bool admin_held, struct error *err)
 	if (!store->core.has_workers || admin_held)
 		return relieve_here(store, admin_held, err);
 	store->checkpoint_wanted = true;
-	cond_broadcast(&store->core.changed);
+	core_wake(&store->core, WORKER_DRIVER);
 	(void)cond_wait_ms(&store->core.changed, &store->core.lock, 100);
 	return -EAGAIN;
 }
@@ -107,7 +102,8 @@ static int wait_for_space(struct store *store, bool admin_held,
 		*deadline_ms = monotonic_ms() + SPACE_WAIT_MS;
 	if (frames_want_growth(&store->frames)) {
 		mutex_unlock(&store->core.lock);
-		(void)frames_grow(&store->frames, NULL); /* told by the state */
+		(void)frames_grow(&store->frames, false,
+				  NULL); /* told by the state */
 		mutex_lock(&store->core.lock);
 		return -EAGAIN;
 	}
@@ -150,7 +146,12 @@ int store_admit(struct store *store, enum frame_user user, bool admin_held,
 		return r;
 	if (nodes_prepare(&store->nodes) < 0)
 		return error_set(err, ENOMEM, "out of memory");
-	if (store->dirty_since_ms == 0)
+	if (store->dirty_since_ms == 0) {
 		store->dirty_since_ms = monotonic_ms();
+		core_wake(core, WORKER_DRIVER); /* it sets its timer */
+	}
+	if (core->has_workers && !store->checkpoint_running &&
+	    checkpoint_is_due(store))
+		core_wake(core, WORKER_DRIVER);
 	return 0;
 }

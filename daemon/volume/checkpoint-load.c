@@ -30,7 +30,8 @@ int superblock_choose(struct backend *be, struct superblock *ret,
 			r[i] = superblock_decode(&disk, i, &sb[i], &errors[i]);
 		/* an unknown format is never overruled by the other copy */
 		if (r[i] == -ENOTSUP) {
-			*err = errors[i];
+			if (err)
+				*err = errors[i];
 			return r[i];
 		}
 	}

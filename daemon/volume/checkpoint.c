@@ -125,7 +125,7 @@ static int make_room(struct checkpoint *cp, uint32_t length, struct error *err)
 
 	if (r != -ENOSPC)
 		return r;
-	r = frames_grow(&store->frames, err);
+	r = frames_grow(&store->frames, false, err);
 	return r < 0 ? r : meta_writer_next(&store->meta, length, err);
 }
 

@@ -114,11 +114,23 @@ static int handle_make_private(struct volume_handle *h, struct error *err)
 static int handle_volume(struct volume_handle *h, struct volume **ret,
 			 struct error *err)
 {
+	struct mutex *lock = &h->store->core.lock;
 	int r = 0;
 
-	if (h->private && !h->volume)
-		r = handle_make_private(h, err);
+	if (!h->private) {
+		*ret = h->volume;
+		return 0;
+	}
+	/* two first requests may come at once */
+	mutex_lock(lock);
 	*ret = h->volume;
+	mutex_unlock(lock);
+	if (*ret)
+		return 0;
+	r = handle_make_private(h, err);
+	mutex_lock(lock);
+	*ret = h->volume;
+	mutex_unlock(lock);
 	return r;
 }
 
@@ -137,6 +149,8 @@ void volume_close(struct volume_handle *h)
 		mutex_lock(&store->core.lock);
 		(*handle_counter(h, v))--;
 		v->idle_since_ms = monotonic_ms();
+		if (v->flags & VOLUME_FLAG_SCRATCH)
+			core_wake(&store->core, WORKER_DRIVER);
 		volume_full_name(&store->volumes, v, name);
 		mutex_unlock(&store->core.lock);
 		if (h->private) /* else the worker drops it */

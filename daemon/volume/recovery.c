@@ -431,7 +431,7 @@ static int start_log(struct recovery *rec, struct error *err)
 		nr = 2 * rec->file.nr_buffers + 8;
 	while (!o->read_only &&
 	       !frames_available(&store->frames, FRAME_USER_RECOVERY, 3) &&
-	       frames_grow(&store->frames, &ignored) == 0)
+	       frames_grow(&store->frames, false, &ignored) == 0)
 		;
 	r = log_init(&store->log, &store->core, &store->frames,
 		     &store->segments, o->tail_dirs, nr, rec->tail.end_seq + 1,
@@ -500,6 +500,21 @@ static int recover(struct recovery *rec, struct error *err)
 	return r;
 }
 
+/*
+ * What places and offsets mean.  A check opens the image of a store beside
+ * it, on the same back end, which other threads read: then it is set already.
+ */
+static void set_geometry(struct backend *be, const struct superblock *sb)
+{
+	uint64_t nr_frames = backend_nr_frames(sb->capacity, sb->segment_shift);
+
+	if (be->segment_shift == sb->segment_shift &&
+	    be->nr_frames == nr_frames)
+		return;
+	be->segment_shift = sb->segment_shift;
+	be->nr_frames = nr_frames;
+}
+
 int store_open(struct backend *be, const struct store_open_options *options,
 	       struct store **ret, struct error *err)
 {
@@ -517,8 +532,7 @@ int store_open(struct backend *be, const struct store_open_options *options,
 				 "made by a newer version: can be opened "
 				 "read-only only");
 	rec.old = sb;
-	be->segment_shift = sb.segment_shift;
-	be->nr_frames = backend_nr_frames(sb.capacity, sb.segment_shift);
+	set_geometry(be, &sb);
 	if (!options->read_only) {
 		r = claim(be, &sb, first, err);
 		if (r < 0)

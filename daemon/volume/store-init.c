@@ -26,7 +26,7 @@ static int allocate_reserve(struct store *store, struct error *err)
 	int r = 0;
 
 	for (uint64_t i = 0; r == 0 && i < want; i++)
-		r = frames_grow(&store->frames, err);
+		r = frames_grow(&store->frames, false, err);
 	return r;
 }
 

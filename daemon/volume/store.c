@@ -44,6 +44,8 @@ static void core_init(struct core *core, struct backend *be,
 {
 	mutex_init(&core->lock, LOCK_CORE);
 	cond_init(&core->changed);
+	for (int i = 0; i < NR_WORKERS; i++)
+		cond_init(&core->work[i]);
 	core->be = be;
 	memcpy(core->uuid, sb->uuid, sizeof(core->uuid));
 	core->segment_shift = sb->segment_shift;
@@ -114,6 +116,8 @@ void store_free(struct store *store, bool close_backend)
 	segment_table_done(&store->segments);
 	frames_done(&store->frames);
 	cond_done(&store->core.changed);
+	for (int i = 0; i < NR_WORKERS; i++)
+		cond_done(&store->core.work[i]);
 	mutex_done(&store->core.lock);
 	mutex_done(&store->admin);
 	free(store);

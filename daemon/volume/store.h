@@ -24,7 +24,6 @@
 #include "superblock.h"
 #include "volumes.h"
 
-#define NR_WORKERS 3u
 #define MEMORY_DEFAULT (UINT64_C(256) << 20)
 #define LOG_BUFFERS_DEFAULT 32u
 #define CHECKPOINT_LOG_BYTES (UINT64_C(1) << 30)
@@ -106,7 +105,7 @@ int store_fault(struct store *store, uint32_t id, struct error *err);
 
 /* Admin held, core not. */
 int checkpoint_run(struct store *store, struct error *err);
-/* Should a checkpoint start?  Core held. */
+/* Has a limit been reached that a checkpoint resets?  Core held. */
 bool checkpoint_is_due(const struct store *store);
 /* Free the frames of dying segments that nobody reads any more.  Core held. */
 void free_dying(struct store *store);
@@ -133,7 +132,7 @@ int operation_apply(struct store *store, const struct operation *operation,
 int operation_run(struct store *store, struct operation *operation,
 		  struct operation_item *items, struct error *err);
 
-/* ---- volume-io.c, also used by recovery ---- */
+/* ---- volume-write.c, also used by recovery ---- */
 
 /*
  * Map @nr logged blocks of @v from @first to names from @name; faults nodes

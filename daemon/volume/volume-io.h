@@ -9,6 +9,13 @@
 
 #include "store.h"
 
+/*
+ * @nr whole blocks, all of one leaf; *ret_entry (may be NULL) is the entry of
+ * the first as it was read.
+ */
+int volume_read_blocks(struct store *store, struct volume *v,
+		       struct vblock first, uint32_t nr, uint8_t *ret,
+		       struct leaf_entry *ret_entry, struct error *err);
 int volume_read_range(struct store *store, struct volume *v, uint8_t *ret,
 		      uint64_t length, uint64_t offset, struct error *err);
 int volume_write_range(struct store *store, struct volume *v,

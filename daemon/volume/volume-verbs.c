@@ -290,8 +290,10 @@ int store_scratch(struct store *store, const char *from,
 	}
 	r = change_run(&change, r, err);
 	change_end(&change);
-	if (r == 0)
+	if (r == 0) {
 		memcpy(ret_name, name, strlen(name) + 1);
+		core_wake(&store->core, WORKER_DRIVER); /* it sets its timer */
+	}
 	return r;
 }
 

@@ -14,14 +14,15 @@
 
 #define IDLE_TICK_MS 1000u
 
-/* Sleep until something changes; a tick only while @timer.  Core held. */
-static void nap(struct core *core, bool timer)
+/* Sleep until woken; at most a tick when @timer.  Core held. */
+static void nap(struct core *core, enum worker worker, bool timer)
 {
 	mutex_assert_held(&core->lock);
 	if (timer)
-		(void)cond_wait_ms(&core->changed, &core->lock, IDLE_TICK_MS);
+		(void)cond_wait_ms(&core->work[worker], &core->lock,
+				   IDLE_TICK_MS);
 	else
-		cond_wait(&core->changed, &core->lock);
+		cond_wait(&core->work[worker], &core->lock);
 }
 
 static void *writer_main(void *arg)
@@ -35,7 +36,8 @@ static void *writer_main(void *arg)
 		if (log_write_one(log))
 			continue;
 		log_advertise_durable(log);
-		nap(core, log->durable_seq > log->advertised_seq);
+		log->timer_armed = log->durable_seq > log->advertised_seq;
+		nap(core, WORKER_WRITER, log->timer_armed);
 	}
 	mutex_unlock(&core->lock);
 	return NULL;
@@ -64,12 +66,14 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 {
 	struct store *store = arg;
 	struct core *core = &store->core;
+	bool zero_fill;
 
 	mutex_lock(&core->lock);
 	while (!store->stopping) {
 		if (!core->failed && frames_want_growth(&store->frames)) {
+			zero_fill = log_flushes_are_small(&store->log);
 			mutex_unlock(&core->lock);
-			if (frames_grow(&store->frames, NULL) < 0)
+			if (frames_grow(&store->frames, zero_fill, NULL) < 0)
 				store_message(store, MESSAGE_WARNING,
 					      "host file system is full: the "
 					      "store cannot grow, ignoring");
@@ -82,7 +86,7 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			mutex_lock(&core->lock);
 			continue;
 		}
-		nap(core, store->frames.host_full);
+		nap(core, WORKER_JANITOR, store->frames.host_full);
 	}
 	mutex_unlock(&core->lock);
 	return NULL;
@@ -106,6 +110,13 @@ static bool find_idle_scratch(const struct store *store,
 	return false;
 }
 
+/* Has the oldest change waited long enough?  Core held. */
+static bool checkpoint_is_old(const struct store *store)
+{
+	return store->dirty_since_ms &&
+	       monotonic_ms() >= store->dirty_since_ms + CHECKPOINT_AGE_MS;
+}
+
 static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 {
 	struct store *store = arg;
@@ -120,10 +131,10 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 		int r = 0;
 
 		if (core->failed) {
-			nap(core, false);
+			nap(core, WORKER_DRIVER, false);
 			continue;
 		}
-		if (checkpoint_is_due(store)) {
+		if (checkpoint_is_due(store) || checkpoint_is_old(store)) {
 			mutex_unlock(&core->lock);
 			r = store_checkpoint(store, &err);
 			mutex_lock(&core->lock);
@@ -133,7 +144,7 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			(void)store_delete(store, names, 1, false, NULL);
 			mutex_lock(&core->lock);
 		} else {
-			nap(core, timer);
+			nap(core, WORKER_DRIVER, timer);
 		}
 		if (r < 0) {
 			mutex_unlock(&core->lock);
@@ -175,7 +186,8 @@ void workers_stop(struct store *store)
 {
 	mutex_lock(&store->core.lock);
 	store->stopping = true;
-	cond_broadcast(&store->core.changed);
+	for (int i = 0; i < NR_WORKERS; i++)
+		core_wake(&store->core, (enum worker)i);
 	mutex_unlock(&store->core.lock);
 	for (unsigned int i = 0; i < store->nr_workers; i++)
 		(void)pthread_join(store->workers[i], NULL);

@@ -81,6 +81,7 @@ devices() {
 # expect LINE ACTUAL: a line of the README and what the command said there.
 expect() {
 	local expected=$1 actual=$2 name=${1%% *}
+	expected=$(place <<<"$expected")
 	if [[ $name == /dev/loop* ]]; then
 		[[ $actual == /dev/loop* ]] || fail "no device in '$actual'"
 		device_of[$name]=${actual%% *}

@@ -4,7 +4,7 @@
 # What the shell tests share.  A test begins with
 #
 #	. "$(dirname "$0")/../lib/functions.sh"
-#	requires nbdsh --version
+#	requires nbdsh -c pass
 #
 # and gets $tmp (a directory of its own, removed at the end), $VARVE, $VARVED,
 # $PLUGIN (of $BUILD_DIR) and a runtime directory of its own.  It ends with 0,
@@ -55,6 +55,13 @@ cleanup_fn rm -rf "$tmp"
 
 export RUNTIME_DIRECTORY=$tmp/run
 mkdir "$RUNTIME_DIRECTORY"
+
+# libnbd's module belongs to the system's python3, which may not be the first.
+if ! python3 -c 'import nbd' 2>/dev/null && [ -x /usr/bin/python3 ]; then
+	mkdir "$tmp/bin"
+	ln -s /usr/bin/python3 "$tmp/bin/python3"
+	PATH=$tmp/bin:$PATH
+fi
 
 # A sanitized plugin needs its runtime in nbdkit, before everything else.
 # Nothing else of a test is to run with it: shells and python are slow then.

@@ -7,8 +7,9 @@
  *
  * Each writer has blocks of its own and stamps them with a number that only
  * grows; a reader must never see a number go back or a block torn, and a
- * snapshot must not change.  What a flush covered must be there when the
- * store is opened again.
+ * snapshot must not change.  The writers also write to parts of the same
+ * blocks: none may undo what another one wrote.  What a flush covered must be
+ * there when the store is opened again.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -29,6 +30,8 @@
 #define BLOCKS_OF_WRITER 200u
 #define NR_BLOCKS (NR_WRITERS * BLOCKS_OF_WRITER)
 #define VOLUME_BYTES ((uint64_t)NR_BLOCKS * BLOCK_SIZE)
+#define NR_SHARED_BLOCKS 4u
+#define PART_BYTES 1000u /* of a shared block, one writer's */
 
 static struct store *store;
 static uint64_t seed;
@@ -90,6 +93,26 @@ static void write_some(struct volume_handle *handle, struct rng *rng,
 		atomic_store(&written[base + first + i], number);
 }
 
+/* A part of a block whose other parts are being written, too. */
+static void write_part(struct volume_handle *handle, struct rng *rng,
+		       unsigned int self, uint8_t byte)
+{
+	uint64_t offset = rng_below(rng, NR_SHARED_BLOCKS) * BLOCK_SIZE +
+			  self * PART_BYTES;
+	uint8_t part[PART_BYTES], read_back[PART_BYTES];
+	struct error err = ERROR_NONE;
+
+	memset(part, byte, sizeof(part));
+	check(volume_write(handle, part, sizeof(part), offset, false, &err),
+	      &err, "write of a part");
+	check(volume_read(handle, read_back, sizeof(part), offset, &err), &err,
+	      "read of a part");
+	if (memcmp(part, read_back, sizeof(part)) != 0)
+		die("FAILED a write to another part of the block undid ours "
+		    "(seed %" PRIu64 ")",
+		    seed);
+}
+
 /* A flush covers what was acknowledged before it was sent (I10). */
 static void flush_all(struct volume_handle *handle)
 {
@@ -112,14 +135,17 @@ static void *run_writer(void *opaque)
 {
 	unsigned int self = (unsigned int)(uintptr_t)opaque;
 	struct volume_handle *handle = open_volume("v", VOLUME_OPEN_WRITE);
+	struct volume_handle *shared = open_volume("x", VOLUME_OPEN_WRITE);
 	struct rng rng = {seed + self};
 
 	for (uint64_t number = 1; !atomic_load(&stopping); number++) {
 		write_some(handle, &rng, self * BLOCKS_OF_WRITER, number);
+		write_part(shared, &rng, self, (uint8_t)number);
 		if (rng_one_in(&rng, 20))
 			flush_all(handle);
 		atomic_fetch_add(&nr_operations, 1);
 	}
+	volume_close(shared);
 	volume_close(handle);
 	return NULL;
 }
@@ -309,6 +335,8 @@ int main(int argc, char **argv)
 	open_store(disk);
 	check(store_create(store, "v", VOLUME_BYTES, &err), &err, "create");
 	check(store_create(store, "w", VOLUME_BYTES, &err), &err, "create");
+	check(store_create(store, "x", NR_SHARED_BLOCKS * BLOCK_SIZE, &err),
+	      &err, "create");
 	run_threads(seconds);
 	check(store_close(store, false, &err), &err, "close");
 	open_store(disk);
