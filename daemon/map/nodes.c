@@ -34,6 +34,12 @@ static struct node *node_alloc(unsigned int level)
 	return n;
 }
 
+/* On disk, at most. */
+static size_t record_bytes(unsigned int level)
+{
+	return level == 0 ? NODE_LEAF_DENSE_BYTES : NODE_INNER_BYTES;
+}
+
 static void node_release(struct nodes *nodes, struct node *n)
 {
 	nodes->bytes -= node_bytes(n->level);
@@ -408,6 +414,7 @@ void node_touch(struct nodes *nodes, struct node *n)
 	}
 	n->dirty_index = nodes->dirty.len - 1;
 	n->generation = nodes->core->generation;
+	nodes->dirty_bytes += record_bytes(n->level);
 }
 
 struct node *node_new(struct nodes *nodes, unsigned int level, uint32_t epoch)
@@ -539,8 +546,10 @@ void node_free(struct nodes *nodes, struct node *n)
 	nodes->nr_nodes--;
 	if (index_vector_push(&nodes->freed, n->id) < 0)
 		core_fail_nomem(nodes->core);
-	if (n->generation == nodes->core->generation)
+	if (n->generation == nodes->core->generation) {
 		nodes->dirty.ptr[n->dirty_index] = NULL;
+		nodes->dirty_bytes -= record_bytes(n->level);
+	}
 	if (n->pending)
 		n->zombie = true;
 	else
@@ -561,6 +570,7 @@ void nodes_cut(struct nodes *nodes)
 	empty.len = 0;
 	nodes->pending = nodes->dirty;
 	nodes->dirty = empty;
+	nodes->dirty_bytes = 0;
 	assert(ids.len == 0);
 	nodes->freed_at_cut = nodes->freed;
 	nodes->freed = ids;

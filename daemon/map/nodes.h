@@ -69,9 +69,10 @@ struct nodes {
 	struct index_vector reaper; /* ids whose reference is the queue's */
 	struct node *spare_leaves, *spare_inners;
 	uint32_t nr_spare_leaves, nr_spare_inners;
-	uint64_t nr_nodes;  /* entries with a count */
-	uint64_t nr_loaded; /* in memory */
-	uint64_t bytes;	    /* of memory, for nodes */
+	uint64_t nr_nodes;    /* entries with a count */
+	uint64_t nr_loaded;   /* in memory */
+	uint64_t bytes;	      /* of memory, for nodes */
+	uint64_t dirty_bytes; /* what the dirty ones take on disk, at most */
 };
 
 /* What one hold may use: two paths, and a subtree's worth of ids. */

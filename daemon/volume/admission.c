@@ -19,12 +19,10 @@ int store_fault(struct store *store, uint32_t id,
 	return r;
 }
 
-/* Bytes the next checkpoint would write, about. */
+/* Bytes the next checkpoint would write, directories aside. */
 static uint64_t dirty_bytes(const struct store *store)
 {
-	uint64_t node_bytes = NODE_LEAF_DENSE_BYTES + 64;
-
-	return store->nodes.dirty.len * node_bytes +
+	return store->nodes.dirty_bytes +
 	       (store->nodes.pages.dirty.len + store->volumes.pages.dirty.len +
 		store->frames.pages.dirty.len) *
 		       (uint64_t)PAGE_BYTES +
@@ -32,11 +30,13 @@ static uint64_t dirty_bytes(const struct store *store)
 		       (uint64_t)(128 + store->core.nr_slots / 4);
 }
 
-/* What half the reserve can take, headers and directories allowed for. */
+/* What half the reserve can take, less headers and directories. */
 static uint64_t dirty_bytes_max(const struct store *store)
 {
-	return store->frames.reserve / 2 *
-	       ((uint64_t)(store->core.nr_slots - 4) * BLOCK_SIZE) / 2;
+	uint64_t slots = store->core.nr_slots;
+
+	return store->frames.reserve / 2 * (slots - slots / 16 - 3) *
+	       BLOCK_SIZE;
 }
 
 /* Nobody may go on before a checkpoint has run. */
@@ -53,7 +53,7 @@ bool checkpoint_is_due(const struct store *store)
 	return store->checkpoint_wanted ||
 	       store->log.bytes >= store->checkpoint_log_bytes ||
 	       store->nodes.dirty.len >= CHECKPOINT_DIRTY_NODES ||
-	       dirty_bytes(store) >= dirty_bytes_max(store) / 2 ||
+	       dirty_bytes(store) >= dirty_bytes_max(store) / 4 * 3 ||
 	       core->segno_bound - core->next_segno < SEGNO_RESERVATION / 2;
 }
 

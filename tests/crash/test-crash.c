@@ -24,6 +24,7 @@
 #define STATES_DEFAULT 10000u
 #define STATES_LONG 300000u
 #define FAILURES_MAX 10u
+#define RECOVERY_EVERY 40u /* of that many states one recovery is cut */
 
 /* ---- one state ---- */
 
@@ -193,6 +194,47 @@ static bool recovers_twice(const struct workload *w, const struct place *at,
 	return ok;
 }
 
+/* What a read-only open, which must change nothing, finds. */
+static bool read_only_hash(struct memory_disk *disk, uint64_t *ret,
+			   struct error *err)
+{
+	static const enum memory_op changes[] = {
+		MEMORY_WRITE, MEMORY_FREE, MEMORY_ALLOCATE, MEMORY_SUPER_WRITE};
+	struct store_open_options options = {.read_only = true};
+	struct store *store;
+	uint64_t nr = 0;
+	int r = test_store_open(disk, &options, &store, err);
+
+	if (r == 0) {
+		r = model_hash_store(store, ret, err);
+		(void)store_close(store, true, NULL); /* nothing to write */
+	}
+	if (r < 0) {
+		(void)error_prefix(err, "read-only");
+		return false;
+	}
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+		nr += memory_disk_count(disk, changes[i]);
+	if (nr > 0)
+		(void)error_set(err, EUCLEAN, "a read-only open wrote");
+	return nr == 0;
+}
+
+/* Opened read-only, then for writing, both with the same result. */
+static bool opens_both_ways(struct memory_disk *disk, const struct workload *w,
+			    struct window window, bool go_on, struct error *err)
+{
+	uint64_t seen, hash;
+
+	if (!read_only_hash(disk, &seen, err) ||
+	    !recovers(disk, w, window, go_on, &hash, err))
+		return false;
+	if (seen == hash)
+		return true;
+	(void)error_set(err, EUCLEAN, "a read-only open saw another state");
+	return false;
+}
+
 static void try_state(struct totals *totals, const struct workload *w,
 		      const struct place *at)
 {
@@ -200,10 +242,9 @@ static void try_state(struct totals *totals, const struct workload *w,
 	struct memory_disk *disk =
 		memory_disk_rebuild(w->disk, at->event, at->policy, at->pick);
 	struct error err = ERROR_NONE;
-	uint64_t hash;
 
 	totals->states++;
-	if (!recovers(disk, w, window, at->pick % 8 == 0, &hash, &err))
+	if (!opens_both_ways(disk, w, window, at->pick % 8 == 0, &err))
 		failed(totals, w, at, window, err.message);
 	else if (memory_disk_unallocated_writes(disk) > 0)
 		failed(totals, w, at, window,
@@ -246,10 +287,9 @@ static void run_workload(struct workload *w, size_t test_case, uint64_t seed)
 		    crash_cases[test_case].name);
 }
 
-/* Each event, each policy, @picks times; returns the number of events. */
-static uint64_t try_workload(struct totals *totals, const struct workload *w,
-			     struct place at, uint64_t picks,
-			     uint64_t recovery_every)
+/* Each event, each policy, @picks times. */
+static void try_workload(struct totals *totals, const struct workload *w,
+			 struct place at, uint64_t picks)
 {
 	uint64_t nr_events = memory_disk_nr_events(w->disk);
 
@@ -263,27 +303,26 @@ static uint64_t try_workload(struct totals *totals, const struct workload *w,
 			for (uint64_t i = 0; i < n; i++) {
 				at.pick = totals->seed + at.event * 131 + i;
 				try_state(totals, w, &at);
-				if (totals->states % recovery_every == 0)
+				if (totals->states % RECOVERY_EVERY == 0)
 					try_recovery(totals, w, at);
 			}
 		}
 	}
-	return nr_events;
 }
 
 static void try_case(struct totals *totals, size_t test_case, uint64_t states)
 {
 	struct place at = {.test_case = test_case};
-	uint64_t goal = states / nr_crash_cases;
+	uint64_t goal = states / nr_crash_cases * 3 / 4; /* and recoveries */
 	uint64_t before = totals->states + totals->states_of_recovery;
 	uint64_t nr_events, picks;
 	struct workload w;
 
 	run_workload(&w, test_case, totals->seed + test_case);
 	nr_events = memory_disk_nr_events(w.disk);
-	/* half of the states go to recoveries that are cut */
-	picks = goal / 2 / (NR_CRASH_POLICIES * (nr_events + 1));
-	(void)try_workload(totals, &w, at, picks ? picks : 1, 40);
+	/* two policies have nothing to choose */
+	picks = goal / (nr_events + 1) / (NR_CRASH_POLICIES - 2);
+	try_workload(totals, &w, at, picks ? picks : 1);
 	printf("%-20s %4zu steps %4" PRIu64 " events %6" PRIu64 " states\n",
 	       crash_cases[test_case].name, w.steps.len, nr_events,
 	       totals->states + totals->states_of_recovery - before);
@@ -317,6 +356,7 @@ int main(int argc, char **argv)
 	bool is_long = test_flag(&argc, argv, "long");
 	uint64_t states = test_option(&argc, argv, "states",
 				      is_long ? STATES_LONG : STATES_DEFAULT);
+	uint64_t rounds;
 	struct place at = {
 		.test_case = test_option(&argc, argv, "case", SIZE_MAX),
 		.event = test_option(&argc, argv, "event", UINT64_MAX),
@@ -332,13 +372,16 @@ int main(int argc, char **argv)
 	printf("seed %" PRIu64 "\n", totals.seed);
 	if (at.event != UINT64_MAX)
 		return try_one(&totals, at);
-	for (size_t i = 0; i < nr_crash_cases; i++)
-		if (at.test_case == SIZE_MAX || at.test_case == i)
-			try_case(&totals, i, states);
+	/* more states: more workloads, not more looks at the same ones */
+	rounds = (states + STATES_DEFAULT - 1) / STATES_DEFAULT;
+	for (uint64_t round = 0; round < rounds; round++, totals.seed++)
+		for (size_t i = 0; i < nr_crash_cases; i++)
+			if (at.test_case == SIZE_MAX || at.test_case == i)
+				try_case(&totals, i, states / rounds);
 	printf("%" PRIu64 " crashes, %" PRIu64
 	       " crashes of a recovery, %" PRIu64 " failures, seed %" PRIu64
 	       "\n",
 	       totals.states, totals.states_of_recovery, totals.failures,
-	       totals.seed);
+	       totals.seed - rounds);
 	return totals.failures ? 1 : 0;
 }
