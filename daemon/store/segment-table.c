@@ -9,94 +9,6 @@
 /* Room that one hold of core may need: one leaf shadowed, one written. */
 #define OVERFLOW_SLACK (2 * LEAF_BLOCKS)
 
-/* ---- overflow counts ---- */
-
-static uint32_t overflow_slot(const struct overflow_table *t, uint64_t name)
-{
-	uint64_t hash = name * UINT64_C(0x9e3779b97f4a7c15);
-	uint32_t i = (uint32_t)(hash >> 32) & (t->cap - 1);
-
-	while (t->names[i] != 0 && t->names[i] != name)
-		i = (i + 1) & (t->cap - 1);
-	return i;
-}
-
-static int overflow_reserve(struct overflow_table *t, uint32_t extra)
-{
-	struct overflow_table grown = {.cap = t->cap ? t->cap : 1024};
-
-	if (t->cap && (t->nr + extra) * UINT64_C(2) <= t->cap)
-		return 0;
-	while ((t->nr + extra) * UINT64_C(2) > grown.cap)
-		grown.cap *= 2;
-	grown.names = calloc(grown.cap, sizeof(*grown.names));
-	grown.counts = calloc(grown.cap, sizeof(*grown.counts));
-	if (!grown.names || !grown.counts) {
-		free(grown.names);
-		free(grown.counts);
-		return -ENOMEM;
-	}
-	for (uint32_t i = 0; i < t->cap; i++) {
-		uint32_t at;
-
-		if (t->names[i] == 0)
-			continue;
-		at = overflow_slot(&grown, t->names[i]);
-		grown.names[at] = t->names[i];
-		grown.counts[at] = t->counts[i];
-		grown.nr++;
-	}
-	free(t->names);
-	free(t->counts);
-	*t = grown;
-	return 0;
-}
-
-static uint32_t overflow_get(const struct overflow_table *t, uint64_t name)
-{
-	return t->counts[overflow_slot(t, name)];
-}
-
-static void overflow_set(struct overflow_table *t, uint64_t name,
-			 uint32_t count)
-{
-	uint32_t i = overflow_slot(t, name);
-
-	if (t->names[i] == 0) {
-		assert(t->nr * UINT64_C(2) < t->cap);
-		t->names[i] = name;
-		t->nr++;
-	}
-	t->counts[i] = count;
-}
-
-static void overflow_remove(struct overflow_table *t, uint64_t name)
-{
-	uint32_t hole = overflow_slot(t, name);
-	uint32_t i = hole;
-
-	assert(t->names[hole] == name);
-	/* move back what probed past the hole */
-	for (;;) {
-		uint64_t hash;
-		uint32_t home;
-
-		i = (i + 1) & (t->cap - 1);
-		if (t->names[i] == 0)
-			break;
-		hash = t->names[i] * UINT64_C(0x9e3779b97f4a7c15);
-		home = (uint32_t)(hash >> 32) & (t->cap - 1);
-		if (((i - home) & (t->cap - 1)) < ((i - hole) & (t->cap - 1)))
-			continue;
-		t->names[hole] = t->names[i];
-		t->counts[hole] = t->counts[i];
-		hole = i;
-	}
-	t->names[hole] = 0;
-	t->counts[hole] = 0;
-	t->nr--;
-}
-
 /* ---- segments ---- */
 
 static uint32_t counts_get(const struct segment *s, uint32_t slot)
@@ -205,8 +117,7 @@ void segment_table_done(struct segment_table *table)
 	}
 	free(table->buckets);
 	free(table->by_index);
-	free(table->overflow.names);
-	free(table->overflow.counts);
+	overflow_done(&table->overflow);
 	index_vector_done(&table->free_indices);
 	segment_vector_done(&table->dead);
 	segment_vector_done(&table->meta);

@@ -13,6 +13,7 @@
 #ifndef STORE_SEGMENT_TABLE_H
 #define STORE_SEGMENT_TABLE_H
 
+#include "overflow-table.h"
 #include "page-table.h"
 #include "segment-info.h"
 #include "segment.h"
@@ -39,13 +40,6 @@ struct segment {
 };
 
 DEFINE_VECTOR(segment_vector, struct segment *);
-
-/* Names with a count of 3 or more: open addressing, name 0 is empty. */
-struct overflow_table {
-	uint64_t *names;
-	uint32_t *counts;
-	uint32_t nr, cap; /* cap: power of two */
-};
 
 struct segment_table {
 	struct core *core;

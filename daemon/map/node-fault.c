@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reading nodes into memory. */
+#include "node-internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static int decode_node(const void *record, const struct node_entry *e,
+		       uint32_t id, struct node **ret, struct error *err)
+{
+	const struct disk_node_header *h = record;
+	unsigned int level = h->kind == NODE_LEAF ? 0 : h->level;
+	struct node *n;
+	int r;
+
+	if (h->kind == NODE_INNER && (level < 1 || level > INNER_LEVELS))
+		return error_set(err, EUCLEAN, "node %" PRIu32 ": level %u", id,
+				 level);
+	n = node_alloc(level);
+	if (!n)
+		return error_set(err, ENOMEM, "out of memory");
+	n->id = id;
+	if (level == 0)
+		r = leaf_decode(record, e->length, id, e->checksum, &n->epoch,
+				n->leaf, err);
+	else
+		r = inner_decode(record, e->length, id, level, e->checksum,
+				 &n->epoch, n->inner, err);
+	if (r < 0) {
+		free(n);
+		return r;
+	}
+	*ret = n;
+	return 0;
+}
+
+static int read_node(struct nodes *nodes, uint32_t id,
+		     const struct node_entry *e, uint64_t place,
+		     struct node **ret, struct error *err)
+{
+	uint8_t record[NODE_BYTES_MAX];
+	int r;
+
+	if (e->length < sizeof(struct disk_node_header) ||
+	    e->length > sizeof(record))
+		return error_set(err, EUCLEAN, "record of %u bytes",
+				 (unsigned int)e->length);
+	r = backend_read(nodes->core->be, place, e->offset, record, e->length,
+			 0, err);
+	if (r < 0)
+		return r;
+	r = decode_node(record, e, id, ret, err);
+	if (r != -EBADMSG)
+		return r;
+	/* once more around the page cache */
+	r = backend_read(nodes->core->be, place, e->offset, record, e->length,
+			 BACKEND_READ_AROUND_CACHE, err);
+	return r < 0 ? r : decode_node(record, e, id, ret, err);
+}
+
+int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err)
+{
+	struct core *core = nodes->core;
+	struct segment *s;
+	struct node_entry e;
+	struct node *n = NULL;
+	int r;
+
+	mutex_lock(&core->lock);
+	if (!node_exists(nodes, id) || *node_place(nodes, id)) {
+		mutex_unlock(&core->lock);
+		return 0;
+	}
+	e = *node_entry(nodes, id);
+	s = segment_find(nodes->segments, e.segno);
+	if (!s || s->kind != SEGMENT_META) {
+		mutex_unlock(&core->lock);
+		return error_set(err, EUCLEAN,
+				 "node %" PRIu32
+				 ": its record is in no META segment",
+				 id);
+	}
+	s->pins++;
+	mutex_unlock(&core->lock);
+
+	r = read_node(nodes, id, &e, s->place, &n, err);
+	if (r < 0)
+		r = error_prefix(err, "node %" PRIu32, id);
+
+	mutex_lock(&core->lock);
+	s->pins--;
+	if (r == 0 && node_exists(nodes, id) && !*node_place(nodes, id) &&
+	    node_entry(nodes, id)->checksum == e.checksum &&
+	    node_entry(nodes, id)->segno == e.segno) {
+		*node_place(nodes, id) = n;
+		nodes->nr_loaded++;
+		nodes->bytes += node_bytes(n->level);
+		n = NULL;
+	}
+	mutex_unlock(&core->lock);
+	free(n);
+	return r;
+}
