@@ -224,6 +224,10 @@ int nodes_prepare(struct nodes *nodes)
 	int r;
 
 	mutex_assert_held(&nodes->core->lock);
+	/* counts that grow beyond two bits need room, too */
+	r = segment_table_prepare(nodes->segments);
+	if (r < 0)
+		return r;
 	r = spares_fill(nodes, &nodes->spare_leaves, &nodes->nr_spare_leaves,
 			SPARE_LEAVES, 0);
 	if (r < 0)

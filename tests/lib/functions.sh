@@ -76,10 +76,28 @@ sanitizer_preload() {
 		nm -D --undefined-only "$PLUGIN" | grep -q __tsan_init; then
 		paths+=("$(clang -print-file-name=libclang_rt.tsan-x86_64.so)")
 	fi
+	[ ${#paths[@]} -eq 0 ] || paths+=("$(make_initfirst)")
 	(
 		IFS=:
 		echo "${paths[*]}"
 	)
+}
+
+# AddressSanitizer starts at the first malloc.  In nbdkit that is one in a
+# constructor of libp11-kit, inside newlocale(), and what it does there takes
+# libc's locale lock once more and breaks it: json-c then hangs.  A library
+# whose constructor comes before all others makes it start earlier.
+make_initfirst() {
+	echo '#include <stdlib.h>
+	static void __attribute__((constructor)) first(void)
+	{
+		void *volatile p = malloc(1);
+
+		free(p);
+	}' >"$tmp/initfirst.c"
+	${CC:-cc} -shared -fPIC -Wl,-z,initfirst -o "$tmp/initfirst.so" \
+		"$tmp/initfirst.c"
+	echo "$tmp/initfirst.so"
 }
 preload=$(sanitizer_preload)
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=0}

@@ -22,8 +22,10 @@
 #define NR 4u
 #define BYTES 8192u
 
-static const struct tail_owner owner = {.uuid = {0xde, 0xad, 1, 2, 3, 4, 5, 6,
-				 7,    8,    9, 0, 1, 2, 3, 4}, .device = 0x801, .inode = 77};
+static const struct tail_owner owner = {
+	.uuid = {0xde, 0xad, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4},
+	.device = 0x801,
+	.inode = 77};
 static char in_memory[64]; /* a directory on tmpfs */
 static char on_disk[64];   /* one that is not; "" if there is none */
 static const char *dirs[3];
@@ -49,9 +51,9 @@ static int remove_dirs(void **state)
 
 static void create(uint64_t incarnation, struct tail_file *ret)
 {
-	assert_int_equal(
-		tail_file_create(dirs, &owner, incarnation, NR, BYTES, ret, NULL),
-		0);
+	assert_int_equal(tail_file_create(dirs, &owner, incarnation, NR, BYTES,
+					  ret, NULL),
+			 0);
 	assert_true(ret->shared);
 }
 
@@ -102,7 +104,8 @@ static void written_bytes_survive_a_killed_process(void **state)
 	if (pid == 0) {
 		struct tail_file tail;
 
-		if (tail_file_create(dirs, &owner, 9, NR, BYTES, &tail, NULL) < 0)
+		if (tail_file_create(dirs, &owner, 9, NR, BYTES, &tail, NULL) <
+		    0)
 			_exit(1);
 		memcpy(tail.buffers, "acknowledged", 12);
 		abort();
