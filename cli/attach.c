@@ -66,10 +66,6 @@ static int check_operands(struct attach *at)
 			    at->wanted);
 		return EXIT_USAGE;
 	}
-	if (geteuid() != 0) {
-		print_error("%s: only root can attach", o->operands[0]);
-		return EXIT_PERMISSION;
-	}
 	return 0;
 }
 
@@ -261,6 +257,10 @@ static int attach_run(const struct options *options)
 	r = connection_open(at.store, CONNECT_SERVED, &at.connection);
 	if (r)
 		return r;
+	if (geteuid() != 0) {
+		print_error("%s: only root can attach", options->operands[0]);
+		return connection_close(at.connection, EXIT_PERMISSION);
+	}
 	say_path(options);
 	lock = attachments_lock(&err);
 	if (lock < 0)

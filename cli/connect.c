@@ -73,8 +73,8 @@ static void message(void *opaque, enum message_level level, const char *text)
 		print_error("%s", text);
 }
 
-static int open_engine(struct connection *c, struct backend *be,
-		       struct error *err)
+static int open_engine(struct connection *c, const char *path,
+		       struct backend *be, struct error *err)
 {
 	struct store_open_options options = {
 		.read_only = !(c->flags & CONNECT_WRITE),
@@ -85,9 +85,10 @@ static int open_engine(struct connection *c, struct backend *be,
 	int r;
 
 	r = store_open(be, &options, &c->store, err);
-	if (r < 0)
-		backend_close(be);
-	return r;
+	if (r == 0)
+		return 0;
+	backend_close(be);
+	return error_prefix(err, "%s", path);
 }
 
 /* One attempt each way.  -EWOULDBLOCK: locked, and no server answers yet. */
@@ -105,7 +106,7 @@ static int open_either_way(struct connection *c, const char *store,
 	r = backend_file_open(store, flags, -1, LOCK_SLICE_MS, &be, err);
 	if (r < 0)
 		return r;
-	return open_engine(c, be, err);
+	return open_engine(c, store, be, err);
 }
 
 static int open_exit(struct connection *c, const char *store, int r,

@@ -128,7 +128,8 @@ static int varve_config_complete(void)
 }
 
 #define VARVE_CONFIG_HELP \
-	"store=FILE          (required) The store: a file or a block device.\n" \
+	"store=FILE          (required) The store: a file or a block " \
+	"device.\n" \
 	"read-only=true      Change nothing in the store.\n" \
 	"memory=SIZE         Memory for map and buffers (default: 256M).\n" \
 	"buffers=N           Buffers of the log (default: 32).\n" \
@@ -192,7 +193,8 @@ static void *varve_open(int readonly)
 	if (!name)
 		return NULL;
 	if (name[0] == '\0') {
-		nbdkit_error("no export was named, and the store has not exactly one volume to choose");
+		nbdkit_error("no export was named, and the store has not "
+			     "exactly one volume to choose");
 		nbdkit_set_error(EINVAL);
 		return NULL;
 	}

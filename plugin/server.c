@@ -119,8 +119,7 @@ static _Noreturn void quit_for_varved(int exit_code, const char *text)
 
 	fprintf(stderr, "varved: %s\n", text);
 	remove_nbd_sockets();
-	if (!server.keep_control &&
-	    listening_path(server.control_fd, &address))
+	if (!server.keep_control && listening_path(server.control_fd, &address))
 		(void)unlink(address.sun_path);
 	starter_failed(exit_code);
 	_exit(exit_code);
@@ -157,6 +156,7 @@ int server_open(void)
 		return fail_open(r, &err);
 	r = store_open(be, &options, &server.store, &err);
 	if (r < 0) {
+		(void)error_prefix(&err, "%s", server.store_path);
 		backend_close(be);
 		return fail_open(r, &err);
 	}
@@ -252,7 +252,8 @@ static void start_control(void)
 		r = control_start(server.store, server.control_fd, &options,
 				  &control, &err);
 	if (r < 0)
-		nbdkit_error("warning: no control socket, so the varve command cannot reach this server: %s",
+		nbdkit_error("warning: no control socket, so the varve command "
+			     "cannot reach this server: %s",
 			     err.message);
 }
 

@@ -23,7 +23,7 @@ static void bit_set(uint8_t *bits, uint64_t i, bool value)
 
 uint64_t frames_reserve(uint64_t nr_frames)
 {
-	return 8 + nr_frames / 1024;
+	return 16 + nr_frames / 1024;
 }
 
 static size_t frame_page_encode(void *owner, uint32_t index, void *ret)
@@ -143,7 +143,9 @@ bool frames_available(const struct frames *frames, enum frame_user user,
 	if (user == FRAME_USER_WRITE)
 		keep = frames->reserve;
 	else if (user == FRAME_USER_METADATA)
-		keep = frames->reserve / 2;
+		keep = frames->reserve / 4 * 3;
+	else if (user == FRAME_USER_CHECKPOINT)
+		keep = frames->reserve / 4;
 	return frames->ready.len >= keep + nr;
 }
 

@@ -7,8 +7,11 @@
  * (allocated, holds nothing) or used.  The log never allocates: it takes
  * ready frames only, and the grower makes frames ready outside of any lock.
  * While no more than the reserve is ready, user writes are not admitted;
- * metadata operations, trims and checkpoints may go on down to half of it,
- * and the last half is recovery's alone.
+ * metadata operations and trims may take a quarter of it, checkpoints half
+ * of it besides, and the last quarter is recovery's alone.  What a checkpoint
+ * took is free again when it is cut short by a crash, so that recovery finds
+ * three quarters: enough for a log, the tail file and a checkpoint, whose
+ * size admission bounds by a quarter.
  *
  * A frame becomes unallocated again in two steps (retire): a checkpoint says
  * so in both superblocks, then it is punched.  In between nobody takes it.
@@ -24,9 +27,10 @@ DEFINE_VECTOR(place_vector, uint64_t);
 
 /* Who takes a frame, and so how deep it may go. */
 enum frame_user {
-	FRAME_USER_WRITE,    /* leaves the reserve whole */
-	FRAME_USER_METADATA, /* leaves half of it */
-	FRAME_USER_RECOVERY, /* may take all */
+	FRAME_USER_WRITE,      /* leaves the reserve whole */
+	FRAME_USER_METADATA,   /* leaves three quarters */
+	FRAME_USER_CHECKPOINT, /* leaves one quarter */
+	FRAME_USER_RECOVERY,   /* may take all */
 };
 
 struct frames {

@@ -35,7 +35,7 @@ int meta_writer_init(struct meta_writer *mw, struct core *core,
 	*mw = (struct meta_writer){.core = core,
 				   .frames = frames,
 				   .segments = segments,
-				   .user = FRAME_USER_METADATA,
+				   .user = FRAME_USER_CHECKPOINT,
 				   .next_seq = 1};
 	bytes = SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE +
 		(size_t)payload_limit(mw) * BLOCK_SIZE;

@@ -30,12 +30,12 @@ static uint64_t dirty_bytes(const struct store *store)
 		       (uint64_t)(128 + store->core.nr_slots / 4);
 }
 
-/* What half the reserve can take, less headers and directories. */
+/* What a quarter of the reserve can take, less headers and directories. */
 static uint64_t dirty_bytes_max(const struct store *store)
 {
 	uint64_t slots = store->core.nr_slots;
 
-	return store->frames.reserve / 2 * (slots - slots / 16 - 3) *
+	return store->frames.reserve / 4 * (slots - slots / 16 - 3) *
 	       BLOCK_SIZE;
 }
 

@@ -121,12 +121,12 @@ static int cut(struct checkpoint *cp, struct error *err)
 static int make_room(struct checkpoint *cp, uint32_t length, struct error *err)
 {
 	struct store *store = cp->store;
-	int r = meta_writer_next(&store->meta, length, err);
+	int r;
 
-	if (r != -ENOSPC)
-		return r;
-	r = frames_grow(&store->frames, false, err);
-	return r < 0 ? r : meta_writer_next(&store->meta, length, err);
+	do {
+		r = meta_writer_next(&store->meta, length, err);
+	} while (r == -ENOSPC && frames_grow(&store->frames, false, err) == 0);
+	return r;
 }
 
 /* Write pending node @n; false: no room.  Core held. */

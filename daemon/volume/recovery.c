@@ -458,7 +458,7 @@ static int finish(struct recovery *rec, struct error *err)
 	mutex_lock(&store->admin);
 	r = checkpoint_run(store, err);
 	mutex_unlock(&store->admin);
-	store->meta.user = FRAME_USER_METADATA;
+	store->meta.user = FRAME_USER_CHECKPOINT;
 	if (r < 0)
 		return r;
 	mutex_lock(&store->core.lock);

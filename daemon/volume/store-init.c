@@ -19,10 +19,13 @@ static int make_uuid(uint8_t ret[16], struct error *err)
 	return 0;
 }
 
+#define FIRST_FRAMES 4u
+
 /* The reserve is allocated now and never punched. */
 static int allocate_reserve(struct store *store, struct error *err)
 {
-	uint64_t want = store->frames.reserve + FRAMES_SPARE_MAX;
+	/* and what the first checkpoint and the first log take */
+	uint64_t want = store->frames.reserve + FIRST_FRAMES;
 	int r = 0;
 
 	for (uint64_t i = 0; r == 0 && i < want; i++)

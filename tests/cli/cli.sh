@@ -1,46 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # shellcheck shell=bash
 #
-# What the tests of the command line share.  Source it first; it makes a
-# directory $tmp that is removed at the end, with all that was started there.
-#
-#   VARVE      the program under test
-#   BUILD_DIR  where it was built
+# What the tests of the command line share, on top of lib/functions.sh.
+# A command is run by expect, which knows the exit code that is right.
 
-set -u
+. "$(dirname "$0")/../lib/functions.sh"
 
-: "${VARVE:?the varve program}" "${BUILD_DIR:?the build directory}"
-
-tmp=$(mktemp -d /tmp/varve-cli.XXXXXX)
-mkdir "$tmp/run"
-export RUNTIME_DIRECTORY=$tmp/run
+# every command here is checked by itself
+set +e
 unset VARVE_STORE
-# every child that outlives us would be told by the leak checker
-export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
-# and a sanitized plugin needs the runtime in nbdkit, which has none
-if ldd "$BUILD_DIR"/plugin/*.so 2>/dev/null | grep -q libasan; then
-	LD_PRELOAD=$(gcc -print-file-name=libasan.so)
-	export LD_PRELOAD
-fi
-pids=()
-mounts=()
 checks=0
-
-cleanup() {
-	local status=$? name pid i
-	for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do
-		umount "${mounts[i]}" 2>/dev/null
-	done
-	for name in "$tmp"/run/attach/[0-9]*/state.json; do
-		[ -e "$name" ] && "$VARVE" -q detach "$(jq -r .name "$name")"
-	done
-	for pid in "${pids[@]}"; do
-		kill "$pid" 2>/dev/null && wait_for_end "$pid"
-	done
-	rm -rf "$tmp"
-	exit "$status"
-}
-trap cleanup EXIT
+# for those tests that are somebody else
+chmod 755 "$tmp"
 
 fail() {
 	echo "FAILED: $*"
@@ -49,21 +20,19 @@ fail() {
 	exit 1
 }
 
-requires() {
+requires_tools() {
 	local tool
 	for tool; do
-		command -v "$tool" >/dev/null || {
-			echo "SKIP: $tool is missing"
-			exit 77
-		}
+		requires command -v "$tool"
 	done
 }
 
-requires_root() {
-	[ "$(id -u)" -eq 0 ] || {
-		echo "SKIP: needs root"
-		exit 77
-	}
+# Devices whose server may be gone already.
+detach_all() {
+	local state
+	for state in "$RUNTIME_DIRECTORY"/attach/[0-9]*/state.json; do
+		[ -e "$state" ] && "$VARVE" -q detach "$(jq -r .name "$state")"
+	done
 }
 
 # wait_for_end PID: a process that need not be a child of ours.
@@ -81,10 +50,15 @@ wait_for_end() {
 
 # expect CODE COMMAND...: run it; $tmp/out and $tmp/err are what it said.
 expect() {
-	local want=$1 got
+	local want=$1 got word prefix=()
 	shift
 	checks=$((checks + 1))
-	"$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+	# serve starts nbdkit, far below us
+	for word; do
+		[ "$word" = serve ] && [ -n "$preload" ] &&
+			prefix=(env "LD_PRELOAD=$preload")
+	done
+	"${prefix[@]}" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
 	got=$?
 	[ "$got" -eq "$want" ] || fail "exit $got, not $want: $*"
 }
@@ -128,18 +102,18 @@ serve() {
 	expect 0 "$VARVE" -s "$store" --json serve --daemon "$@"
 	server=$(jq .data.pid "$tmp/out")
 	socket=$(jq -r .data.socket "$tmp/out")
-	pids+=("$server")
+	cleanup_fn kill_server "$server"
+}
+
+# It is no child of ours, so it cannot be waited for.
+kill_server() {
+	kill -9 "$1" 2>/dev/null && wait_for_end "$1"
 }
 
 # stop: the server of the last serve, in order.
 stop() {
 	kill "$server"
 	wait_for_end "$server" || fail "the server does not stop"
-}
-
-# uri EXPORT: of the last serve.
-uri() {
-	echo "nbd+unix:///$1?socket=$socket"
 }
 
 # Names of all that a store has, for "nothing was done".

@@ -5,16 +5,16 @@
 # device, scratch views, and everything killed that can be.
 
 . "$(dirname "$0")/cli.sh"
-requires jq nbdfuse mkfs.ext4 losetup
-requires_root
-if [ ! -e /dev/fuse ] || [ ! -e /dev/loop-control ]; then
-	echo "SKIP: no fuse or no loop devices here"
-	exit 77
-fi
+requires_tools jq nbdfuse mkfs.ext4 losetup
+requires test "$(id -u)" -eq 0
+requires test -e /dev/fuse
+requires test -e /dev/loop-control
 
 store=$tmp/main.varve
 mkdir "$tmp/mnt" "$tmp/mnt2"
-mounts+=("$tmp/mnt" "$tmp/mnt2")
+cleanup_fn detach_all
+cleanup_fn umount -q "$tmp/mnt"
+cleanup_fn umount -q "$tmp/mnt2"
 
 # attach OPERAND...: the device becomes $device.
 attach() {
@@ -28,17 +28,17 @@ detach() {
 }
 
 nothing_is_left() {
-	losetup -l -n -O BACK-FILE | grep -qF "$tmp/run" &&
+	losetup -l -n -O BACK-FILE | grep -qF "$RUNTIME_DIRECTORY" &&
 		fail "a loop device is left"
-	grep -qF "$tmp/run" /proc/self/mountinfo && fail "a mount is left"
-	[ -z "$(find "$tmp/run/attach" -mindepth 1 ! -name lock)" ] ||
-		fail "files are left: $(find "$tmp/run/attach")"
-	pgrep -f "$tmp/run/attach" >/dev/null && fail "a process is left"
+	grep -qF "$RUNTIME_DIRECTORY" /proc/self/mountinfo && fail "a mount is left"
+	[ -z "$(find "$RUNTIME_DIRECTORY/attach" -mindepth 1 ! -name lock)" ] ||
+		fail "files are left: $(find "$RUNTIME_DIRECTORY/attach")"
+	pgrep -f "$RUNTIME_DIRECTORY/attach" >/dev/null && fail "a process is left"
 	return 0
 }
 
 nbdfuse_pid() {
-	cat "$tmp"/run/attach/[0-9]*/pid
+	cat "$RUNTIME_DIRECTORY"/attach/[0-9]*/pid
 }
 
 a_server_is_needed() {

@@ -5,7 +5,7 @@
 # change nothing: unserved, then served.
 
 . "$(dirname "$0")/cli.sh"
-requires jq
+requires_tools jq
 
 long=$(printf 'x%.0s' {1..300})
 fits=$(printf 'x%.0s' {1..250})

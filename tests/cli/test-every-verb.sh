@@ -5,7 +5,7 @@
 # stores that cannot be used, each with its sentence and exit code.
 
 . "$(dirname "$0")/cli.sh"
-requires jq setpriv
+requires_tools jq setpriv
 
 # The operands a verb needs; names that exist nowhere.
 operands() {
@@ -71,14 +71,14 @@ refused() {
 	shift 3
 	for verb in $(store_verbs); do
 		# what attach lacks here is a server
-		[ "$verb" = attach ] && [ "$code" != 12 ] &&
-			[ -e "$store" ] && continue
+		[ "$verb" = attach ] && [ -e "$store" ] && continue
 		# shellcheck disable=SC2046
 		expect "$code" "$@" "$VARVE" -s "$store" "$verb" \
 			$(operands "$verb")
+		# varved speaks for itself, and nbdkit may add to it
+		[ "$verb" = serve ] && [ -s "$tmp/err" ] && continue
 		grep -qF -- "$text" "$tmp/err" || fail "$verb: not '$text'"
-		[ "$verb" = serve ] || [ "$(wc -l <"$tmp/err")" -eq 1 ] ||
-			fail "$verb: not one line"
+		[ "$(wc -l <"$tmp/err")" -eq 1 ] || fail "$verb: not one line"
 	done
 }
 
@@ -124,12 +124,8 @@ every_verb_refuses_what_it_may_not_read() {
 
 every_verb_refuses_a_newer_format() {
 	cp --sparse=always "$tmp/main.varve" "$tmp/newer"
-	local at
-	for at in 0 65536; do
-		# the version field; checksums are not asked for another format
-		printf '\377' | dd of="$tmp/newer" bs=1 seek=$((at + 8)) \
-			conv=notrunc status=none
-	done
+	"${NEWER_FORMAT:-$BUILD_DIR/tests/cli/newer-format}" "$tmp/newer" ||
+		fail "newer-format"
 	refused 1 "$tmp/newer" "$tmp/newer"
 }
 
@@ -177,7 +173,7 @@ a_read_only_file_system_can_be_read() {
 	mkdir "$tmp/writable" "$tmp/ro"
 	cp --sparse=always "$tmp/main.varve" "$tmp/writable/s.varve"
 	mount --bind "$tmp/writable" "$tmp/ro" 2>/dev/null || return 0
-	mounts+=("$tmp/ro")
+	cleanup_fn umount "$tmp/ro"
 	mount -o remount,bind,ro "$tmp/ro" || return 0
 	for verb in $(store_verbs); do
 		[ "$verb" = attach ] && continue

@@ -5,7 +5,7 @@
 # integers and times in UTC; -H -p -o are made for scripts.
 
 . "$(dirname "$0")/cli.sh"
-requires jq
+requires_tools jq
 
 store=$tmp/s
 
@@ -64,7 +64,7 @@ expect 0 "$VARVE" -s "$store" --json serve --daemon
 jq -e '.varve == 1 and (.data.pid | type) == "number"' "$tmp/out" >/dev/null ||
 	fail "serve --daemon --json"
 server=$(jq .data.pid "$tmp/out")
-pids+=("$server")
+cleanup_fn kill_server "$server"
 try_json
 json ".served.pid == $server and (.served.socket | length) > 0" status
 stop

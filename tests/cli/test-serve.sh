@@ -5,7 +5,7 @@
 # delete while somebody writes.
 
 . "$(dirname "$0")/cli.sh"
-requires jq nbdsh flock
+requires_tools jq nbdsh flock
 
 store=$tmp/main.varve
 
@@ -35,7 +35,7 @@ the_background_server_answers_when_serve_returns() {
 	expect 0 "$VARVE" -s "$store" status
 	server=$(awk '/^served/ {print $4}' "$tmp/out")
 	socket=$(awk '/^socket/ {print $2}' "$tmp/out")
-	pids+=("$server")
+	cleanup_fn kill_server "$server"
 	[ -S "$socket" ] || fail "no socket"
 	[ "$(awk '{print $4}' "/proc/$server/stat")" != $$ ] || fail "our child"
 	expect_error 11 "served already" "$VARVE" -s "$store" serve
@@ -55,7 +55,7 @@ options_reach_the_server() {
 	(cd "$tmp" && expect 0 "$VARVE" -s main.varve --json serve --daemon \
 		--socket rel.sock) || exit 1
 	server=$(jq .data.pid "$tmp/out")
-	pids+=("$server")
+	cleanup_fn kill_server "$server"
 	[ -S "$tmp/rel.sock" ] || fail "a relative socket"
 	stop
 	serve "$store" --read-only
@@ -69,7 +69,7 @@ a_start_that_fails_says_why() {
 	expect 2 "$VARVE" -s "$store" serve --daemon --mode 999
 	[ -s "$tmp/err" ] || fail "not a word about --mode"
 	expect 10 "$VARVE" -s "$tmp/file" serve --daemon
-	grep -qF "$tmp/file" "$tmp/err" || fail "does not name the store"
+	grep -q "no varve superblock" "$tmp/err" || fail "does not say why"
 	expect 1 "$VARVE" -s "$store" serve --daemon -- --no-such-option
 	[ -s "$tmp/err" ] || fail "not a word of nbdkit's"
 	expect 0 "$VARVE" -s "$store" list
@@ -80,14 +80,14 @@ a_lock_is_waited_for() {
 	sleep 0.3
 	expect 0 "$VARVE" -s "$store" create w1 1M
 	wait
-	flock "$store" sleep 20 &
+	flock -o "$store" sleep 15 &
 	local holder=$!
 	sleep 0.3
 	expect_error 11 "$store" "$VARVE" -s "$store" create w2 1M
 	expect_error 11 "$store" "$VARVE" -s "$store" list
 	kill "$holder"
 	wait
-	flock -s "$store" sleep 8 &
+	flock -o -s "$store" sleep 15 &
 	holder=$!
 	sleep 0.3
 	expect 0 "$VARVE" -s "$store" list
@@ -98,7 +98,7 @@ a_lock_is_waited_for() {
 
 # Writers are met through coproc, which keeps a connection open.
 open_client() {
-	coproc CLIENT { nbdsh -u "$(uri "$1")" -c '
+	coproc CLIENT { nbdsh -u "$(uri "$1" "$socket")" -c '
 h.pwrite(b"W" * 4096, 0)
 print("open", flush=True)
 import sys
@@ -128,10 +128,10 @@ a_writer_is_in_the_way() {
 	expect 0 "$VARVE" -s "$store" snapshot v@two
 	close_client
 	expect 0 "$VARVE" -s "$store" rollback v@one
-	nbdsh -u "$(uri v)" -c 'assert h.pread(4096, 0) == bytes(4096)' ||
+	nbdsh -u "$(uri v "$socket")" -c 'assert h.pread(4096, 0) == bytes(4096)' ||
 		fail "not rolled back"
 	expect 0 "$VARVE" -s "$store" undo v
-	nbdsh -u "$(uri v)" -c 'assert h.pread(4096, 0) == b"W" * 4096' ||
+	nbdsh -u "$(uri v "$socket")" -c 'assert h.pread(4096, 0) == b"W" * 4096' ||
 		fail "not undone"
 	stop
 }

@@ -5,7 +5,7 @@
 # served or not.
 
 . "$(dirname "$0")/cli.sh"
-requires jq
+requires_tools jq
 
 # One command a line; all of them are run on both stores, in order.
 cat >"$tmp/commands" <<'END'

@@ -5,7 +5,7 @@
 # Deletion asks for -r; a dry run changes nothing.
 
 . "$(dirname "$0")/cli.sh"
-requires jq script
+requires_tools jq script
 
 store=$tmp/s
 
@@ -38,9 +38,9 @@ try_sets() {
 	unchanged 6 snapshot a@two nosuch@two
 	unchanged 7 snapshot a@two b@one
 	unchanged 2 snapshot a@two b@..
-	unchanged 2 snapshot a@two a@two
+	unchanged 7 snapshot a@two a@two
 	unchanged 7 clone a@one c b
-	unchanged 2 clone a@one c c
+	unchanged 7 clone a@one c c
 	unchanged 6 clone a@two c d
 	unchanged 6 delete a@one b@two
 	unchanged 5 delete a@one b

@@ -5,14 +5,14 @@
 # reaches the server of the original, nor does it harm the original.
 
 . "$(dirname "$0")/cli.sh"
-requires jq nbdsh
+requires_tools jq nbdsh
 
 init_store "$tmp/s"
 serve "$tmp/s"
 expect 0 "$VARVE" -s "$tmp/s" create v 4M
 expect 0 "$VARVE" -s "$tmp/s" snapshot v@s
 # acknowledged, but not flushed: lives in the tail file only
-nbdsh -u "$(uri v)" -c 'h.pwrite(b"A" * 65536, 0)'
+nbdsh -u "$(uri v "$socket")" -c 'h.pwrite(b"A" * 65536, 0)'
 cp --sparse=always "$tmp/s" "$tmp/copy"
 for verb in "create w 1M" "snapshot v@t" "delete v@s" "rollback v@t"; do
 	read -r -a words <<<"$verb"
@@ -37,7 +37,7 @@ stop
 kill -9 "$first"
 wait_for_end "$first"
 serve "$tmp/s"
-nbdsh -u "$(uri v)" -c 'assert h.pread(65536, 0) == b"A" * 65536' ||
+nbdsh -u "$(uri v "$socket")" -c 'assert h.pread(65536, 0) == b"A" * 65536' ||
 	fail "an acknowledged write is lost"
 expect 0 "$VARVE" -s "$tmp/s" check
 stop

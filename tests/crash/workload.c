@@ -11,7 +11,7 @@
 #include "test-store.h"
 #include "units.h"
 
-#define NR_FRAMES 64u
+#define NR_FRAMES 128u
 #define WRITE_MAX (1u << 20)
 
 /* Take note of a result; true when it was a success. */
@@ -212,7 +212,8 @@ void work_trim(struct workload *w, const char *volume, uint64_t length,
 		    step->what);
 	volume_close(handle);
 	model_by_blocks(w, volume, NULL, length, offset);
-	end(w, step, ok && fua);
+	/* FUA is about this request's data only: of nothing, there is none */
+	end(w, step, ok && fua && length > 0);
 }
 
 void work_random_data(struct workload *w, bool fua)

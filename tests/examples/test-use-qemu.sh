@@ -41,6 +41,16 @@ rounds() {
 		done
 }
 
+# The machine is stopped once it has written something after the snapshot.
+kill() {
+	local i
+	for ((i = 0; i < 60; i++)); do
+		[ "$(rounds vm1)" = "$(rounds vm1@before)" ] || break
+		sleep 0.5
+	done
+	builtin kill "$@"
+}
+
 # check_rounds FILE: the first places have one number, the others the number
 # before it.
 check_rounds() {
@@ -59,6 +69,7 @@ truncate -s 128M boot.img
 qemu-img convert -f raw -O qcow2 boot.img debian.qcow2
 
 run_console qemu
+unset -f kill
 
 rounds vm1@before >snapshot.rounds
 check_rounds snapshot.rounds

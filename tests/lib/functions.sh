@@ -53,8 +53,22 @@ trap 'exit 143' TERM
 tmp=$(mktemp -d "${TMPDIR:-/var/tmp}/varve-test.XXXXXX")
 cleanup_fn rm -rf "$tmp"
 
-export RUNTIME_DIRECTORY=$tmp/run
+# A server that is killed leaves its tail file in /dev/shm, where those of
+# other servers are too: remove only those of the stores in $tmp.
+remove_tail_files() {
+	local file id device inode
+	for file in "$tmp"/*; do
+		[ -f "$file" ] || continue
+		read -r device inode < <(stat -c '%d %i' "$file")
+		id=$(printf '%x:%x' "$device" "$inode")
+		rm -f /dev/shm/varve-*-"$id"-*.tail
+	done
+}
+cleanup_fn remove_tail_files
+
+RUNTIME_DIRECTORY=$tmp/run
 mkdir "$RUNTIME_DIRECTORY"
+export RUNTIME_DIRECTORY
 
 # libnbd's module belongs to the system's python3, which may not be the first.
 if ! python3 -c 'import nbd' 2>/dev/null && [ -x /usr/bin/python3 ]; then

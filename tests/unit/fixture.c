@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "fixture.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct memory_disk *disk;
+struct store *store;
+struct error err;
+
+static const struct store_open_options writable;
+
+void lock_core(void) NO_THREAD_SAFETY_ANALYSIS
+{
+	mutex_lock(&store->core.lock);
+}
+
+void unlock_core(void) NO_THREAD_SAFETY_ANALYSIS
+{
+	mutex_unlock(&store->core.lock);
+}
+
+void must_at(int r, const char *file, int line)
+{
+	if (r == 0)
+		return;
+	print_error("%d: %s\n", r, err.message);
+	_fail(file, line);
+}
+
+void refused_at(int r, int code, const char *words, const char *file, int line)
+{
+	if (r == -code && strstr(err.message, words)) {
+		err = (struct error)ERROR_NONE;
+		return;
+	}
+	print_error("%d: '%s', wanted %d: '%s'\n", r, err.message, -code,
+		    words);
+	_fail(file, line);
+}
+
+/* ---- stores ---- */
+
+int open_store(void **state)
+{
+	err = (struct error)ERROR_NONE;
+	disk = test_store_disk(TEST_FRAMES);
+	return test_store_open(disk, &writable, &store, &err);
+}
+
+int close_store(void **state)
+{
+	stop(false);
+	memory_disk_put(disk);
+	return 0;
+}
+
+void stop(bool clean)
+{
+	int r = store_close(store, clean, &err);
+
+	store = NULL;
+	if (clean)
+		must(r);
+}
+
+void reopen(bool clean)
+{
+	stop(clean);
+	must(test_store_open(disk, &writable, &store, &err));
+}
+
+void reopen_read_only(void)
+{
+	static const struct store_open_options options = {.read_only = true};
+
+	stop(false);
+	must(test_store_open(disk, &options, &store, &err));
+}
+
+int make_modules(void **state)
+{
+	struct superblock sb = {
+		.segment_shift = TEST_SEGMENT_SHIFT,
+		.capacity = backend_frame_offset(TEST_FRAMES,
+						 TEST_SEGMENT_SHIFT),
+		.open_incarnation = 1,
+	};
+	struct backend *be;
+	int r;
+
+	err = (struct error)ERROR_NONE;
+	disk = memory_disk_create(sb.capacity);
+	be = backend_memory_open(disk);
+	be->segment_shift = sb.segment_shift;
+	be->nr_frames = TEST_FRAMES;
+	r = store_new(be, &sb, &writable, &store, &err);
+	if (r < 0)
+		return r;
+	store->core.next_segno = 1;
+	store->core.segno_bound = 100000;
+	lock_core();
+	return 0;
+}
+
+int free_modules(void **state)
+{
+	unlock_core();
+	store_free(store, true);
+	store = NULL;
+	memory_disk_put(disk);
+	return 0;
+}
+
+struct segment *add_segment(enum segment_kind kind)
+{
+	struct segment *s = segment_new(&store->core, kind);
+
+	mutex_assert_held(&store->core.lock);
+	assert_non_null(s);
+	assert_int_equal(segment_table_prepare(&store->segments), 0);
+	s->segno = core_new_segno(&store->core);
+	s->place = s->segno % TEST_FRAMES;
+	segment_insert(&store->segments, s);
+	return s;
+}
+
+/* ---- volumes ---- */
+
+struct volume_handle *open_volume(const char *name)
+{
+	struct volume_handle *ret = NULL;
+
+	must(volume_open(store, name, VOLUME_OPEN_WRITE, &ret, &err));
+	return ret;
+}
+
+struct volume_handle *open_snapshot(const char *name)
+{
+	struct volume_handle *ret = NULL;
+
+	must(volume_open(store, name, 0, &ret, &err));
+	return ret;
+}
+
+struct volume_handle *create_volume(const char *name, uint64_t nr_blocks)
+{
+	must(store_create(store, name, nr_blocks * BLOCK_SIZE, &err));
+	return open_volume(name);
+}
+
+void snapshot(const char *name)
+{
+	must(store_snapshot(store, &name, 1, NULL, &err));
+}
+
+void delete_volume(const char *name)
+{
+	must(store_delete(store, &name, 1, true, &err));
+}
+
+void fill_block(uint8_t ret[BLOCK_SIZE], uint64_t block, uint32_t seed)
+{
+	uint64_t word = seed ? block << 32 | seed : 0;
+
+	for (size_t i = 0; i < BLOCK_SIZE; i += sizeof(word))
+		memcpy(ret + i, &word, sizeof(word));
+}
+
+int try_put(struct volume_handle *handle, uint64_t block, uint32_t nr,
+	    uint32_t seed)
+{
+	uint8_t data[BLOCK_SIZE];
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < nr; i++) {
+		fill_block(data, block + i, seed);
+		r = volume_write(handle, data, sizeof(data),
+				 (block + i) * BLOCK_SIZE, false, &err);
+	}
+	return r;
+}
+
+void put(struct volume_handle *handle, uint64_t block, uint32_t nr,
+	 uint32_t seed)
+{
+	must(try_put(handle, block, nr, seed));
+}
+
+void expect(struct volume_handle *handle, uint64_t block, uint32_t nr,
+	    uint32_t seed)
+{
+	uint8_t data[BLOCK_SIZE], wanted[BLOCK_SIZE];
+
+	for (uint32_t i = 0; i < nr; i++) {
+		fill_block(wanted, block + i, seed);
+		must(volume_read(handle, data, sizeof(data),
+				 (block + i) * BLOCK_SIZE, &err));
+		if (memcmp(data, wanted, sizeof(data)) != 0)
+			fail_msg("block %llu does not hold seed %u",
+				 (unsigned long long)(block + i), seed);
+	}
+}
+
+struct store_stat stat_now(void)
+{
+	struct store_stat ret;
+
+	store_stat(store, &ret);
+	return ret;
+}
+
+void check_is_clean(void)
+{
+	if (!test_store_check(store, &err))
+		fail_msg("%s", err.message);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The reaper: one reference at a time, until nothing of a tree is left. */
+#include <errno.h>
+
+#include "fixture.h"
+
+/* One step; core is not held. */
+static int step(uint32_t *ret_missing)
+{
+	int r;
+
+	lock_core();
+	assert_int_equal(nodes_prepare(&store->nodes), 0);
+	r = reaper_step(&store->nodes, ret_missing, &err);
+	unlock_core();
+	return r;
+}
+
+static void an_empty_queue_is_left_alone(void **state)
+{
+	uint32_t missing;
+
+	assert_int_equal(step(&missing), 0);
+}
+
+static void a_deleted_tree_is_freed_step_by_step(void **state)
+{
+	struct volume_handle *h = create_volume("a", 1000);
+	uint32_t missing, nr = 0;
+
+	put(h, 0, 3, 1);
+	put(h, 500, 70, 2);
+	volume_close(h);
+	assert_int_equal(stat_now().live_blocks, 73);
+	delete_volume("a");
+	assert_int_equal(stat_now().reaper_queue, 1);
+	assert_int_equal(stat_now().live_blocks, 73);
+	while (step(&missing) == 1)
+		nr++;
+	/* leaves at 0, 448, 512 and the three nodes above them */
+	assert_int_equal(nr, 3 + INNER_LEVELS);
+	assert_int_equal(stat_now().live_blocks, 0);
+	assert_int_equal(stat_now().nr_nodes, 0);
+	assert_int_equal(stat_now().reaper_queue, 0);
+	check_is_clean();
+}
+
+static void what_a_snapshot_shares_survives(void **state)
+{
+	struct volume_handle *h = create_volume("a", 1000);
+
+	put(h, 0, 3, 1);
+	put(h, 500, 3, 1);
+	snapshot("a@s");
+	put(h, 1, 1, 2);
+	volume_close(h);
+	h = NULL;
+	must(store_clone(store, "a@s", (const char *const[]){"b"}, 1, &err));
+	delete_volume("a");
+	must(store_reap(store, &err));
+	assert_int_equal(stat_now().live_blocks, 6);
+	h = open_volume("b");
+	expect(h, 0, 3, 1);
+	expect(h, 500, 3, 1);
+	volume_close(h);
+	check_is_clean();
+	delete_volume("b");
+	must(store_reap(store, &err));
+	assert_int_equal(stat_now().live_blocks, 0);
+	assert_int_equal(stat_now().nr_nodes, 0);
+}
+
+static void a_shared_root_only_loses_a_reference(void **state)
+{
+	struct volume_handle *h = create_volume("a", 10);
+	uint32_t missing;
+
+	put(h, 0, 3, 1);
+	volume_close(h);
+	snapshot("a@s");
+	delete_volume("a@s");
+	assert_int_equal(step(&missing), 1);
+	assert_int_equal(step(&missing), 0);
+	assert_int_equal(stat_now().nr_nodes, INNER_LEVELS + 1);
+	check_is_clean();
+}
+
+static void a_missing_node_is_asked_for(void **state)
+{
+	struct volume_handle *h = create_volume("a", 10);
+	uint32_t missing = 0, root;
+
+	put(h, 0, 3, 1);
+	volume_close(h);
+	reopen(true);
+	root = volume_find_head(&store->volumes, "a")->map.root;
+	delete_volume("a");
+	assert_int_equal(step(&missing), -EAGAIN);
+	assert_int_equal(missing, root);
+	assert_int_equal(stat_now().reaper_queue, 1);
+	must(nodes_fault(&store->nodes, missing, &err));
+	assert_int_equal(step(&missing), 1);
+	must(store_reap(store, &err));
+	assert_int_equal(stat_now().nr_nodes, 0);
+}
+
+static void the_queue_survives_a_restart(void **state)
+{
+	struct volume_handle *h = create_volume("a", 10);
+
+	put(h, 0, 3, 1);
+	volume_close(h);
+	must(store_checkpoint(store, &err));
+	delete_volume("a");
+	reopen(true);
+	assert_int_equal(stat_now().reaper_queue, 1);
+	check_is_clean();
+	reopen(false);
+	must(store_reap(store, &err));
+	assert_int_equal(stat_now().live_blocks, 0);
+	reopen(true);
+	assert_int_equal(stat_now().nr_nodes, 0);
+	assert_int_equal(stat_now().reaper_queue, 0);
+	check_is_clean();
+}
+
+static void a_damaged_tree_stops_the_store(void **state)
+{
+	struct volume_handle *h = create_volume("a", 10);
+	struct node *root;
+	uint32_t missing;
+
+	put(h, 0, 3, 1);
+	volume_close(h);
+	lock_core();
+	must(node_get(&store->nodes,
+		      volume_find_head(&store->volumes, "a")->map.root,
+		      INNER_LEVELS, &root, &missing, &err));
+	root->inner->children[0] = 4711;
+	unlock_core();
+	delete_volume("a");
+	refused(store_reap(store, &err), EUCLEAN, "child 4711");
+	assert_true(stat_now().failed);
+}
+
+static void frames_come_back_with_the_second_checkpoint(void **state)
+{
+	struct volume_handle *h = create_volume("a", 500);
+	uint64_t before;
+
+	put(h, 0, 500, 1);
+	volume_close(h);
+	must(store_checkpoint(store, &err));
+	before = stat_now().frames_used;
+	delete_volume("a");
+	must(store_reap(store, &err));
+	assert_true(stat_now().frames_used >= before);
+	must(store_checkpoint(store, &err));
+	must(store_checkpoint(store, &err));
+	assert_true(stat_now().frames_used + 500 / TEST_SLOTS <= before);
+	check_is_clean();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(name, open_store, close_store)
+		TEST(an_empty_queue_is_left_alone),
+		TEST(a_deleted_tree_is_freed_step_by_step),
+		TEST(what_a_snapshot_shares_survives),
+		TEST(a_shared_root_only_loses_a_reference),
+		TEST(a_missing_node_is_asked_for),
+		TEST(the_queue_survives_a_restart),
+		TEST(a_damaged_tree_stops_the_store),
+		TEST(frames_come_back_with_the_second_checkpoint),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
+}
