@@ -349,10 +349,16 @@ void tail_file_done(struct tail_file *tail)
 	*tail = (struct tail_file){.fd = -1};
 }
 
-void tail_file_remove(struct tail_file *tail)
+void tail_file_unlink(struct tail_file *tail)
 {
 	if (tail->map && tail->path[0])
 		(void)unlink(tail->path); /* may be gone already */
+	tail->path[0] = '\0';
+}
+
+void tail_file_remove(struct tail_file *tail)
+{
+	tail_file_unlink(tail);
 	tail_file_done(tail);
 }
 

@@ -64,6 +64,8 @@ int tail_file_find(const char *const *dirs, const struct tail_owner *owner,
 
 /* Unmap; the file stays.  Accepts a zeroed struct. */
 void tail_file_done(struct tail_file *tail);
+/* Remove the file; the buffers stay mapped: readers may be in them. */
+void tail_file_unlink(struct tail_file *tail);
 /* Remove the file, then unmap. */
 void tail_file_remove(struct tail_file *tail);
 /* Remove all tail files of @owner in @dirs but that of @keep_incarnation. */

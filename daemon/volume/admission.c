@@ -71,7 +71,7 @@ static int relieve_here(struct store *store, bool admin_held,
 	int r;
 
 	mutex_unlock(&store->core.lock);
-	r = store_reap(store, err);
+	r = reap_all(store, admin_held, err);
 	if (r == 0)
 		r = admin_held ? checkpoint_run(store, err)
 			       : store_checkpoint(store, err);
@@ -122,7 +122,9 @@ int store_admit(struct store *store, enum frame_user user, bool admin_held,
 	mutex_assert_held(&core->lock);
 	if (store->replaying)
 		user = FRAME_USER_RECOVERY;
-	if (store->stopped && !admin_held) {
+	if (store->stopped && admin_held) /* the last checkpoint needs admin */
+		return error_set(err, EIO, "server is stopping");
+	if (store->stopped) {
 		/* the server is about to exit: the client will resend */
 		cond_wait(&core->changed, &core->lock);
 		return -EAGAIN;

@@ -550,6 +550,7 @@ int checkpoint_run(struct store *store, struct error *err)
 		(void)core_check(core, err);
 	}
 	cond_broadcast(&core->changed);
+	core_wake(core, WORKER_JANITOR); /* the reaper may have waited */
 	mutex_unlock(&core->lock);
 	segment_vector_done(&cp.dead);
 	if (r == 0)

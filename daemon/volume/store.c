@@ -142,29 +142,58 @@ int store_checkpoint(struct store *store, struct error *err)
 	return r;
 }
 
-int store_reap(struct store *store, struct error *err)
+/* One step; returns 1: did something, 0: the queue is empty, or an error. */
+static int reap_one(struct store *store, struct error *err)
 {
 	struct core *core = &store->core;
+	struct error failure = ERROR_NONE;
 	uint32_t missing = 0;
+	int r;
+
+	mutex_lock(&core->lock);
+	r = core_check(core, err);
+	if (r == 0 && nodes_prepare(&store->nodes) < 0)
+		r = error_set(err, ENOMEM, "out of memory");
+	if (r == 0) {
+		r = reaper_step(&store->nodes, &missing, &failure);
+		if (r < 0 && r != -EAGAIN) {
+			core_fail(core, &failure);
+			(void)core_check(core, err);
+		}
+	}
+	mutex_unlock(&core->lock);
+	if (r != -EAGAIN)
+		return r;
+	r = nodes_fault(&store->nodes, missing, err);
+	return r < 0 ? r : 1;
+}
+
+int reap_all(struct store *store, bool admin_held, struct error *err)
+{
+	struct core *core = &store->core;
 	int r = 1;
 
 	while (r > 0) {
+		bool due;
+
 		mutex_lock(&core->lock);
-		r = core_check(core, err);
-		if (r == 0 && nodes_prepare(&store->nodes) < 0)
-			r = error_set(err, ENOMEM, "out of memory");
-		if (r == 0) {
-			r = reaper_step(&store->nodes, &missing, err);
-			if (r < 0 && r != -EAGAIN && err)
-				core_fail(core, err);
-		}
+		due = checkpoint_is_due(store);
 		mutex_unlock(&core->lock);
-		if (r == -EAGAIN) {
-			r = nodes_fault(&store->nodes, missing, err);
-			r = r < 0 ? r : 1;
-		}
+		/* what is reaped becomes dirty: no more than admission allows
+		 */
+		r = 0;
+		if (due && !core->read_only)
+			r = admin_held ? checkpoint_run(store, err)
+				       : store_checkpoint(store, err);
+		if (r == 0)
+			r = reap_one(store, err);
 	}
 	return r;
+}
+
+int store_reap(struct store *store, struct error *err)
+{
+	return reap_all(store, false, err);
 }
 
 /* Flush and checkpoint; what was reaped until then is kept. */
@@ -175,7 +204,7 @@ static int make_clean(struct store *store, struct error *err)
 	if (r == 0)
 		r = store_checkpoint(store, err);
 	if (r == 0)
-		tail_file_remove(&store->log.tail);
+		tail_file_unlink(&store->log.tail);
 	return r;
 }
 

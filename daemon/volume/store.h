@@ -86,6 +86,12 @@ int store_new(struct backend *be, const struct superblock *sb,
 /* Free everything; the back end is closed when @close_backend. */
 void store_free(struct store *store, bool close_backend);
 
+/*
+ * Let the reaper work until its queue is empty, with a checkpoint whenever
+ * one is due.  @admin_held: the caller holds admin.
+ */
+int reap_all(struct store *store, bool admin_held, struct error *err);
+
 /* ---- admission.c ---- */
 
 /*

@@ -54,6 +54,15 @@ static bool reap_slice(struct store *store)
 	if (store->nodes.reaper.len == 0 || store->core.failed ||
 	    nodes_prepare(&store->nodes) < 0)
 		return false;
+	if (checkpoint_is_due(store)) {
+		/* goes on after it: what is reaped becomes dirty, too */
+		core_wake(&store->core, WORKER_DRIVER);
+		return false;
+	}
+	if (store->dirty_since_ms == 0) {
+		store->dirty_since_ms = monotonic_ms();
+		core_wake(&store->core, WORKER_DRIVER);
+	}
 	r = reaper_step(&store->nodes, &missing, &err);
 	if (r == -EAGAIN)
 		r = store_fault(store, missing, &err);

@@ -27,11 +27,13 @@ requires_tools() {
 	done
 }
 
-# Devices whose server may be gone already.
+# Devices whose server may be gone already; a name may be attached twice.
 detach_all() {
-	local state
+	local state device
 	for state in "$RUNTIME_DIRECTORY"/attach/[0-9]*/state.json; do
-		[ -e "$state" ] && "$VARVE" -q detach "$(jq -r .name "$state")"
+		[ -e "$state" ] || continue
+		device=$(losetup -n -O NAME -j "${state%/*}/nbd")
+		"$VARVE" -q detach "${device:-$(jq -r .name "$state")}"
 	done
 }
 

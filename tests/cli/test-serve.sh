@@ -29,6 +29,15 @@ init_makes_one_store() {
 	rm "$tmp/large" "$tmp/env"
 }
 
+a_full_host_is_told_and_nothing_left() {
+	[ "$(id -u)" -eq 0 ] || return 0
+	mkdir "$tmp/small"
+	mount -t tmpfs -o size=32M varve-test "$tmp/small" || return 0
+	cleanup_fn umount "$tmp/small"
+	expect_error 4 "$tmp/small/s" "$VARVE" init --size 1G "$tmp/small/s"
+	[ -z "$(ls "$tmp/small")" ] || fail "half a store is left"
+}
+
 the_background_server_answers_when_serve_returns() {
 	expect 0 "$VARVE" -s "$store" serve --daemon
 	out "pid "
@@ -149,6 +158,7 @@ a_dead_server_leaves_nothing_in_the_way() {
 }
 
 init_makes_one_store
+a_full_host_is_told_and_nothing_left
 the_background_server_answers_when_serve_returns
 options_reach_the_server
 a_start_that_fails_says_why

@@ -91,10 +91,10 @@ for ((kill = 1; kill <= nr_kills; kill++)); do
 		reads=$(sed -n 's/.*issued rwts: total=\([0-9]*\),.*/\1/p' \
 			"$tmp/fio.verify")
 		bad=$(grep -cE 'verify: bad|verify failed' "$tmp/fio.errors" || true)
-		[ "${reads:-0}" -gt 100 ] && [ "$bad" -le 1 ] || {
+		if [ "${reads:-0}" -le 100 ] || [ "$bad" -gt 1 ]; then
 			cat "$tmp/fio.verify" "$tmp/fio.errors"
 			fail "kill $kill: fio: $bad of ${reads:-0} blocks differ"
-		}
+		fi
 		echo "fio: $reads blocks verified, $bad in flight at the kill"
 		# the next time it begins with an empty disk
 		"$VARVE" -q -s "$store" delete --yes -r fio

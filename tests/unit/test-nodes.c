@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Nodes: counts, shadowing, the cut, ids that come back, faults. */
 #include <errno.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "fixture.h"
 
@@ -51,6 +51,22 @@ static void write_pending(struct segment *meta)
 			     hash);
 		nodes->pending.ptr[i] = NULL;
 	}
+}
+
+/* The rest of a checkpoint, as far as nodes are concerned. */
+static void finish(struct segment *meta)
+{
+	write_pending(meta);
+	for (size_t i = 0; i < nodes->pages.pending.len; i++) {
+		struct page *page =
+			&nodes->pages.pages[nodes->pages.pending.ptr[i]];
+
+		free(page->image);
+		page->image = NULL;
+		page->pending = false;
+		page->frozen = false;
+	}
+	nodes_checkpoint_done(nodes);
 }
 
 static void a_new_node_is_empty_dirty_and_counted_once(void **state)
@@ -186,8 +202,7 @@ static void an_id_is_used_again_only_after_its_checkpoint(void **state)
 	assert_int_not_equal(new_node(1)->id, id);
 	cut();
 	assert_int_not_equal(new_node(1)->id, id);
-	write_pending(meta);
-	nodes_checkpoint_done(nodes);
+	finish(meta);
 	assert_int_equal(new_node(1)->id, id);
 }
 
@@ -199,12 +214,10 @@ static void an_id_freed_after_the_cut_waits_for_the_next(void **state)
 
 	cut();
 	node_free(nodes, n);
-	write_pending(meta);
-	nodes_checkpoint_done(nodes);
+	finish(meta);
 	assert_int_not_equal(new_node(1)->id, id);
 	cut();
-	write_pending(meta);
-	nodes_checkpoint_done(nodes);
+	finish(meta);
 	assert_int_equal(new_node(1)->id, id);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The table of volumes: finding, records, what a load refuses. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,18 +205,20 @@ static void records_load_as_they_were_encoded(void **state)
 static void records_that_contradict_the_root_are_refused(void **state)
 {
 	struct volume *a = add("a", 0), *s = add("s", a->id);
+	struct volume *t = add("t", a->id);
 
-	refused(load(s->id, volumes->next_epoch), EUCLEAN,
+	refused(load(t->id, volumes->next_epoch), EUCLEAN,
 		"id beyond the next");
 	volumes_done(&other);
-	refused(load(volumes->next_id, s->map.epoch), EUCLEAN,
+	refused(load(volumes->next_id, t->map.epoch), EUCLEAN,
 		"epoch beyond the next");
 	volumes_done(&other);
 	s->parent = 4711;
 	refused(load(volumes->next_id, volumes->next_epoch), EUCLEAN,
 		"has no volume");
 	volumes_done(&other);
-	s->parent = s->id;
+	s->parent = a->id;
+	t->parent = s->id; /* a snapshot has none */
 	refused(load(volumes->next_id, volumes->next_epoch), EUCLEAN,
 		"has no volume");
 	volumes_done(&other);

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The end of the log: what a crash may have torn is cut off, and damage to
+ * what had been durable is told.
+ *
+ * Each batch of these logs is one block, flushed on its own: batch n + 1
+ * says that n is durable, the last one that the one before it is.
+ */
+#include <errno.h>
+
+#include "fixture.h"
+#include "log-walk.h"
+
+#define NR 5u
+
+static struct log_tail tail;
+static struct backend *be;
+static struct superblock sb;
+
+static void walk(void)
+{
+	unsigned int first;
+
+	log_tail_done(&tail);
+	must(superblock_choose(be, &sb, &first, &err));
+	be->segment_shift = sb.segment_shift;
+	be->nr_frames = backend_nr_frames(sb.capacity, sb.segment_shift);
+	must(log_tail_find(be, &sb, true, &tail, &err));
+}
+
+/* A log of @nr batches of a block each; the store is closed. */
+static void make_log(uint32_t nr)
+{
+	struct volume_handle *h = open_volume("a");
+
+	for (uint32_t i = 0; i < nr; i++) {
+		put(h, i, 1, 1);
+		must(store_flush(store, &err));
+	}
+	volume_close(h);
+	stop(false);
+	walk();
+}
+
+static int set_up(void **state)
+{
+	int r = open_store(state);
+
+	if (r < 0)
+		return r;
+	be = backend_memory_open(disk);
+	volume_close(create_volume("a", 100));
+	must(store_checkpoint(store, &err));
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	log_tail_done(&tail);
+	backend_close(be);
+	return close_store(state);
+}
+
+/* Damage the header of batch @i, or a block of its payload. */
+static void damage_header(uint32_t i)
+{
+	const struct log_batch *b = &tail.batches.ptr[i];
+
+	memory_disk_damage(disk, b->place, b->slot * BLOCK_SIZE + 100, 4);
+}
+
+static void damage_payload(uint32_t i)
+{
+	const struct log_batch *b = &tail.batches.ptr[i];
+
+	memory_disk_damage(disk, b->place, (b->slot + 1) * BLOCK_SIZE + 9, 4);
+}
+
+static void expect_end(uint32_t nr_batches, bool damaged)
+{
+	walk();
+	assert_int_equal(tail.batches.len, nr_batches);
+	assert_int_equal(tail.end_seq, sb.log.seq + nr_batches - 1);
+	assert_int_equal(tail.damaged, damaged);
+}
+
+/* A writer refuses the store, a reader sees the first @nr blocks of a. */
+static void expect_refused_to_writers(uint32_t nr)
+{
+	static const struct store_open_options writable;
+	struct volume_handle *h;
+
+	refused(test_store_open(disk, &writable, &store, &err), EUCLEAN,
+		"log is damaged");
+	reopen_read_only();
+	h = open_snapshot("a");
+	expect(h, 0, nr, 1);
+	expect(h, nr, NR - nr, 0);
+	volume_close(h);
+}
+
+static void a_whole_log_is_walked_to_its_last_batch(void **state)
+{
+	make_log(NR);
+	expect_end(NR, false);
+	assert_int_equal(tail.durable_seq, sb.log.seq + NR - 2);
+	assert_int_equal(tail.end_hash, tail.batches.ptr[NR - 1].hash);
+	for (uint32_t i = 0; i < NR; i++) {
+		assert_int_equal(tail.batches.ptr[i].seq, sb.log.seq + i);
+		assert_int_equal(tail.batches.ptr[i].nr_payload, 1);
+		assert_false(tail.batches.ptr[i].has_operation);
+	}
+}
+
+static void an_empty_log_ends_where_the_checkpoint_says(void **state)
+{
+	make_log(0);
+	expect_end(0, false);
+	assert_int_equal(tail.end_hash, sb.log.prev_hash);
+}
+
+static void the_walk_goes_on_in_the_successor(void **state)
+{
+	make_log(40);
+	expect_end(40, false);
+	assert_int_not_equal(tail.batches.ptr[0].segno,
+			     tail.batches.ptr[39].segno);
+	assert_int_not_equal(tail.successor_place, PLACE_NONE);
+	assert_int_not_equal(tail.successor_place,
+			     tail.batches.ptr[39].place);
+}
+
+static void a_torn_last_header_is_cut(void **state)
+{
+	make_log(NR);
+	damage_header(NR - 1);
+	expect_end(NR - 1, false);
+	reopen(false);
+	check_is_clean();
+}
+
+static void a_torn_last_payload_is_cut(void **state)
+{
+	struct volume_handle *h;
+
+	make_log(NR);
+	damage_payload(NR - 1);
+	expect_end(NR - 1, false);
+	reopen(false);
+	h = open_volume("a");
+	expect(h, 0, NR - 1, 1);
+	expect(h, NR - 1, 1, 0);
+	volume_close(h);
+	check_is_clean();
+}
+
+static void a_header_that_was_durable_is_missed(void **state)
+{
+	make_log(NR);
+	damage_header(2);
+	expect_end(2, true);
+	expect_refused_to_writers(2);
+}
+
+static void the_first_header_is_missed_too(void **state)
+{
+	make_log(NR);
+	damage_header(0);
+	expect_end(0, true);
+	expect_refused_to_writers(0);
+}
+
+/* The reads of those blocks will tell; the log is not given up for them. */
+static void payload_that_was_durable_is_not_read(void **state)
+{
+	uint8_t data[BLOCK_SIZE];
+	struct volume_handle *h;
+
+	make_log(NR);
+	damage_payload(1);
+	expect_end(NR, false);
+	reopen(false);
+	h = open_volume("a");
+	refused(volume_read(h, data, sizeof(data), BLOCK_SIZE, &err), EIO,
+		"checksum mismatch");
+	expect(h, 2, NR - 2, 1);
+	volume_close(h);
+}
+
+static void payload_of_an_operation_is_always_read(void **state)
+{
+	snapshot("a@s");
+	make_log(NR);
+	assert_true(tail.batches.ptr[0].has_operation);
+	damage_payload(0);
+	expect_end(0, true);
+	expect_refused_to_writers(0);
+}
+
+static void a_header_without_payload_proves_the_last_round(void **state)
+{
+	struct volume_handle *h = open_volume("a");
+
+	put(h, 0, NR, 1);
+	must(store_flush(store, &err));
+	volume_close(h);
+	lock_core();
+	store->log.flushed_at_ms -= 2000;
+	log_advertise_durable(&store->log);
+	unlock_core();
+	stop(false);
+	walk();
+	assert_int_equal(tail.batches.len, 2);
+	assert_int_equal(tail.durable_seq, sb.log.seq);
+	damage_header(0);
+	expect_end(0, true);
+	expect_refused_to_writers(0);
+}
+
+static void damage_is_proved_by_a_later_segment(void **state)
+{
+	uint32_t last = 0;
+
+	make_log(40);
+	while (tail.batches.ptr[last + 1].segno == tail.batches.ptr[0].segno)
+		last++;
+	damage_header(last); /* nothing follows in its own segment */
+	expect_end(last, true);
+}
+
+/* It was synced with the first batch of its segment. */
+static void a_lost_segment_header_does_not_end_the_log(void **state)
+{
+	uint32_t last = 0;
+
+	make_log(40);
+	while (tail.batches.ptr[last + 1].segno == tail.batches.ptr[0].segno)
+		last++;
+	memory_disk_damage(disk, tail.batches.ptr[0].place, 20, 1);
+	expect_end(last + 1, true);
+}
+
+static void what_an_earlier_open_wrote_is_not_taken(void **state)
+{
+	uint64_t nr_opens = 30;
+
+	/* frames are reused: what is in them is valid, and old */
+	while (nr_opens-- > 0) {
+		struct volume_handle *h = open_volume("a");
+
+		put(h, 0, 30, (uint32_t)nr_opens + 2);
+		volume_close(h);
+		reopen(true);
+	}
+	make_log(NR);
+	expect_end(NR, false);
+	reopen(false);
+	check_is_clean();
+}
+
+static void a_batch_that_changes_under_the_walk_is_told(void **state)
+{
+	struct disk_batch batch;
+	struct batch_header header;
+	struct log_batch b;
+
+	make_log(NR);
+	b = tail.batches.ptr[0];
+	must(log_tail_read_header(be, &b, &batch, &header, &err));
+	b.hash ^= 1;
+	refused(log_tail_read_header(be, &b, &batch, &header, &err), EUCLEAN,
+		"changed");
+}
+
+static void a_read_error_is_no_end(void **state)
+{
+	make_log(NR);
+	log_tail_done(&tail);
+	memory_disk_fault(disk, MEMORY_READ, 3, EIO, false);
+	refused(log_tail_find(be, &sb, true, &tail, &err), EIO, "injected");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		TEST(a_whole_log_is_walked_to_its_last_batch),
+		TEST(an_empty_log_ends_where_the_checkpoint_says),
+		TEST(the_walk_goes_on_in_the_successor),
+		TEST(a_torn_last_header_is_cut),
+		TEST(a_torn_last_payload_is_cut),
+		TEST(a_header_that_was_durable_is_missed),
+		TEST(the_first_header_is_missed_too),
+		TEST(payload_that_was_durable_is_not_read),
+		TEST(payload_of_an_operation_is_always_read),
+		TEST(a_header_without_payload_proves_the_last_round),
+		TEST(damage_is_proved_by_a_later_segment),
+		TEST(a_lost_segment_header_does_not_end_the_log),
+		TEST(what_an_earlier_open_wrote_is_not_taken),
+		TEST(a_batch_that_changes_under_the_walk_is_told),
+		TEST(a_read_error_is_no_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
+}

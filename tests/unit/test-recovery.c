@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Opening after a stop, a crash, a crash of the opening: superblock copies,
+ * incarnations, segnos, the tail file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fixture.h"
+
+static const struct store_open_options writable;
+static char dir[] = "/dev/shm/varve-test-XXXXXX";
+static const char *const dirs[] = {dir, NULL};
+static const struct store_open_options with_tail = {.tail_dirs = dirs};
+
+static int set_up(void **state)
+{
+	struct volume_handle *h;
+	int r = open_store(state);
+
+	if (r < 0)
+		return r;
+	h = create_volume("a", 200);
+	put(h, 0, 10, 1);
+	volume_close(h);
+	must(store_checkpoint(store, &err));
+	return 0;
+}
+
+static void expect_blocks(uint64_t first, uint32_t nr, uint32_t seed)
+{
+	struct volume_handle *h = open_snapshot("a");
+
+	expect(h, first, nr, seed);
+	volume_close(h);
+}
+
+static void put_blocks(uint64_t first, uint32_t nr, uint32_t seed)
+{
+	struct volume_handle *h = open_volume("a");
+
+	put(h, first, nr, seed);
+	volume_close(h);
+}
+
+/* ---- superblocks ---- */
+
+static void expect_super_writes(unsigned int first, unsigned int second)
+{
+	unsigned int wanted[] = {first, second}, nr = 0, place;
+	char text[100];
+
+	for (uint64_t i = 0; nr < 2; i++) {
+		char *at;
+
+		assert_true(i < memory_disk_nr_events(disk));
+		memory_disk_print_event(disk, i, text, sizeof(text));
+		at = strstr(text, "super-write place ");
+		if (!at)
+			continue;
+		place = (unsigned int)strtoul(at + 18, NULL, 10);
+		assert_int_equal(place, wanted[nr++]);
+		memory_disk_print_event(disk, i + 1, text, sizeof(text));
+		assert_non_null(strstr(text, "sync"));
+	}
+}
+
+static void reopen_recorded(void)
+{
+	stop(false);
+	memory_disk_record(disk);
+	must(test_store_open(disk, &writable, &store, &err));
+}
+
+static void of_two_equal_copies_a_stays_valid_longest(void **state)
+{
+	reopen_recorded();
+	expect_super_writes(1, 0);
+}
+
+static void the_older_copy_is_written_first(void **state)
+{
+	uint64_t id = stat_now().checkpoint_id;
+
+	put_blocks(0, 10, 2);
+	must(store_flush(store, &err));
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 2, EIO, false);
+	refused(store_checkpoint(store, &err), EIO, "reopen");
+	reopen_recorded(); /* A is newer */
+	expect_super_writes(1, 0);
+	expect_blocks(0, 10, 2);
+	assert_true(stat_now().checkpoint_id >= id + 1);
+	check_is_clean();
+}
+
+static void the_invalid_copy_is_written_first(void **state)
+{
+	memory_disk_damage_super(disk, 0, 50, 1);
+	reopen_recorded();
+	expect_super_writes(0, 1);
+	expect_blocks(0, 10, 1);
+	memory_disk_damage_super(disk, 1, 50, 1);
+	reopen_recorded();
+	expect_super_writes(1, 0);
+	expect_blocks(0, 10, 1);
+	check_is_clean();
+}
+
+static void the_newer_copy_is_the_store(void **state)
+{
+	put_blocks(0, 10, 2);
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 1, EIO, false);
+	refused(store_checkpoint(store, &err), EIO, "reopen");
+	reopen(false);
+	expect_blocks(0, 10, 2); /* from the log */
+	put_blocks(0, 10, 3);
+	must(store_checkpoint(store, &err));
+	memory_disk_damage_super(disk, 0, 50, 1);
+	reopen(false);
+	expect_blocks(0, 10, 3);
+	check_is_clean();
+}
+
+static void two_invalid_copies_are_no_store(void **state)
+{
+	stop(true);
+	memory_disk_damage_super(disk, 0, 50, 1);
+	memory_disk_damage_super(disk, 1, 50, 1);
+	refused(test_store_open(disk, &writable, &store, &err), EBADMSG, "");
+	memory_disk_damage_super(disk, 0, 0, 1);
+	memory_disk_damage_super(disk, 1, 0, 1);
+	refused(test_store_open(disk, &writable, &store, &err), EINVAL, "");
+}
+
+/* Rewrite both copies with @features. */
+static void set_features(uint64_t incompat, uint64_t ro_compat)
+{
+	struct backend *be = backend_memory_open(disk);
+	struct disk_superblock bytes;
+	struct superblock sb;
+	unsigned int first;
+
+	must(superblock_choose(be, &sb, &first, &err));
+	sb.features_incompat = incompat;
+	sb.features_ro_compat = ro_compat;
+	for (unsigned int copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
+		superblock_encode(&sb, copy, &bytes);
+		must(backend_super_write(be, copy, &bytes, &err));
+	}
+	backend_close(be);
+}
+
+static void unknown_features_are_respected(void **state)
+{
+	static const struct store_open_options read_only = {.read_only = true};
+
+	stop(true);
+	set_features(0, 4);
+	refused(test_store_open(disk, &writable, &store, &err), ENOTSUP,
+		"read-only");
+	must(test_store_open(disk, &read_only, &store, &err));
+	expect_blocks(0, 10, 1);
+	stop(false);
+	set_features(4, 0);
+	refused(test_store_open(disk, &read_only, &store, &err), ENOTSUP, "");
+}
+
+/* ---- incarnations and segnos ---- */
+
+static void no_incarnation_and_no_segno_comes_twice(void **state)
+{
+	uint64_t incarnation = stat_now().open_incarnation, i = 0;
+	uint64_t segno = store->core.next_segno;
+	int r;
+
+	stop(false);
+	/* the opening dies at its i-th superblock write, then at its sync */
+	do {
+		i++;
+		memory_disk_fault(disk,
+				  i % 2 ? MEMORY_SUPER_WRITE : MEMORY_SYNC,
+				  (i + 1) / 2, EIO, true);
+		r = test_store_open(disk, &writable, &store, &err);
+		memory_disk_fault(disk, MEMORY_SUPER_WRITE, 0, 0, false);
+		memory_disk_fault(disk, MEMORY_SYNC, 0, 0, false);
+		if (r == 0)
+			stop(false);
+	} while (i < 20 && r < 0);
+	assert_true(i > 4);
+	must(test_store_open(disk, &writable, &store, &err));
+	assert_true(stat_now().open_incarnation >= incarnation + 2);
+	assert_true(store->core.next_segno > segno);
+	assert_true(store->log.current->segno > segno);
+	expect_blocks(0, 10, 1);
+	check_is_clean();
+}
+
+static void a_claim_half_done_is_never_repeated(void **state)
+{
+	struct backend *be = backend_memory_open(disk);
+	struct superblock sb;
+	unsigned int first;
+
+	stop(false);
+	/* only one copy gets the new incarnation */
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 2, EIO, false);
+	refused(test_store_open(disk, &writable, &store, &err), EIO,
+		"injected");
+	must(superblock_choose(be, &sb, &first, &err));
+	backend_close(be);
+	must(test_store_open(disk, &writable, &store, &err));
+	assert_int_equal(stat_now().open_incarnation, sb.open_incarnation + 1);
+	assert_true(store->log.current->segno >= sb.segno_bound);
+}
+
+static void every_open_starts_a_new_log(void **state)
+{
+	for (int i = 0; i < 5; i++) {
+		uint64_t incarnation = stat_now().open_incarnation;
+		uint64_t bound = store->core.segno_bound;
+
+		reopen(i % 2);
+		assert_int_equal(stat_now().open_incarnation, incarnation + 1);
+		assert_true(store->core.next_segno > bound);
+	}
+}
+
+static void the_old_tail_and_its_successor_are_not_overwritten(void **state)
+{
+	uint64_t current = store->log.current->place;
+	uint64_t successor = store->log.successor->place;
+
+	put_blocks(0, 10, 2);
+	must(store_flush(store, &err));
+	stop(false);
+	/* dies after its claim: the old tail must be there for the next */
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 3, EIO, true);
+	refused(test_store_open(disk, &writable, &store, &err), EIO, "");
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 0, 0, false);
+	must(test_store_open(disk, &writable, &store, &err));
+	assert_int_not_equal(store->log.current->place, current);
+	assert_int_not_equal(store->log.current->place, successor);
+	assert_int_not_equal(store->log.successor->place, current);
+	assert_int_not_equal(store->log.successor->place, successor);
+	expect_blocks(0, 10, 2);
+	check_is_clean();
+}
+
+/* ---- reading only ---- */
+
+static void a_read_only_open_replays_and_writes_nothing(void **state)
+{
+	static const struct store_open_options read_only = {.read_only = true};
+	uint64_t before[NR_MEMORY_OPS];
+
+	put_blocks(5, 10, 2);
+	must(store_flush(store, &err));
+	stop(false);
+	for (int op = 0; op < NR_MEMORY_OPS; op++)
+		before[op] = memory_disk_count(disk, (enum memory_op)op);
+	must(test_store_open(disk, &read_only, &store, &err));
+	assert_true(stat_now().recovered_batches > 0);
+	expect_blocks(0, 5, 1);
+	expect_blocks(5, 10, 2);
+	check_is_clean();
+	stop(true);
+	for (int op = MEMORY_WRITE; op < NR_MEMORY_OPS; op++)
+		if (op != MEMORY_SUPER_READ)
+			assert_int_equal(memory_disk_count(disk,
+							   (enum memory_op)op),
+					 before[op]);
+}
+
+static void at_the_checkpoint_there_is_no_replay(void **state)
+{
+	static const struct store_open_options options = {
+		.read_only = true, .at_checkpoint = true};
+
+	put_blocks(5, 10, 2);
+	must(store_flush(store, &err));
+	stop(false);
+	must(test_store_open(disk, &options, &store, &err));
+	assert_int_equal(stat_now().recovered_batches, 0);
+	expect_blocks(0, 10, 1);
+	expect_blocks(10, 5, 0);
+}
+
+/* ---- the tail file ---- */
+
+static int set_up_tail(void **state)
+{
+	int r = set_up(state);
+
+	(void)strcpy(dir + sizeof(dir) - 7, "XXXXXX");
+	if (r < 0 || !mkdtemp(dir))
+		return -1;
+	stop(true);
+	return test_store_open(disk, &with_tail, &store, &err);
+}
+
+static int tear_down_tail(void **state)
+{
+	int r = close_store(state);
+	char command[64];
+
+	(void)snprintf(command, sizeof(command), "rm -rf %s", dir);
+	return system(command) == 0 ? r : -1;
+}
+
+static void reopen_with_tail(void)
+{
+	stop(false);
+	must(test_store_open(disk, &with_tail, &store, &err));
+}
+
+static void the_tail_holds_what_was_never_written(void **state)
+{
+	uint64_t nr_writes = memory_disk_count(disk, MEMORY_WRITE);
+
+	put_blocks(0, 40, 2); /* two sealed batches and an open one */
+	assert_int_equal(memory_disk_count(disk, MEMORY_WRITE), nr_writes);
+	assert_non_null(store->log.open);
+	reopen_with_tail();
+	expect_blocks(0, 40, 2);
+	assert_true(stat_now().recovered_tail_batches >= 3);
+	check_is_clean();
+}
+
+static void the_tail_goes_on_where_the_log_on_disk_ends(void **state)
+{
+	put_blocks(0, 20, 2);
+	must(store_flush(store, &err));
+	put_blocks(10, 30, 3);
+	must(store_create(store, "b", 4096, &err)); /* flushes, too */
+	put_blocks(20, 5, 4);
+	must(volume_trim(open_volume("a"), 5 * BLOCK_SIZE, 0, false, &err));
+	reopen_with_tail();
+	expect_blocks(0, 5, 0);
+	expect_blocks(5, 5, 2);
+	expect_blocks(10, 10, 3);
+	expect_blocks(20, 5, 4);
+	expect_blocks(25, 15, 3);
+	check_is_clean();
+}
+
+static void a_torn_payload_ends_the_tail(void **state)
+{
+	struct log_buffer *b;
+	uint8_t *payload;
+
+	put_blocks(0, 6, 2);
+	b = store->log.open;
+	assert_non_null(b);
+	payload = b->memory + SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE;
+	payload[3 * BLOCK_SIZE + 17] ^= 1; /* of the fourth block */
+	reopen_with_tail();
+	expect_blocks(0, 3, 2);
+	expect_blocks(3, 7, 1);
+	check_is_clean();
+}
+
+static void a_torn_sealed_batch_ends_the_tail_too(void **state)
+{
+	uint64_t seq = store->log.next_seq;
+	struct log_buffer *b;
+	uint32_t nr;
+
+	put_blocks(0, 40, 2);
+	b = &store->log.buffers[seq % store->log.nr_buffers];
+	assert_int_equal(b->state, BATCH_SEALED);
+	nr = b->nr_payload;
+	b = &store->log.buffers[(seq + 1) % store->log.nr_buffers];
+	b->memory[SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE] ^= 1;
+	reopen_with_tail();
+	expect_blocks(0, nr, 2);
+	expect_blocks(nr, 40 - nr, nr < 10 ? 1 : 0);
+	check_is_clean();
+}
+
+static void without_its_tail_the_log_ends_on_disk(void **state)
+{
+	put_blocks(0, 10, 2);
+	must(store_flush(store, &err));
+	put_blocks(0, 10, 3);
+	stop(false);
+	must(test_store_open(disk, &writable, &store, &err));
+	expect_blocks(0, 10, 2);
+	check_is_clean();
+}
+
+static void a_tail_is_not_taken_twice(void **state)
+{
+	put_blocks(0, 10, 2);
+	reopen_with_tail();
+	assert_true(stat_now().recovered_tail_batches > 0);
+	put_blocks(0, 10, 3);
+	must(store_flush(store, &err));
+	reopen_with_tail();
+	assert_int_equal(stat_now().recovered_tail_batches, 0);
+	expect_blocks(0, 10, 3);
+}
+
+static void a_reader_sees_the_tail_and_leaves_it(void **state)
+{
+	static const struct store_open_options read_only = {
+		.read_only = true, .tail_dirs = dirs};
+
+	put_blocks(0, 40, 2);
+	stop(false);
+	for (int i = 0; i < 2; i++) {
+		must(test_store_open(disk, &read_only, &store, &err));
+		expect_blocks(0, 40, 2);
+		check_is_clean();
+		stop(false);
+	}
+	must(test_store_open(disk, &with_tail, &store, &err));
+	expect_blocks(0, 40, 2);
+}
+
+static void a_clean_stop_leaves_no_tail_file(void **state)
+{
+	put_blocks(0, 10, 2);
+	assert_true(stat_now().tail_shared);
+	assert_int_equal(access(store->log.tail.path, F_OK), 0);
+	stop(true);
+	assert_int_equal(rmdir(dir), 0); /* it is empty */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, close_store)
+#define TAIL_TEST(name) \
+	cmocka_unit_test_setup_teardown(name, set_up_tail, tear_down_tail)
+		TEST(of_two_equal_copies_a_stays_valid_longest),
+		TEST(the_older_copy_is_written_first),
+		TEST(the_invalid_copy_is_written_first),
+		TEST(the_newer_copy_is_the_store),
+		TEST(two_invalid_copies_are_no_store),
+		TEST(unknown_features_are_respected),
+		TEST(no_incarnation_and_no_segno_comes_twice),
+		TEST(a_claim_half_done_is_never_repeated),
+		TEST(every_open_starts_a_new_log),
+		TEST(the_old_tail_and_its_successor_are_not_overwritten),
+		TEST(a_read_only_open_replays_and_writes_nothing),
+		TEST(at_the_checkpoint_there_is_no_replay),
+		TAIL_TEST(the_tail_holds_what_was_never_written),
+		TAIL_TEST(the_tail_goes_on_where_the_log_on_disk_ends),
+		TAIL_TEST(a_torn_payload_ends_the_tail),
+		TAIL_TEST(a_torn_sealed_batch_ends_the_tail_too),
+		TAIL_TEST(without_its_tail_the_log_ends_on_disk),
+		TAIL_TEST(a_tail_is_not_taken_twice),
+		TAIL_TEST(a_reader_sees_the_tail_and_leaves_it),
+		TAIL_TEST(a_clean_stop_leaves_no_tail_file),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
+}
