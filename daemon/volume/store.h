@@ -55,9 +55,10 @@ struct store {
 	/* guarded by core.lock */
 	bool checkpoint_wanted;
 	bool checkpoint_running;
-	bool replaying; /* recovery: no checkpoint, the reserve is open */
-	bool stopping;	/* workers end */
-	bool stopped;	/* no request is admitted any more */
+	bool replaying;	   /* recovery: no checkpoint, the reserve is open */
+	bool stopping;	   /* workers end */
+	bool stopped;	   /* no request is admitted any more */
+	bool reaper_stuck; /* a node to be freed cannot be read */
 	uint64_t dirty_since_ms; /* 0: nothing logged since the last cut */
 	uint64_t checksum_errors;
 	uint64_t recovered_batches;

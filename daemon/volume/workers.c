@@ -43,39 +43,48 @@ static void *writer_main(void *arg)
 	return NULL;
 }
 
-/* One slice of the reaper; false: nothing was done.  Core held, dropped. */
-static bool reap_slice(struct store *store)
+/*
+ * One slice of the reaper.  Returns 1: did something; 0: nothing to do;
+ * -errno: a node cannot be read, so the queue stays as it is until the store
+ * is opened again.  Core held, dropped.
+ */
+static int reap_slice(struct store *store, struct error *err)
 {
-	struct error err = ERROR_NONE;
+	struct error failure = ERROR_NONE;
 	uint32_t missing = 0;
 	int r;
 
 	mutex_assert_held(&store->core.lock);
 	if (store->nodes.reaper.len == 0 || store->core.failed ||
-	    nodes_prepare(&store->nodes) < 0)
-		return false;
+	    store->reaper_stuck || nodes_prepare(&store->nodes) < 0)
+		return 0;
 	if (checkpoint_is_due(store)) {
 		/* goes on after it: what is reaped becomes dirty, too */
 		core_wake(&store->core, WORKER_DRIVER);
-		return false;
+		return 0;
 	}
 	if (store->dirty_since_ms == 0) {
 		store->dirty_since_ms = monotonic_ms();
 		core_wake(&store->core, WORKER_DRIVER);
 	}
-	r = reaper_step(&store->nodes, &missing, &err);
-	if (r == -EAGAIN)
-		r = store_fault(store, missing, &err);
+	r = reaper_step(&store->nodes, &missing, &failure);
+	if (r == -EAGAIN) {
+		r = store_fault(store, missing, err);
+		store->reaper_stuck = r < 0;
+		return r < 0 ? r : 1;
+	}
 	if (r < 0)
-		core_fail(&store->core, &err);
-	return r >= 0;
+		core_fail(&store->core, &failure);
+	return 1;
 }
 
 static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 {
 	struct store *store = arg;
 	struct core *core = &store->core;
+	struct error err = ERROR_NONE;
 	bool zero_fill;
+	int r;
 
 	mutex_lock(&core->lock);
 	while (!store->stopping) {
@@ -89,9 +98,15 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			mutex_lock(&core->lock);
 			continue;
 		}
-		if (reap_slice(store)) {
+		r = reap_slice(store, &err);
+		if (r != 0) {
 			/* let the others in: mutexes are not fair */
 			mutex_unlock(&core->lock);
+			if (r < 0)
+				store_message(store, MESSAGE_ERROR,
+					      "cannot free what was deleted: "
+					      "%s",
+					      err.message);
 			mutex_lock(&core->lock);
 			continue;
 		}

@@ -1,0 +1,223 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# attach and detach with a real file system: rollback under an attached
+# device, scratch views, and everything killed that can be.
+
+. "$(dirname "$0")/cli.sh"
+requires_tools jq nbdfuse mkfs.ext4 losetup
+requires test "$(id -u)" -eq 0
+requires test -e /dev/fuse
+requires test -e /dev/loop-control
+
+store=$tmp/main.varve
+mkdir "$tmp/mnt" "$tmp/mnt2"
+cleanup_fn detach_all
+cleanup_fn umount -q "$tmp/mnt"
+cleanup_fn umount -q "$tmp/mnt2"
+
+# attach OPERAND...: the device becomes $device.
+attach() {
+	expect 0 "$VARVE" -s "$store" attach "$@"
+	device=$(awk '{print $1}' "$tmp/out")
+	[ -b "$device" ] || fail "no block device: $device"
+}
+
+detach() {
+	expect 0 "$VARVE" -s "$store" detach "$1"
+}
+
+nothing_is_left() {
+	losetup -l -n -O BACK-FILE | grep -qF "$RUNTIME_DIRECTORY" &&
+		fail "a loop device is left"
+	grep -qF "$RUNTIME_DIRECTORY" /proc/self/mountinfo && fail "a mount is left"
+	[ -z "$(find "$RUNTIME_DIRECTORY/attach" -mindepth 1 ! -name lock)" ] ||
+		fail "files are left: $(find "$RUNTIME_DIRECTORY/attach")"
+	pgrep -f "$RUNTIME_DIRECTORY/attach" >/dev/null && fail "a process is left"
+	return 0
+}
+
+nbdfuse_pid() {
+	cat "$RUNTIME_DIRECTORY"/attach/[0-9]*/pid
+}
+
+a_server_is_needed() {
+	expect_error 10 "not served" "$VARVE" -s "$store" attach data
+	expect_error 6 "not attached" "$VARVE" -s "$store" detach data
+	expect_error 6 "not attached" "$VARVE" -s "$store" detach /dev/loop99
+}
+
+bad_operands_are_refused() {
+	expect_error 6 nosuch "$VARVE" -s "$store" attach nosuch
+	expect_error 6 nosuch "$VARVE" -s "$store" attach data@nosuch
+	expect_error 2 data: "$VARVE" -s "$store" attach data:attached
+	expect_error 2 /dev/nbd0 "$VARVE" -s "$store" attach data /dev/nbd0
+	expect_error 2 'da#ta' "$VARVE" -s "$store" attach 'da#ta'
+	nothing_is_left
+}
+
+a_volume_becomes_a_disk() {
+	attach data
+	out "  data  256 MiB  rw"
+	[ "$(blockdev --getsize64 "$device")" -eq 268435456 ] || fail "size"
+	[ "$(losetup -n -O DIO "$device" | tr -d ' ')" = 1 ] || fail "cached"
+	expect_error 5 "attached already" "$VARVE" -s "$store" attach data
+	expect 0 "$VARVE" -s "$store" list -o name,attached
+	out "$device"
+	mkfs.ext4 -q "$device" || fail "mkfs"
+	mount -o discard "$device" "$tmp/mnt" || fail "mount"
+	echo precious >"$tmp/mnt/file"
+	sync -f "$tmp/mnt"
+	expect 0 "$VARVE" -s "$store" snapshot data@clean
+	rm "$tmp/mnt/file"
+	echo later >"$tmp/mnt/later"
+}
+
+what_is_in_use_stays() {
+	expect_error 5 "mounted on $tmp/mnt" "$VARVE" -s "$store" detach data
+	expect_error 5 "$device is in use" "$VARVE" -s "$store" rollback \
+		data@clean
+	expect_error 5 data "$VARVE" -s "$store" delete -r data
+	umount "$tmp/mnt"
+	# not exclusively, as a virtual machine has it
+	bash -c 'exec 9<"$0"; exec sleep 30' "$device" &
+	local holder=$!
+	sleep 0.3
+	expect_error 5 "in use by process $holder" "$VARVE" -s "$store" \
+		detach "$device"
+	expect_error 5 "in use by process $holder" "$VARVE" -s "$store" \
+		rollback data@clean
+	kill "$holder"
+	wait
+	# attached, though nobody has it open
+	expect_error 5 data "$VARVE" -s "$store" delete -r data
+}
+
+a_snapshot_is_attached_as_a_scratch_view() {
+	local head=$device view
+	mount "$head" "$tmp/mnt" || fail "mount"
+	attach data@clean
+	view=$device
+	out "scratch"
+	mount "$view" "$tmp/mnt2" || fail "the journal does not replay"
+	[ "$(cat "$tmp/mnt2/file")" = precious ] || fail "the file is not there"
+	[ ! -e "$tmp/mnt2/later" ] || fail "later than the snapshot"
+	echo changed >"$tmp/mnt2/file" || fail "not writable"
+	umount "$tmp/mnt2"
+	detach "$view"
+	expect 0 "$VARVE" -s "$store" list -H -o name -t all,hidden
+	no_out scratch
+	# what was written there is gone, and the head never saw it
+	attach data@clean
+	mount "$device" "$tmp/mnt2" || fail "mount again"
+	[ "$(cat "$tmp/mnt2/file")" = precious ] || fail "the snapshot changed"
+	umount "$tmp/mnt2"
+	detach "$device"
+	attach --read-only data@clean
+	out "  ro"
+	[ "$(blockdev --getro "$device")" = 1 ] || fail "writable"
+	detach "$device"
+	[ "$(cat "$tmp/mnt/later")" = later ] || fail "the head changed"
+	umount "$tmp/mnt"
+	device=$head
+}
+
+rollback_shows_through_the_device() {
+	# fill the caches with what is about to go
+	mount "$device" "$tmp/mnt" && ls "$tmp/mnt" >/dev/null
+	umount "$tmp/mnt"
+	dd if="$device" of=/dev/null bs=1M count=64 status=none
+	expect 0 "$VARVE" -s "$store" rollback data@clean
+	e2fsck -fp "$device" >"$tmp/out" 2>&1
+	[ $? -le 1 ] || fail "e2fsck after the rollback"
+	mount "$device" "$tmp/mnt" || fail "mount after the rollback"
+	[ "$(cat "$tmp/mnt/file")" = precious ] || fail "not rolled back"
+	[ ! -e "$tmp/mnt/later" ] || fail "something later is left"
+	umount "$tmp/mnt"
+	expect 0 "$VARVE" -s "$store" undo data
+	mount "$device" "$tmp/mnt" || fail "mount after the undo"
+	[ "$(cat "$tmp/mnt/later")" = later ] || fail "not undone"
+	umount "$tmp/mnt"
+	detach data
+	nothing_is_left
+}
+
+a_killed_nbdfuse_is_cleaned_up() {
+	attach data
+	kill -9 "$(nbdfuse_pid)"
+	sleep 0.3
+	expect 0 "$VARVE" -s "$store" status
+	out "connection lost"
+	# attach takes the remains away by itself
+	attach data
+	mount "$device" "$tmp/mnt" || fail "mount"
+	kill -9 "$(nbdfuse_pid)"
+	sleep 0.3
+	expect_error 5 "in use" "$VARVE" -s "$store" attach data
+	umount "$tmp/mnt"
+	detach data
+	nothing_is_left
+}
+
+a_killed_server_is_survived() {
+	attach data
+	attach data@clean
+	kill -9 "$server"
+	wait_for_end "$server"
+	detach data@clean
+	serve "$store"
+	# a new server, and an old nbdfuse that does not know it
+	attach data
+	mount "$device" "$tmp/mnt" || fail "mount"
+	[ "$(cat "$tmp/mnt/later")" = later ] || fail "content"
+	umount "$tmp/mnt"
+	# now without any server
+	stop
+	detach data
+	nothing_is_left
+	serve "$store"
+}
+
+a_killed_attach_leaves_no_harm() {
+	local delay pid
+	for delay in 0.01 0.03 0.06 0.1 0.2; do
+		"$VARVE" -q -s "$store" attach data 2>/dev/null &
+		pid=$!
+		sleep "$delay"
+		kill -9 "$pid" 2>/dev/null
+		wait "$pid" 2>/dev/null
+		# either it was done, or it can be done now
+		"$VARVE" -q -s "$store" attach data 2>"$tmp/err"
+		case $? in
+		0 | 5) ;;
+		*) fail "attach after a killed one" ;;
+		esac
+		detach data
+	done
+	nothing_is_left
+}
+
+a_group_has_a_slash() {
+	expect 0 "$VARVE" -s "$store" create web/root 16M
+	attach web/root
+	expect 0 dd if=/dev/urandom of="$device" bs=1M count=4 conv=fsync
+	detach web/root
+	expect 0 "$VARVE" -s "$store" delete web/root
+}
+
+init_store "$store" 2G
+expect 0 "$VARVE" -s "$store" create data 256M
+a_server_is_needed
+serve "$store"
+bad_operands_are_refused
+a_volume_becomes_a_disk
+what_is_in_use_stays
+a_snapshot_is_attached_as_a_scratch_view
+rollback_shows_through_the_device
+a_killed_nbdfuse_is_cleaned_up
+a_killed_server_is_survived
+a_killed_attach_leaves_no_harm
+attach data; attach data@clean; attach data@clean; mount "$device" "$tmp/mnt"; kill -9 "$(cat "$RUNTIME_DIRECTORY/attach/0/pid")"; fail forced
+stop
+expect 0 "$VARVE" -s "$store" check
+passed
