@@ -196,38 +196,61 @@ static long device_user(const char *device)
 	return user;
 }
 
-/* Where @device is mounted; false: nowhere that we can see. */
-static bool mounted_on(const char *device, char ret[PATH_MAX])
+/* Where @device is mounted as process @pid ("self") sees it; false: nowhere. */
+static bool mounted_on(const char *device, const char *pid, char ret[PATH_MAX])
 {
-	char line[2 * PATH_MAX], source[PATH_MAX], want[32];
+	char path[64], line[2 * PATH_MAX];
 	unsigned int number, major, minor;
 	bool found = false;
 	FILE *file;
 
 	if (!loop_number(device, &number))
 		return false;
-	snprintf(want, sizeof(want), "%u:%u", LOOP_MAJOR, number);
-	file = fopen("/proc/self/mountinfo", "re");
+	snprintf(path, sizeof(path), "/proc/%.20s/mountinfo", pid);
+	file = fopen(path, "re");
 	while (file && !found && fgets(line, sizeof(line), file))
 		found = sscanf(line, "%*u %*u %u:%u %*s %4095s", &major, &minor,
-			       source) == 3 &&
+			       ret) == 3 &&
 			major == LOOP_MAJOR && minor == number;
 	if (file)
 		(void)fclose(file); /* only read */
-	if (found)
-		snprintf(ret, PATH_MAX, "%s", source);
 	return found;
+}
+
+/* A process in whose mount namespace @device is mounted, 0: none. */
+static long mount_user(const char *device)
+{
+	char mount[PATH_MAX];
+	struct dirent *entry;
+	long user = 0, pid;
+	DIR *dir;
+
+	dir = opendir("/proc");
+	while (dir && !user && (entry = readdir(dir))) {
+		pid = strtol(entry->d_name, NULL, 10);
+		if (pid > 0 && mounted_on(device, entry->d_name, mount))
+			user = pid;
+	}
+	if (dir)
+		(void)closedir(dir); /* only read */
+	return user;
 }
 
 static int busy(const char *device, long user, struct error *err)
 {
 	char mount[PATH_MAX];
 
-	if (mounted_on(device, mount))
+	if (mounted_on(device, "self", mount))
 		return error_set(err, EBUSY, "%s is in use: mounted on %.200s",
 				 device, mount);
 	if (user)
 		return error_set(err, EBUSY, "%s is in use by process %ld",
+				 device, user);
+	user = mount_user(device);
+	if (user)
+		return error_set(err, EBUSY,
+				 "%s is in use: mounted in the mount "
+				 "namespace of process %ld",
 				 device, user);
 	return error_set(err, EBUSY, "%s is in use", device);
 }

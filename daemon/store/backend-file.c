@@ -38,6 +38,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "mutex.h"
 #include "units.h"
 
 #define BOUNCE_BYTES (256u << 10)
@@ -51,6 +52,12 @@ struct backend_file {
 	int lock_fd;	   /* inherited, or -1 */
 	bool is_device;
 	_Atomic bool direct; /* writes go to direct_fd */
+	/*
+	 * One sync at a time: the kernel tells a write-back error to one
+	 * caller of fdatasync only, so a second one must wait and be told.
+	 */
+	struct mutex sync_lock; /* protects sync_errno */
+	int sync_errno;		/* of the first sync that failed: for good */
 };
 
 /* Zeros to write; never written to, so it costs no memory of its own. */
@@ -276,10 +283,18 @@ static int file_seal(struct backend *be, uint64_t place, struct error *err)
 
 static int file_sync(struct backend *be, struct error *err)
 {
+	struct backend_file *f = file_of(be);
+	int failed;
+
+	mutex_lock(&f->sync_lock);
 	/* both descriptors are of one inode: either flushes all of it */
-	if (fdatasync(writing_fd(file_of(be))) < 0)
+	if (!f->sync_errno && fdatasync(writing_fd(f)) < 0)
+		f->sync_errno = errno;
+	failed = f->sync_errno;
+	mutex_unlock(&f->sync_lock);
+	if (failed)
 		return error_set(err, EIO, "cannot sync the store: %s",
-				 strerror(errno));
+				 strerror(failed));
 	return 0;
 }
 
@@ -421,6 +436,7 @@ static void file_close(struct backend *be)
 		(void)close(f->fd);
 	if (f->lock_fd >= 0)
 		(void)close(f->lock_fd);
+	mutex_done(&f->sync_lock);
 	free(f);
 }
 
@@ -448,6 +464,7 @@ static struct backend_file *file_new(struct error *err)
 	}
 	f->be.ops = &file_ops;
 	f->fd = f->direct_fd = f->lock_fd = -1;
+	mutex_init(&f->sync_lock, LOCK_BACKEND);
 	return f;
 }
 

@@ -181,7 +181,8 @@ bool frames_want_growth(const struct frames *frames)
 {
 	if (frames->ready.len >= frames->reserve + FRAMES_SPARE_MAX)
 		return false;
-	if (frames->nr_allocated + frames->retiring.len + frames->retired.len >=
+	if (frames->nr_allocated + frames->nr_growing + frames->retiring.len +
+		    frames->retired.len >=
 	    frames->nr)
 		return false;
 	return !frames->host_full || monotonic_ms() >= frames->retry_at_ms;
@@ -212,6 +213,7 @@ static void grow_done(struct frames *frames, uint64_t place, int result)
 {
 	mutex_assert_held(&frames->core->lock);
 	bit_set(frames->used, place, false);
+	frames->nr_growing--;
 	if (result < 0) {
 		frames->host_full = true;
 		frames->retry_at_ms = monotonic_ms() + FRAMES_RETRY_MS;
@@ -236,8 +238,10 @@ int frames_grow(struct frames *frames, bool zero_fill, struct error *err)
 
 	mutex_lock(&core->lock);
 	place = find_unallocated(frames);
-	if (place != PLACE_NONE)
+	if (place != PLACE_NONE) {
 		bit_set(frames->used, place, true);
+		frames->nr_growing++;
+	}
 	mutex_unlock(&core->lock);
 	if (place == PLACE_NONE)
 		return error_set(err, ENOSPC, "every frame is allocated");

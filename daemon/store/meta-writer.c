@@ -59,7 +59,7 @@ void *meta_writer_put(struct meta_writer *mw, uint32_t length,
 
 	mutex_assert_held(&mw->core->lock);
 	assert(length > 0 && length <= meta_record_max(mw));
-	if (!mw->segment)
+	if (!mw->segment || mw->slot + 1 >= mw->core->nr_slots)
 		return NULL;
 	room = mw->core->nr_slots - mw->slot - 1;
 	if (room > payload_limit(mw))
@@ -179,7 +179,9 @@ static int open_segment(struct meta_writer *mw, struct error *err)
 /* Does a batch with a record of @length bytes fit what is left? */
 static bool segment_has_room(const struct meta_writer *mw, uint32_t length)
 {
-	return mw->segment &&
+	if (!mw->segment)
+		return false;
+	return length == 0 ||
 	       mw->slot + 1 + bytes_to_blocks_up(length) <= mw->core->nr_slots;
 }
 
@@ -189,8 +191,9 @@ int meta_writer_next(struct meta_writer *mw, uint32_t length, struct error *err)
 
 	if (mw->payload_bytes > 0) {
 		r = write_batch(mw, err);
+		/* a failed write is final; -ENOSPC means that a frame lacks */
 		if (r < 0)
-			return r;
+			return r == -ENOSPC ? -EIO : r;
 	}
 	if (segment_has_room(mw, length))
 		return 0;

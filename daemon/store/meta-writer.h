@@ -46,7 +46,8 @@ void *meta_writer_put(struct meta_writer *mw, uint32_t length,
 
 /*
  * Write the batch being filled, if it holds anything, and start the next one,
- * in a new segment when a record of @length bytes does not fit this one.
+ * in a new segment when a record of @length bytes does not fit this one (0:
+ * no further record is planned).
  * -ENOSPC: no frame; -EIO.  Core not held.
  */
 int meta_writer_next(struct meta_writer *mw, uint32_t length,

@@ -8,6 +8,10 @@
 
 #include <assert.h>
 
+/* A record with its name; attributes are rare. */
+#define VOLUME_BYTES_MEAN 512u
+#define RELIEF_WAIT_MS 100u
+
 int store_fault(struct store *store, uint32_t id,
 		struct error *err) NO_THREAD_SAFETY_ANALYSIS
 {
@@ -19,15 +23,30 @@ int store_fault(struct store *store, uint32_t id,
 	return r;
 }
 
-/* Bytes the next checkpoint would write, directories aside. */
+/* Bytes the dirty pages of @table and the directories above them take. */
+static uint64_t pages_bytes(const struct page_table *table, uint64_t page)
+{
+	uint64_t nr = table->dirty.len;
+	uint64_t directories = table->nr_directories + 1u;
+
+	return nr * page + (nr < directories ? nr : directories) * PAGE_BYTES;
+}
+
+/* Bytes the next checkpoint would write, at most. */
 static uint64_t dirty_bytes(const struct store *store)
 {
+	uint64_t nr_slots = store->core.nr_slots;
+	uint64_t overflow = store->segments.pages.dirty.len * nr_slots;
+
+	if (overflow > store->segments.overflow.nr)
+		overflow = store->segments.overflow.nr;
 	return store->nodes.dirty_bytes +
-	       (store->nodes.pages.dirty.len + store->volumes.pages.dirty.len +
-		store->frames.pages.dirty.len) *
-		       (uint64_t)PAGE_BYTES +
-	       store->segments.pages.dirty.len *
-		       (uint64_t)(128 + store->core.nr_slots / 4);
+	       pages_bytes(&store->nodes.pages, PAGE_BYTES) +
+	       pages_bytes(&store->volumes.pages, VOLUME_BYTES_MEAN) +
+	       pages_bytes(&store->frames.pages, PAGE_BYTES) +
+	       pages_bytes(&store->segments.pages, 128 + nr_slots / 4) +
+	       overflow * sizeof(struct slot_count) +
+	       store->nodes.reaper.len * sizeof(uint32_t);
 }
 
 /* What a quarter of the reserve can take, less headers and directories. */
@@ -60,7 +79,8 @@ bool checkpoint_is_due(const struct store *store)
 /* Would a checkpoint or the reaper give frames back? */
 static bool space_is_coming(const struct store *store)
 {
-	return store->segments.dead.len > 0 || store->dying.len > 0 ||
+	return store->segments.dead.len > 0 ||
+	       (store->dying.len > 0 && store->nr_images == 0) ||
 	       store->nodes.reaper.len > 0 || store->checkpoint_running;
 }
 
@@ -79,15 +99,33 @@ static int relieve_here(struct store *store, bool admin_held,
 	return r < 0 ? r : -EAGAIN;
 }
 
-/* Make room for a checkpoint's worth of changes.  Core held, dropped. */
+/* Would reaping and a checkpoint change anything? */
+static bool checkpoint_would_help(const struct store *store)
+{
+	return dirty_limit_reached(store) || checkpoint_is_due(store) ||
+	       store->segments.dead.len > 0 || store->nodes.reaper.len > 0;
+}
+
+/*
+ * Let what is dead become free and what is dirty clean, or wait a moment for
+ * it.  Core held, dropped.
+ */
 static int relieve(struct store *store, bool admin_held, struct error *err)
 {
-	mutex_assert_held(&store->core.lock);
-	if (!store->core.has_workers || admin_held)
+	struct core *core = &store->core;
+	bool helps = checkpoint_would_help(store);
+
+	mutex_assert_held(&core->lock);
+	if (helps && (!core->has_workers || admin_held))
 		return relieve_here(store, admin_held, err);
-	store->checkpoint_wanted = true;
-	core_wake(&store->core, WORKER_DRIVER);
-	(void)cond_wait_ms(&store->core.changed, &store->core.lock, 100);
+	if (!core->has_workers)
+		return error_set(err, ENOSPC, "store is full");
+	if (helps && !store->checkpoint_running) {
+		store->checkpoint_wanted = true;
+		core_wake(core, WORKER_DRIVER);
+		core_wake(core, WORKER_JANITOR);
+	}
+	(void)cond_wait_ms(&core->changed, &core->lock, RELIEF_WAIT_MS);
 	return -EAGAIN;
 }
 
@@ -100,6 +138,11 @@ static int wait_for_space(struct store *store, bool admin_held,
 	mutex_assert_held(&store->core.lock);
 	if (*deadline_ms == 0)
 		*deadline_ms = monotonic_ms() + SPACE_WAIT_MS;
+	if (store->dying.len > 0) {
+		free_dying(store); /* a reader may have left */
+		if (frames_available(&store->frames, FRAME_USER_WRITE, 1))
+			return -EAGAIN;
+	}
 	if (frames_want_growth(&store->frames)) {
 		mutex_unlock(&store->core.lock);
 		(void)frames_grow(&store->frames, false,

@@ -3,9 +3,9 @@
  * Check: recount what a checkpoint claims.
  *
  * An unserved store is open read-only with its log replayed in memory, and
- * that state is checked.  A served one takes a checkpoint and, holding admin
- * so that nothing it names is reused (I7), opens its image beside the store
- * and checks that.  So both use the same recount.
+ * that state is checked.  A served one takes a checkpoint, opens its image
+ * beside the store and checks that; until it is done no dead segment is freed,
+ * so nothing the image names is reused (I7).  Both use the same recount.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -354,40 +354,59 @@ static int check_image(struct store *store, line_fn *line, void *opaque,
 	return 0;
 }
 
-static int check_served(struct store *store, line_fn *line, void *opaque,
-			struct check_report *report, struct error *err)
+/*
+ * Take a checkpoint and open its image.  Admin held: no later checkpoint may
+ * free what it names before nr_images says so.
+ */
+static int image_open(struct store *store, struct store **ret,
+		      struct error *err)
 {
 	struct store_open_options options = {.read_only = true,
 					     .at_checkpoint = true};
-	struct store *image;
 	int r;
 
 	mutex_assert_held(&store->admin);
 	r = checkpoint_run(store, err);
 	if (r < 0)
 		return r;
-	r = store_open(store->core.be, &options, &image, err);
-	if (r < 0) {
-		report->nr_errors++;
-		if (line && err)
-			line(opaque, err->message);
+	r = store_open(store->core.be, &options, ret, err);
+	if (r < 0)
 		return r;
-	}
-	r = check_image(image, line, opaque, report, err);
+	mutex_lock(&store->core.lock);
+	store->nr_images++;
+	mutex_unlock(&store->core.lock);
+	return 0;
+}
+
+static void image_close(struct store *store, struct store *image)
+{
 	store_free(image, false);
-	return r;
+	mutex_lock(&store->core.lock);
+	store->nr_images--;
+	free_dying(store);
+	mutex_unlock(&store->core.lock);
 }
 
 int store_check(struct store *store, line_fn *line, void *opaque,
 		struct check_report *ret, struct error *err)
 {
+	struct error failure = ERROR_NONE;
+	struct store *image;
 	int r;
 
 	*ret = (struct check_report){0};
 	if (store->core.read_only)
 		return check_image(store, line, opaque, ret, err);
 	mutex_lock(&store->admin);
-	r = check_served(store, line, opaque, ret, err);
+	r = image_open(store, &image, &failure);
 	mutex_unlock(&store->admin);
+	if (r < 0) {
+		ret->nr_errors++;
+		if (line)
+			line(opaque, failure.message);
+		return error_set(err, -r, "%s", failure.message);
+	}
+	r = check_image(image, line, opaque, ret, err);
+	image_close(store, image);
 	return r;
 }

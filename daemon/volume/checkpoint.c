@@ -387,7 +387,7 @@ static int write_root(struct checkpoint *cp, struct error *err)
 		r = put_root(cp, &bytes, &done, err);
 		mutex_unlock(&store->core.lock);
 		if (r == 0)
-			r = make_room(cp, done ? BLOCK_SIZE : bytes, err);
+			r = make_room(cp, done ? 0 : bytes, err);
 	}
 	return r;
 }
@@ -454,6 +454,8 @@ void free_dying(struct store *store)
 	size_t left = 0;
 
 	mutex_assert_held(&store->core.lock);
+	if (store->nr_images > 0) /* a check reads what the image names */
+		return;
 	for (size_t i = 0; i < store->dying.len; i++) {
 		struct segment *s = store->dying.ptr[i];
 
@@ -535,6 +537,7 @@ int checkpoint_run(struct store *store, struct error *err)
 	mutex_lock(&core->lock);
 	r = core_check(core, err);
 	if (r < 0 || nothing_to_do(store)) {
+		store->dirty_since_ms = 0;
 		free_dying(store);
 		mutex_unlock(&core->lock);
 		return r;

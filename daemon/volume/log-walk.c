@@ -101,22 +101,27 @@ static int walk_add(struct walk *w, const struct disk_batch *disk,
 	return 0;
 }
 
-/*
- * The successor that the header of the segment in @place names; false when
- * that header is not the one of @segno or names none.
- */
+/* The header of segment @segno in @place, when it is there and ours. */
+static bool read_segment_header(const struct walk *w, uint64_t place,
+				uint64_t segno, struct segment_header *ret)
+{
+	struct disk_segment_header disk;
+
+	return place < w->be->nr_frames &&
+	       read_block(w, place, 0, &disk, NULL) == 0 &&
+	       segment_header_decode(&disk, place, ret, NULL) == 0 &&
+	       ret->segno == segno && ret->kind == SEGMENT_DATA &&
+	       ret->incarnation == w->sb->log.incarnation &&
+	       memcmp(ret->uuid, w->sb->uuid, sizeof(ret->uuid)) == 0;
+}
+
+/* The successor it names; false when it is not there or names none. */
 static bool find_successor(const struct walk *w, uint64_t place, uint64_t segno,
 			   uint64_t *ret_segno, uint64_t *ret_place)
 {
-	struct disk_segment_header disk;
 	struct segment_header h;
 
-	if (place >= w->be->nr_frames ||
-	    read_block(w, place, 0, &disk, NULL) < 0 ||
-	    segment_header_decode(&disk, place, &h, NULL) < 0 ||
-	    h.segno != segno || h.kind != SEGMENT_DATA ||
-	    h.incarnation != w->sb->log.incarnation ||
-	    memcmp(h.uuid, w->sb->uuid, sizeof(h.uuid)) != 0 ||
+	if (!read_segment_header(w, place, segno, &h) ||
 	    h.next_place >= w->be->nr_frames || h.next_segno == 0)
 		return false;
 	*ret_segno = h.next_segno;
@@ -270,6 +275,23 @@ static int scan_segment(const struct walk *w, uint64_t place, uint64_t segno,
 	return 0;
 }
 
+/*
+ * Has the header of segment @segno been durable?  It was written with the
+ * segment's first batch, so it was when any batch of it was.
+ */
+static bool segment_was_durable(const struct walk *w, uint64_t segno)
+{
+	const struct log_position *start = &w->sb->log;
+	const struct log_tail *tail = w->tail;
+
+	if (start->segno == segno && start->slot > 1)
+		return true;
+	for (size_t i = 0; i < tail->batches.len; i++)
+		if (tail->batches.ptr[i].segno == segno)
+			return tail->batches.ptr[i].seq <= tail->durable_seq;
+	return false;
+}
+
 /* Is anything from (@place, @segno, @slot) on durable that is left out? */
 static int find_damage(const struct walk *w, uint64_t place, uint64_t segno,
 		       uint32_t slot, struct error *err)
@@ -277,9 +299,13 @@ static int find_damage(const struct walk *w, uint64_t place, uint64_t segno,
 	struct log_tail *tail = w->tail;
 	bool damaged = tail->end_seq < tail->durable_seq;
 	uint64_t next_segno, next_place, steps = 0;
+	struct segment_header h;
 	int r = 0;
 
 	tail->successor_place = PLACE_NONE;
+	if (!read_segment_header(w, place, segno, &h) &&
+	    segment_was_durable(w, segno))
+		damaged = true; /* what followed in its successor is lost */
 	if (find_successor(w, place, segno, &next_segno, &next_place))
 		tail->successor_place = next_place;
 	while (r == 0 && !damaged) {

@@ -65,6 +65,7 @@ struct store {
 	uint64_t recovered_tail_batches;
 	struct index_vector reaper_cut; /* the reaper queue at the cut */
 	struct segment_vector dying; /* dead at a durable cut, still pinned */
+	uint32_t nr_images; /* checks of an image: dying segments stay */
 
 	pthread_t workers[NR_WORKERS];
 	unsigned int nr_workers;

@@ -326,25 +326,23 @@ static int add_deletes(struct change *change, const char *text, bool recursive,
 	return r < 0 ? r : add_delete(change, v->id, err);
 }
 
-/* How many blocks deleting all items would free. */
-static int count_freed(struct change *change, uint64_t *ret, struct error *err)
+/* The roots that deleting all items would drop. */
+static int collect_roots(const struct change *change,
+			 struct index_vector *roots, struct error *err)
 {
-	struct index_vector roots = {0};
+	struct store *store = change->store;
 	int r = 0;
 
-	mutex_lock(&change->store->core.lock);
+	mutex_lock(&store->core.lock);
 	for (size_t i = 0; r == 0 && i < change->items.len; i++) {
 		const struct volume *v = volume_find_id(
-			&change->store->volumes, change->items.ptr[i].volume);
+			&store->volumes, change->items.ptr[i].volume);
 
 		if (v && v->map.root &&
-		    index_vector_push(&roots, v->map.root) < 0)
+		    index_vector_push(roots, v->map.root) < 0)
 			r = error_set(err, ENOMEM, "out of memory");
 	}
-	mutex_unlock(&change->store->core.lock);
-	if (r == 0)
-		r = freed_blocks(change->store, &roots, ret, err);
-	index_vector_done(&roots);
+	mutex_unlock(&store->core.lock);
 	return r;
 }
 
@@ -352,6 +350,7 @@ static int delete_set(struct store *store, const char *const *names, size_t nr,
 		      bool recursive, bool dry_run, uint64_t *ret_blocks,
 		      struct error *err)
 {
+	struct index_vector roots = {0};
 	struct change change;
 	int r;
 
@@ -362,8 +361,12 @@ static int delete_set(struct store *store, const char *const *names, size_t nr,
 		r = add_deletes(&change, names[i], recursive, err);
 	r = change_run(&change, r, err);
 	if (r == 0 && ret_blocks)
-		r = count_freed(&change, ret_blocks, err);
+		r = collect_roots(&change, &roots, err);
 	change_end(&change);
+	/* the walk is long and needs nobody to wait for it */
+	if (r == 0 && ret_blocks)
+		r = freed_blocks(store, &roots, ret_blocks, err);
+	index_vector_done(&roots);
 	return r;
 }
 

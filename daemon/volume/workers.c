@@ -78,24 +78,36 @@ static int reap_slice(struct store *store, struct error *err)
 	return 1;
 }
 
+/* Make a frame ready; tell when the host becomes full.  Core held, dropped. */
+static void grow(struct store *store) NO_THREAD_SAFETY_ANALYSIS
+{
+	bool zero_fill = log_flushes_are_small(&store->log);
+	bool was_full = store->frames.host_full, is_full;
+
+	mutex_unlock(&store->core.lock);
+	(void)frames_grow(&store->frames, zero_fill, NULL); /* state tells */
+	mutex_lock(&store->core.lock);
+	is_full = store->frames.host_full;
+	if (!is_full || was_full)
+		return;
+	mutex_unlock(&store->core.lock);
+	store_message(store, MESSAGE_WARNING,
+		      "host file system is full: the store cannot grow, "
+		      "ignoring");
+	mutex_lock(&store->core.lock);
+}
+
 static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 {
 	struct store *store = arg;
 	struct core *core = &store->core;
 	struct error err = ERROR_NONE;
-	bool zero_fill;
 	int r;
 
 	mutex_lock(&core->lock);
 	while (!store->stopping) {
 		if (!core->failed && frames_want_growth(&store->frames)) {
-			zero_fill = log_flushes_are_small(&store->log);
-			mutex_unlock(&core->lock);
-			if (frames_grow(&store->frames, zero_fill, NULL) < 0)
-				store_message(store, MESSAGE_WARNING,
-					      "host file system is full: the "
-					      "store cannot grow, ignoring");
-			mutex_lock(&core->lock);
+			grow(store);
 			continue;
 		}
 		r = reap_slice(store, &err);

@@ -89,6 +89,18 @@ what_is_in_use_stays() {
 		rollback data@clean
 	kill "$holder"
 	wait
+	# mounted where this shell does not see it
+	if unshare -m true 2>/dev/null; then
+		# shellcheck disable=SC2016
+		unshare -m sh -c 'mount "$1" "$2" && echo ready &&
+			exec sleep 30' - "$device" "$tmp/mnt" >"$tmp/ready" &
+		holder=$!
+		wait_for 10 grep -q ready "$tmp/ready"
+		expect_error 5 "namespace of process $holder" "$VARVE" \
+			-s "$store" detach "$device"
+		kill "$holder"
+		wait
+	fi
 	# attached, though nobody has it open
 	expect_error 5 data "$VARVE" -s "$store" delete -r data
 }

@@ -82,8 +82,8 @@ int make_modules(void **state)
 {
 	struct superblock sb = {
 		.segment_shift = TEST_SEGMENT_SHIFT,
-		.capacity = backend_frame_offset(TEST_FRAMES,
-						 TEST_SEGMENT_SHIFT),
+		.capacity =
+			backend_frame_offset(TEST_FRAMES, TEST_SEGMENT_SHIFT),
 		.open_incarnation = 1,
 	};
 	struct backend *be;

@@ -285,8 +285,7 @@ static void a_frame_that_is_being_read_is_not_reused(void **state)
 	must(extent_map_read(&store->nodes,
 			     &volume_find_head(&store->volumes, "a")->map,
 			     (struct vblock){0}, 1, &e, &missing, &err));
-	s = segment_find(&store->segments,
-			 birth_segno(leaf_entry_birth(e)));
+	s = segment_find(&store->segments, birth_segno(leaf_entry_birth(e)));
 	place = s->place;
 	unlock_core();
 	memory_disk_pause(disk, MEMORY_READ);
@@ -330,8 +329,8 @@ static void a_failed_write_of_metadata_leaves_the_checkpoint_before(void **s)
 
 static void a_checkpoint_is_due_after_so_much_log(void **state)
 {
-	const struct store_open_options options = {
-		.checkpoint_log_bytes = 256u << 10};
+	const struct store_open_options options = {.checkpoint_log_bytes =
+							   256u << 10};
 	uint64_t id;
 
 	close_a();

@@ -191,8 +191,7 @@ static void a_shared_path_is_copied_before_it_changes(void **state)
 	share(&map, &other);
 	now = set(&map, 3, 1);
 	assert_int_not_equal(map.root, other.root);
-	assert_int_equal(leaf_entry_birth(get(&other, 3)).value,
-			 old.value + 3);
+	assert_int_equal(leaf_entry_birth(get(&other, 3)).value, old.value + 3);
 	assert_int_equal(leaf_entry_birth(get(&map, 3)).value, now.value);
 	assert_int_equal(leaf_entry_birth(get(&map, 4)).value, old.value + 4);
 	assert_int_equal(count(old), 2);

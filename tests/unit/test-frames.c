@@ -65,8 +65,9 @@ static void each_user_leaves_its_part_of_the_reserve(void **state)
 	must(grow(reserve + 3));
 	assert_false(frames_available(frames, FRAME_USER_WRITE, 4));
 	assert_int_equal(take_all(FRAME_USER_WRITE), 3);
-	assert_int_equal(take_all(FRAME_USER_METADATA), reserve - reserve / 2);
-	assert_int_equal(take_all(FRAME_USER_RECOVERY), reserve / 2);
+	assert_int_equal(take_all(FRAME_USER_METADATA), reserve / 4);
+	assert_int_equal(take_all(FRAME_USER_CHECKPOINT), reserve / 2);
+	assert_int_equal(take_all(FRAME_USER_RECOVERY), reserve / 4);
 }
 
 static void the_grower_stops_when_there_is_enough(void **state)
@@ -179,8 +180,10 @@ static void the_map_loads_as_it_was_encoded(void **state)
 
 static void the_reserve_grows_with_the_store(void **state)
 {
-	assert_int_equal(frames_reserve(32), 8);
-	assert_int_equal(frames_reserve(131072), 8 + 128);
+	uint64_t least = frames_reserve(STORE_FRAMES_MIN);
+
+	assert_true(least <= STORE_FRAMES_MIN / 2);
+	assert_int_equal(frames_reserve(128 * 1024), least + 128);
 }
 
 int main(void)

@@ -126,8 +126,7 @@ static void the_walk_goes_on_in_the_successor(void **state)
 	assert_int_not_equal(tail.batches.ptr[0].segno,
 			     tail.batches.ptr[39].segno);
 	assert_int_not_equal(tail.successor_place, PLACE_NONE);
-	assert_int_not_equal(tail.successor_place,
-			     tail.batches.ptr[39].place);
+	assert_int_not_equal(tail.successor_place, tail.batches.ptr[39].place);
 }
 
 static void a_torn_last_header_is_cut(void **state)

@@ -119,7 +119,8 @@ static void batches_of_a_segment_are_headed_and_chained(void **state)
 	struct address a = put_record(5000, 'a');
 	struct segment_header segment;
 	struct batch_header first, second;
-	const struct disk_batch *disk_batch = (const void *)(bytes + BLOCK_SIZE);
+	const struct disk_batch *disk_batch =
+		(const void *)(bytes + BLOCK_SIZE);
 
 	must(next(8));
 	(void)put_record(10, 'b');
@@ -134,9 +135,9 @@ static void batches_of_a_segment_are_headed_and_chained(void **state)
 	must(batch_decode(disk_batch, &first, &err));
 	assert_int_equal(first.nr_payload, 2);
 	for (uint32_t i = 0; i < 2; i++)
-		assert_int_equal(batch_get_checksum(disk_batch, i),
-				 checksum32(bytes + (2 + i) * BLOCK_SIZE,
-					    BLOCK_SIZE));
+		assert_int_equal(
+			batch_get_checksum(disk_batch, i),
+			checksum32(bytes + (2 + i) * BLOCK_SIZE, BLOCK_SIZE));
 	must(batch_decode((const void *)(bytes + 4 * BLOCK_SIZE), &second,
 			  &err));
 	assert_int_equal(second.seq, first.seq + 1);

@@ -102,8 +102,8 @@ static void rewrite(const char *name, uint32_t seed)
 
 static void create_refuses_bad_names_sizes_and_duplicates(void **state)
 {
-	static const char *const bad[] = {"",	  "-x",	   "a b",  "a@s",
-					  "a//b", "a/b/c", "a..b", "x:attached"};
+	static const char *const bad[] = {
+		"", "-x", "a b", "a@s", "a//b", "a/b/c", "a..b", "x:attached"};
 	static const uint64_t sizes[] = {0, 1, 513, VOLUME_BYTES_MAX + 512,
 					 UINT64_MAX};
 
@@ -148,8 +148,7 @@ static void clone_refuses_what_it_cannot_do_whole(void **state)
 	refuses(store_clone(store, "a@s", NAMES("c", "c"), &err), EEXIST,
 		"c: already exists");
 	refuses(store_clone(store, "a@s", NAMES("c@t"), &err), EINVAL, "c@t");
-	refuses(store_clone(store, "a@s", NULL, 0, &err), EINVAL,
-		"no operand");
+	refuses(store_clone(store, "a@s", NULL, 0, &err), EINVAL, "no operand");
 }
 
 static void delete_refuses_what_is_used_or_has_snapshots(void **state)

@@ -271,9 +271,9 @@ static void a_read_only_open_replays_and_writes_nothing(void **state)
 	stop(true);
 	for (int op = MEMORY_WRITE; op < NR_MEMORY_OPS; op++)
 		if (op != MEMORY_SUPER_READ)
-			assert_int_equal(memory_disk_count(disk,
-							   (enum memory_op)op),
-					 before[op]);
+			assert_int_equal(
+				memory_disk_count(disk, (enum memory_op)op),
+				before[op]);
 }
 
 static void at_the_checkpoint_there_is_no_replay(void **state)
@@ -333,12 +333,16 @@ static void the_tail_holds_what_was_never_written(void **state)
 
 static void the_tail_goes_on_where_the_log_on_disk_ends(void **state)
 {
+	struct volume_handle *h;
+
 	put_blocks(0, 20, 2);
 	must(store_flush(store, &err));
 	put_blocks(10, 30, 3);
 	must(store_create(store, "b", 4096, &err)); /* flushes, too */
 	put_blocks(20, 5, 4);
-	must(volume_trim(open_volume("a"), 5 * BLOCK_SIZE, 0, false, &err));
+	h = open_volume("a");
+	must(volume_trim(h, 5 * BLOCK_SIZE, 0, false, &err));
+	volume_close(h);
 	reopen_with_tail();
 	expect_blocks(0, 5, 0);
 	expect_blocks(5, 5, 2);
@@ -407,8 +411,8 @@ static void a_tail_is_not_taken_twice(void **state)
 
 static void a_reader_sees_the_tail_and_leaves_it(void **state)
 {
-	static const struct store_open_options read_only = {
-		.read_only = true, .tail_dirs = dirs};
+	static const struct store_open_options read_only = {.read_only = true,
+							    .tail_dirs = dirs};
 
 	put_blocks(0, 40, 2);
 	stop(false);

@@ -172,8 +172,7 @@ static void a_forward_says_where_a_name_is(void **state)
 	uint32_t slot;
 
 	from->forwards = calloc(1, sizeof(*from->forwards));
-	from->forwards[0] =
-		(struct slot_forward){5, pblock_make(to->segno, 9)};
+	from->forwards[0] = (struct slot_forward){5, pblock_make(to->segno, 9)};
 	from->nr_forwards = 1;
 	must(segment_resolve(table, name, &holder, &slot, &err));
 	assert_ptr_equal(holder, to);
@@ -213,9 +212,8 @@ static void a_page_loads_as_it_was_encoded(void **state)
 	assert_int_equal(copy->last_seq, 77);
 	assert_true(copy->sealed);
 	for (uint32_t slot = 1; slot < TEST_SLOTS; slot++)
-		assert_int_equal(
-			count_get(&other, birth_make(s->segno, slot)),
-			slot < 9 ? slot - 1 : 0);
+		assert_int_equal(count_get(&other, birth_make(s->segno, slot)),
+				 slot < 9 ? slot - 1 : 0);
 	refused(segment_table_load(&other, s->index, page, length, &err),
 		EUCLEAN, "listed twice");
 	segment_table_done(&other);

@@ -361,8 +361,8 @@ static void keep_message(void *opaque, enum message_level level,
 /* Ten blocks of a are on disk; from now on reads lie. */
 static void spoil_reads(bool good)
 {
-	static const struct store_open_options options = {
-		.message = keep_message};
+	static const struct store_open_options options = {.message =
+								  keep_message};
 	uint8_t data[BLOCK_SIZE];
 
 	put_bytes(0, 10 * BLOCK_SIZE, 'x');
