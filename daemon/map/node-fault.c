@@ -92,9 +92,7 @@ int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err)
 	if (r == 0 && node_exists(nodes, id) && !*node_place(nodes, id) &&
 	    node_entry(nodes, id)->checksum == e.checksum &&
 	    node_entry(nodes, id)->segno == e.segno) {
-		*node_place(nodes, id) = n;
-		nodes->nr_loaded++;
-		nodes->bytes += node_bytes(n->level);
+		node_insert(nodes, n);
 		n = NULL;
 	}
 	mutex_unlock(&core->lock);

@@ -9,6 +9,8 @@
 size_t node_bytes(unsigned int level);
 /* A node of @level, all holes; NULL: out of memory.  No lock needed. */
 struct node *node_alloc(unsigned int level);
+/* Node @n was read: it is in memory now.  May evict others.  Core held. */
+void node_insert(struct nodes *nodes, struct node *n);
 /* Where the node @id is when it is in memory.  Core held. */
 struct node **node_place(const struct nodes *nodes, uint32_t id);
 

@@ -78,8 +78,10 @@ static size_t node_page_encode(void *owner, uint32_t index, void *ret)
 int nodes_init(struct nodes *nodes, struct core *core,
 	       struct segment_table *segments)
 {
-	*nodes = (struct nodes){
-		.core = core, .segments = segments, .next_id = 1};
+	*nodes = (struct nodes){.core = core,
+				.segments = segments,
+				.next_id = 1,
+				.bytes_max = UINT64_MAX};
 	return page_table_init(&nodes->pages, core, TABLE_NODE,
 			       node_page_encode, nodes);
 }
@@ -190,6 +192,11 @@ int nodes_loaded(struct nodes *nodes, uint32_t next_id, struct error *err)
 				 "next node id %" PRIu32
 				 " is beyond the node table",
 				 next_id);
+	/* a page is made known at most one ahead of the ids in use */
+	if (nodes->pages.nr_pages > next_id / NODE_TABLE_PAGE_ENTRIES + 2)
+		return error_set(err, EUCLEAN,
+				 "%" PRIu32 " pages for %" PRIu32 " nodes",
+				 nodes->pages.nr_pages, next_id);
 	for (uint32_t p = 0; p < nodes->pages.nr_pages; p++)
 		if (table_grow(nodes, p) < 0)
 			return error_set(err, ENOMEM, "out of memory");
@@ -218,12 +225,56 @@ static int spares_fill(struct nodes *nodes, struct node **list, uint32_t *nr,
 	return 0;
 }
 
+/* Ids the evictor looks at in one call. */
+#define EVICT_SCAN 64u
+
+/*
+ * While nodes take too much memory, drop leaves that are clean and were not
+ * used since the hand passed them last (CLOCK).  Each id is looked at once a
+ * call, so what was just faulted in stays until it was used.
+ */
+static void evict_some(struct nodes *nodes)
+{
+	uint32_t nr = nodes->next_id < EVICT_SCAN ? nodes->next_id : EVICT_SCAN;
+
+	mutex_assert_held(&nodes->core->lock);
+	for (; nr > 0 && nodes->bytes > nodes->bytes_max; nr--) {
+		struct node *n;
+
+		nodes->hand++;
+		if (nodes->hand >= nodes->next_id)
+			nodes->hand = 1; /* 0 is no node */
+		if (!node_exists(nodes, nodes->hand))
+			continue;
+		n = *node_place(nodes, nodes->hand);
+		if (!n || n->level > 0 || n->pending ||
+		    n->generation == nodes->core->generation)
+			continue;
+		if (n->used) {
+			n->used = false;
+			continue;
+		}
+		*node_place(nodes, nodes->hand) = NULL;
+		node_release(nodes, n);
+	}
+}
+
+void node_insert(struct nodes *nodes, struct node *n)
+{
+	*node_place(nodes, n->id) = n;
+	nodes->nr_loaded++;
+	nodes->bytes += node_bytes(n->level);
+	n->used = true;
+	evict_some(nodes);
+}
+
 int nodes_prepare(struct nodes *nodes)
 {
 	uint32_t nr_new = SPARE_LEAVES + SPARE_INNERS;
 	int r;
 
 	mutex_assert_held(&nodes->core->lock);
+	evict_some(nodes); /* nobody holds a node before this */
 	/* counts that grow beyond two bits need room, too */
 	r = segment_table_prepare(nodes->segments);
 	if (r < 0)
@@ -269,6 +320,7 @@ int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
 		return error_set(err, EUCLEAN,
 				 "node %" PRIu32 " has level %u, not %u", id,
 				 n->level, level);
+	n->used = true;
 	*ret = n;
 	return 0;
 }

@@ -17,6 +17,10 @@
  * Node memory is taken from spares, so that nothing is allocated in the
  * middle of a change: nodes_prepare() comes first in every hold.
  *
+ * Clean leaves are evicted while nodes take more than bytes_max; inner nodes
+ * and the table stay.  It happens in nodes_prepare() and nodes_fault() only:
+ * a pointer to a node is good until core is dropped or one of them is called.
+ *
  * Lock: core held, unless said otherwise.
  */
 #ifndef MAP_NODES_H
@@ -36,6 +40,7 @@ struct node {
 	uint32_t image_bytes;
 	uint32_t image_hash;
 	uint8_t level; /* 0: leaf */
+	bool used;     /* since the evictor's hand passed */
 	bool pending;
 	bool zombie;	    /* freed; only the checkpoint knows it */
 	size_t dirty_index; /* while dirty: where in nodes.dirty */
@@ -72,6 +77,8 @@ struct nodes {
 	uint64_t nr_nodes;    /* entries with a count */
 	uint64_t nr_loaded;   /* in memory */
 	uint64_t bytes;	      /* of memory, for nodes */
+	uint64_t bytes_max;   /* leaves are evicted above it */
+	uint32_t hand;	      /* the id the evictor looked at last */
 	uint64_t dirty_bytes; /* what the dirty ones take on disk, at most */
 };
 

@@ -332,7 +332,7 @@ static void *accept_main(void *opaque)
 
 static void learn_socket(struct control *control)
 {
-	struct sockaddr_un address;
+	struct sockaddr_un address = {0};
 	socklen_t length = sizeof(address);
 	struct stat st;
 

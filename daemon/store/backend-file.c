@@ -8,7 +8,7 @@
  * read twice, and O_DIRECT for writes, since the log is read back rarely and
  * would only push other pages out.  A file system may refuse O_DIRECT when
  * the file is opened (older tmpfs), at the first read (the probe in
- * open_direct()) or only at a write: then the store goes on buffered.  A
+ * backend-file-open.c) or only at a write: then the store goes on buffered.  A
  * direct write drops the range from the page cache before and after, hence a
  * buffered read that begins after it sees the new bytes.
  *
@@ -16,25 +16,19 @@
  * repeated after a failure: the kernel marks the pages clean and the second
  * call would lie (I12).
  */
-#include "backend-file.h"
+#include "backend-file-internal.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
-#include <limits.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -42,23 +36,7 @@
 #include "units.h"
 
 #define BOUNCE_BYTES (256u << 10)
-#define LOCK_POLL_MS 10u
 #define WRITE_IOVS 16
-
-struct backend_file {
-	struct backend be; /* first */
-	int fd;		   /* buffered; holds the lock unless lock_fd does */
-	int direct_fd;	   /* O_DIRECT, or -1 */
-	int lock_fd;	   /* inherited, or -1 */
-	bool is_device;
-	_Atomic bool direct; /* writes go to direct_fd */
-	/*
-	 * One sync at a time: the kernel tells a write-back error to one
-	 * caller of fdatasync only, so a second one must wait and be told.
-	 */
-	struct mutex sync_lock; /* protects sync_errno */
-	int sync_errno;		/* of the first sync that failed: for good */
-};
 
 /* Zeros to write; never written to, so it costs no memory of its own. */
 static uint8_t zeros[BOUNCE_BYTES] __attribute__((aligned(BLOCK_SIZE)));
@@ -67,8 +45,6 @@ static struct backend_file *file_of(struct backend *be)
 {
 	return (struct backend_file *)be;
 }
-
-/* ---- errors ---- */
 
 static int io_error(struct error *err, int code, const char *verb,
 		    uint64_t offset, uint64_t length)
@@ -79,21 +55,6 @@ static int io_error(struct error *err, int code, const char *verb,
 			 "cannot %s %" PRIu64 " bytes at %" PRIu64
 			 " of the store: %s",
 			 verb, length, offset, strerror(code));
-}
-
-static int open_error(struct error *err, const char *path, int code)
-{
-	switch (code) {
-	case EISDIR:
-		return error_set(err, EINVAL, "%s: is a directory", path);
-	case ENOTDIR:
-		code = ENOENT;
-		break;
-	case EPERM:
-		code = EACCES;
-		break;
-	}
-	return error_set(err, code, "%s: %s", path, strerror(code));
 }
 
 /* ---- reading ---- */
@@ -403,7 +364,7 @@ static int file_super_write(struct backend *be, unsigned int copy,
 
 /* ---- identity and life ---- */
 
-static uint64_t device_bytes(int fd)
+uint64_t backend_file_device_bytes(int fd)
 {
 	uint64_t bytes = 0;
 
@@ -423,7 +384,8 @@ static void file_stat(struct backend *be, struct backend_stat *ret)
 	ret->is_device = f->is_device;
 	ret->direct = atomic_load(&f->direct);
 	if (f->is_device)
-		ret->size_bytes = ret->allocated_bytes = device_bytes(f->fd);
+		ret->size_bytes = ret->allocated_bytes =
+			backend_file_device_bytes(f->fd);
 }
 
 static void file_close(struct backend *be)
@@ -454,7 +416,7 @@ static const struct backend_ops file_ops = {
 	.stat = file_stat,
 };
 
-static struct backend_file *file_new(struct error *err)
+struct backend_file *backend_file_new(struct error *err)
 {
 	struct backend_file *f = calloc(1, sizeof(*f));
 
@@ -466,270 +428,4 @@ static struct backend_file *file_new(struct error *err)
 	f->fd = f->direct_fd = f->lock_fd = -1;
 	mutex_init(&f->sync_lock, LOCK_BACKEND);
 	return f;
-}
-
-static void sleep_ms(unsigned int ms)
-{
-	struct timespec ts = {.tv_nsec = (long)ms * 1000000};
-
-	(void)nanosleep(&ts, NULL); /* cut short: polls once more */
-}
-
-/*
- * open(2), waiting for a device that is held O_EXCL.  Looks before it opens:
- * opening a tape or a FIFO would do something.
- */
-static int open_path(struct backend_file *f, const char *path, int flags,
-		     unsigned int wait_ms, struct error *err)
-{
-	struct stat st;
-
-	if (stat(path, &st) < 0)
-		return open_error(err, path, errno);
-	if (S_ISDIR(st.st_mode))
-		return open_error(err, path, EISDIR);
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return error_set(err, EINVAL,
-				 "%s: neither a regular file nor a block "
-				 "device",
-				 path);
-	f->is_device = S_ISBLK(st.st_mode);
-	if (f->is_device && f->lock_fd < 0 && (flags & O_ACCMODE) == O_RDWR)
-		flags |= O_EXCL;
-	for (;;) {
-		f->fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
-		if (f->fd >= 0)
-			return 0;
-		if (errno != EBUSY)
-			return open_error(err, path, errno);
-		if (wait_ms < LOCK_POLL_MS)
-			return error_set(err, EWOULDBLOCK,
-					 "%s: the device is in use", path);
-		sleep_ms(LOCK_POLL_MS);
-		wait_ms -= LOCK_POLL_MS;
-	}
-}
-
-static int take_lock(int fd, const char *path, int operation,
-		     unsigned int wait_ms, struct error *err)
-{
-	for (;;) {
-		if (flock(fd, operation | LOCK_NB) == 0)
-			return 0;
-		if (errno == EINTR)
-			continue;
-		if (errno != EWOULDBLOCK)
-			return error_set(err, EIO, "%s: cannot lock: %s", path,
-					 strerror(errno));
-		if (wait_ms < LOCK_POLL_MS)
-			return error_set(err, EWOULDBLOCK,
-					 "%s: locked by another process", path);
-		sleep_ms(LOCK_POLL_MS);
-		wait_ms -= LOCK_POLL_MS;
-	}
-}
-
-static bool same_file(int a, int b)
-{
-	struct stat sa, sb;
-
-	if (fstat(a, &sa) < 0 || fstat(b, &sb) < 0)
-		return false;
-	if (S_ISBLK(sa.st_mode) && S_ISBLK(sb.st_mode))
-		return sa.st_rdev == sb.st_rdev;
-	return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
-}
-
-/*
- * A second descriptor, by O_DIRECT, if a block can be read through it.  By
- * way of /proc, since @path may name another file by now; without /proc by
- * @path.
- */
-static void open_direct(struct backend_file *f, const char *path, int flags)
-{
-	CLEANUP_FREE void *block = NULL;
-	CLEANUP_CLOSE int fd = -1;
-	char self[64];
-
-	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", f->fd);
-	fd = open(self, flags | O_DIRECT | O_CLOEXEC);
-	if (fd < 0)
-		fd = open(path, flags | O_DIRECT | O_CLOEXEC);
-	if (fd < 0 || !same_file(fd, f->fd))
-		return;
-	if (posix_memalign(&block, BLOCK_SIZE, BLOCK_SIZE) != 0 ||
-	    pread(fd, block, BLOCK_SIZE, 0) < 0)
-		return;
-	f->direct_fd = fd;
-	fd = -1;
-	atomic_store(&f->direct, (flags & O_ACCMODE) == O_RDWR);
-}
-
-int backend_file_open(const char *path, unsigned int flags, int lock_fd,
-		      unsigned int lock_wait_ms, struct backend **ret,
-		      struct error *err)
-{
-	bool read_only = flags & BACKEND_FILE_READ_ONLY;
-	int open_flags = read_only ? O_RDONLY : O_RDWR;
-	struct backend_file *f = file_new(err);
-	int r = -ENOMEM;
-
-	if (!f)
-		return r;
-	f->lock_fd = lock_fd;
-	r = open_path(f, path, open_flags, lock_wait_ms, err);
-	if (r < 0)
-		goto err_close;
-	if (lock_fd >= 0 && !same_file(lock_fd, f->fd)) {
-		r = error_set(err, EINVAL,
-			      "%s: the lock descriptor is of another file",
-			      path);
-		goto err_close;
-	}
-	/* what an inherited descriptor holds already is only confirmed */
-	r = take_lock(lock_fd >= 0 ? lock_fd : f->fd, path,
-		      read_only ? LOCK_SH : LOCK_EX, lock_wait_ms, err);
-	if (r < 0)
-		goto err_close;
-	open_direct(f, path, open_flags);
-	*ret = &f->be;
-	return 0;
-
-err_close:
-	f->lock_fd = -1; /* stays the caller's */
-	file_close(&f->be);
-	return r;
-}
-
-/* ---- creation ---- */
-
-/* Make the new name itself durable. */
-static int sync_parent(const char *path, struct error *err)
-{
-	CLEANUP_FREE char *copy = strdup(path);
-	CLEANUP_CLOSE int fd = -1;
-
-	if (!copy)
-		return error_set(err, ENOMEM, "no memory for a path");
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* a directory that may be written but not read cannot be synced */
-	if (fd >= 0 && fsync(fd) < 0 && errno != EINVAL)
-		return error_set(err, EIO, "%s: cannot sync its directory: %s",
-				 path, strerror(errno));
-	return 0;
-}
-
-/*
- * Copy on write below our own would scatter the frames; the store has its own
- * checksums.  Works on empty files only; best effort.
- */
-static void set_nocow(int fd)
-{
-	struct statfs fs;
-	int attributes;
-
-	if (fstatfs(fd, &fs) < 0 || fs.f_type != BTRFS_SUPER_MAGIC ||
-	    ioctl(fd, FS_IOC_GETFLAGS, &attributes) < 0)
-		return;
-	attributes |= FS_NOCOW_FL;
-	(void)ioctl(fd, FS_IOC_SETFLAGS, &attributes);
-}
-
-static int holds_store(struct backend_file *f, const char *path,
-		       struct error *err)
-{
-	for (unsigned int copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
-		struct disk_superblock disk;
-		int r = file_super_read(&f->be, copy, &disk, err);
-
-		if (r < 0)
-			return r;
-		if (memcmp(disk.magic, SUPERBLOCK_MAGIC, sizeof(disk.magic)) ==
-		    0)
-			return error_set(err, EEXIST,
-					 "%s: holds a varve store already",
-					 path);
-	}
-	return 0;
-}
-
-/* Check what is there and give the file its size. */
-static int prepare_file(struct backend_file *f, const char *path,
-			uint64_t capacity, bool force, struct error *err)
-{
-	struct stat st;
-
-	if (capacity == 0 || capacity > INT64_MAX)
-		return error_set(err, EINVAL,
-				 "%s: a capacity of %" PRIu64
-				 " bytes is not possible",
-				 path, capacity);
-	if (fstat(f->fd, &st) < 0)
-		return error_set(err, EIO, "%s: %s", path, strerror(errno));
-	if (st.st_size > 0 && !force)
-		return error_set(err, EEXIST, "%s: exists and is not empty",
-				 path);
-	if (st.st_size > 0 && ftruncate(f->fd, 0) < 0)
-		return error_set(err, EIO, "%s: cannot empty it: %s", path,
-				 strerror(errno));
-	set_nocow(f->fd);
-	if (ftruncate(f->fd, (off_t)capacity) < 0)
-		return error_set(err, errno == EFBIG ? EINVAL : errno,
-				 "%s: cannot make it %" PRIu64 " bytes: %s",
-				 path, capacity, strerror(errno));
-	return sync_parent(path, err);
-}
-
-static int prepare_device(struct backend_file *f, const char *path,
-			  uint64_t *capacity, bool force, struct error *err)
-{
-	uint64_t size = device_bytes(f->fd);
-
-	if (*capacity == 0)
-		*capacity = size;
-	if (*capacity > size)
-		return error_set(err, EINVAL,
-				 "%s: the device holds only %" PRIu64 " bytes",
-				 path, size);
-	return force ? 0 : holds_store(f, path, err);
-}
-
-int backend_file_create(const char *path, uint64_t capacity, bool force,
-			struct backend **ret, uint64_t *ret_capacity,
-			struct error *err)
-{
-	struct backend_file *f = file_new(err);
-	bool created = false;
-	int r = -ENOMEM;
-	int fd;
-
-	if (!f)
-		return r;
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	created = fd >= 0;
-	if (fd < 0 && errno != EEXIST) {
-		r = open_error(err, path, errno);
-		goto err_close;
-	}
-	if (created)
-		f->fd = fd;
-	else if ((r = open_path(f, path, O_RDWR, 0, err)) < 0)
-		goto err_close;
-	r = take_lock(f->fd, path, LOCK_EX, 0, err);
-	if (r < 0)
-		goto err_close;
-	r = f->is_device ? prepare_device(f, path, &capacity, force, err)
-			 : prepare_file(f, path, capacity, force, err);
-	if (r < 0)
-		goto err_close;
-	open_direct(f, path, O_RDWR);
-	*ret_capacity = capacity;
-	*ret = &f->be;
-	return 0;
-
-err_close:
-	if (created)
-		(void)unlink(path); /* empty, and made a moment ago */
-	file_close(&f->be);
-	return r;
 }

@@ -107,13 +107,9 @@ int frames_mark_used(struct frames *frames, uint64_t place, struct error *err)
 				 "two segments claim frame %" PRIu64, place);
 	bit_set(frames->used, place, true);
 	frames->nr_used++;
-	if (!bit_get(frames->allocated, place)) {
-		/* grown since the checkpoint that wrote the map */
-		page_table_touch(&frames->pages,
-				 (uint32_t)(place / FRAME_MAP_PAGE_FRAMES));
-		bit_set(frames->allocated, place, true);
-		frames->nr_allocated++;
-	}
+	/* grown since the map was written: the crash may have undone that */
+	if (!bit_get(frames->allocated, place))
+		frames->nr_doubtful++;
 	return 0;
 }
 
@@ -172,6 +168,10 @@ void frames_release(struct frames *frames, uint64_t place)
 	assert(bit_get(frames->used, place));
 	bit_set(frames->used, place, false);
 	frames->nr_used--;
+	if (!bit_get(frames->allocated, place)) {
+		frames->nr_doubtful--; /* the grower takes it from here */
+		return;
+	}
 	if (place_vector_push(&frames->ready, place) < 0)
 		core_fail_nomem(frames->core);
 	cond_broadcast(&frames->core->changed);
@@ -181,8 +181,8 @@ bool frames_want_growth(const struct frames *frames)
 {
 	if (frames->ready.len >= frames->reserve + FRAMES_SPARE_MAX)
 		return false;
-	if (frames->nr_allocated + frames->nr_growing + frames->retiring.len +
-		    frames->retired.len >=
+	if (frames->nr_allocated + frames->nr_growing + frames->nr_doubtful +
+		    frames->retiring.len + frames->retired.len >=
 	    frames->nr)
 		return false;
 	return !frames->host_full || monotonic_ms() >= frames->retry_at_ms;

@@ -46,6 +46,7 @@ struct frames {
 	uint64_t nr_used;
 	uint64_t nr_allocated;
 	uint64_t nr_growing;  /* a grower is at work on them */
+	uint64_t nr_doubtful; /* used since before a crash, not in the map */
 	uint64_t scan;	      /* where the grower looks next */
 	bool host_full;	      /* the grower met ENOSPC */
 	uint64_t retry_at_ms; /* monotonic: when it tries again */

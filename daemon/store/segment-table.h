@@ -29,7 +29,8 @@ struct segment {
 	uint32_t pins;	/* readers that may still read its frame */
 	bool sealed;
 	bool quarantine;
-	bool dying; /* dead at a durable cut; freed when pins reach 0 */
+	bool victim; /* META: what it holds is being written anew */
+	bool dying;  /* dead at a durable cut; freed when pins reach 0 */
 	uint64_t sealed_time_ns;
 	uint64_t first_seq, last_seq;
 	uint8_t *counts; /* slots/4 bytes of 2-bit counts; META: NULL */

@@ -33,7 +33,7 @@ static uint64_t pages_bytes(const struct page_table *table, uint64_t page)
 }
 
 /* Bytes the next checkpoint would write, at most. */
-static uint64_t dirty_bytes(const struct store *store)
+uint64_t dirty_bytes(const struct store *store)
 {
 	uint64_t nr_slots = store->core.nr_slots;
 	uint64_t overflow = store->segments.pages.dirty.len * nr_slots;
@@ -61,8 +61,10 @@ static uint64_t dirty_bytes_max(const struct store *store)
 /* Nobody may go on before a checkpoint has run. */
 static bool dirty_limit_reached(const struct store *store)
 {
+	/* a crash during a checkpoint leaves its share to recovery as well */
 	return store->nodes.dirty.len >= 2 * CHECKPOINT_DIRTY_NODES ||
-	       dirty_bytes(store) >= dirty_bytes_max(store);
+	       dirty_bytes(store) + store->pending_bytes / 2 >=
+		       dirty_bytes_max(store);
 }
 
 bool checkpoint_is_due(const struct store *store)
@@ -133,16 +135,16 @@ static int wait_for_space(struct store *store, bool admin_held,
 			  uint64_t *deadline_ms,
 			  struct error *err) NO_THREAD_SAFETY_ANALYSIS
 {
+	size_t nr_dying;
 	int r;
 
 	mutex_assert_held(&store->core.lock);
 	if (*deadline_ms == 0)
 		*deadline_ms = monotonic_ms() + SPACE_WAIT_MS;
-	if (store->dying.len > 0) {
-		free_dying(store); /* a reader may have left */
-		if (frames_available(&store->frames, FRAME_USER_WRITE, 1))
-			return -EAGAIN;
-	}
+	nr_dying = store->dying.len;
+	free_dying(store); /* a reader may have left */
+	if (store->dying.len < nr_dying)
+		return -EAGAIN;
 	if (frames_want_growth(&store->frames)) {
 		mutex_unlock(&store->core.lock);
 		(void)frames_grow(&store->frames, false,

@@ -384,6 +384,7 @@ static void image_close(struct store *store, struct store *image)
 	mutex_lock(&store->core.lock);
 	store->nr_images--;
 	free_dying(store);
+	core_wake(&store->core, WORKER_JANITOR);
 	mutex_unlock(&store->core.lock);
 }
 

@@ -42,6 +42,12 @@ int superblock_choose(struct backend *be, struct superblock *ret,
 			*err = errors[told];
 		return r[told];
 	}
+	/* an init that was cut short on an old store's device */
+	if (r[0] == 0 && r[1] == 0 &&
+	    memcmp(sb[0].uuid, sb[1].uuid, sizeof(sb[0].uuid)) != 0)
+		return error_set(err, EUCLEAN,
+				 "the superblock copies are of two stores: "
+				 "init was cut short, run it again");
 	newer = r[0] < 0 ||
 		(r[1] == 0 &&
 		 (sb[1].checkpoint_id > sb[0].checkpoint_id ||
@@ -127,6 +133,9 @@ static int read_root(struct store *store, void **ret, struct root *ret_root,
 		return error_set(err, ENOMEM, "out of memory");
 	r = backend_read(store->core.be, ref->place, ref->offset, data,
 			 ref->length, 0, err);
+	if (r == 0 && checksum64(data, ref->length) != ref->checksum)
+		r = backend_read(store->core.be, ref->place, ref->offset, data,
+				 ref->length, BACKEND_READ_AROUND_CACHE, err);
 	if (r == 0 && checksum64(data, ref->length) != ref->checksum)
 		r = error_set(err, EBADMSG, "checksum mismatch");
 	if (r == 0)

@@ -28,6 +28,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "meta-cleaner.h"
 
 /* Records written per hold of core. */
 #define RECORDS_PER_HOLD 32u
@@ -40,6 +41,7 @@ struct checkpoint {
 	uint64_t cut_seq;
 	struct segment_vector dead; /* at the cut */
 	struct root_ref root_ref;
+	bool cleans; /* there are META victims */
 };
 
 /* ---- cut ---- */
@@ -101,6 +103,9 @@ static int cut(struct checkpoint *cp, struct error *err)
 	};
 	for (int t = 0; t < NR_TABLES; t++)
 		cp->root.nr_pages[t] = cp->tables[t]->nr_pages;
+	for (int t = 0; cp->cleans && t < NR_TABLES; t++)
+		meta_cleaner_touch_pages(store, cp->tables[t]);
+	store->pending_bytes = dirty_bytes(store);
 	core->generation++;
 	nodes_cut(&store->nodes);
 	for (int t = 0; t < NR_TABLES; t++)
@@ -274,7 +279,21 @@ static int write_directory(struct checkpoint *cp, struct page_table *table,
 	return r;
 }
 
-/* Directories that list a page just written, and new ones. */
+static bool directory_moves(struct checkpoint *cp,
+			    const struct page_table *table, uint32_t index)
+{
+	bool ret;
+
+	if (!cp->cleans)
+		return false;
+	mutex_lock(&cp->store->core.lock);
+	ret = meta_cleaner_is_victim(cp->store,
+				     table->directories[index].segno);
+	mutex_unlock(&cp->store->core.lock);
+	return ret;
+}
+
+/* Directories that list a page just written, new ones, those of victims. */
 static int write_directories(struct checkpoint *cp, struct page_table *table,
 			     struct error *err)
 {
@@ -298,7 +317,7 @@ static int write_directories(struct checkpoint *cp, struct page_table *table,
 	for (size_t i = 0; i < table->pending.len; i++)
 		dirty[table->pending.ptr[i] / DIRECTORY_PAGE_ENTRIES] = true;
 	for (uint32_t i = 0; r == 0 && i < nr; i++)
-		if (dirty[i] || i >= nr_old)
+		if (dirty[i] || i >= nr_old || directory_moves(cp, table, i))
 			r = write_directory(cp, table, i, err);
 	return r;
 }
@@ -507,6 +526,7 @@ static int run(struct checkpoint *cp,
 	struct core *core = &cp->store->core;
 	int r;
 
+	cp->cleans = meta_cleaner_begin(cp->store);
 	r = cut(cp, err);
 	if (r == 0)
 		r = log_write_upto(&cp->store->log, cp->cut_seq, err);
@@ -545,6 +565,7 @@ int checkpoint_run(struct store *store, struct error *err)
 	store->checkpoint_running = true;
 	r = run(&cp, &failure);
 	store->checkpoint_running = false;
+	store->pending_bytes = 0;
 	if (r == 0) {
 		release(&cp);
 	} else {

@@ -127,6 +127,11 @@ static int handle_volume(struct volume_handle *h, struct volume **ret,
 	mutex_unlock(lock);
 	if (*ret)
 		return 0;
+	/* a stopping server makes no view and gives no answer either */
+	mutex_lock(lock);
+	while (h->store->stopped)
+		cond_wait(&h->store->core.changed, lock);
+	mutex_unlock(lock);
 	r = handle_make_private(h, err);
 	mutex_lock(lock);
 	*ret = h->volume;
@@ -161,15 +166,13 @@ void volume_close(struct volume_handle *h)
 
 uint64_t volume_size(const struct volume_handle *h)
 {
-	uint64_t size = h->size;
+	uint64_t size;
 
 	if (h->attached)
 		return VOLUME_BYTES_MAX;
-	if (h->volume) {
-		mutex_lock(&h->store->core.lock);
-		size = h->volume->size;
-		mutex_unlock(&h->store->core.lock);
-	}
+	mutex_lock(&h->store->core.lock);
+	size = h->volume ? h->volume->size : h->size;
+	mutex_unlock(&h->store->core.lock);
 	return size;
 }
 

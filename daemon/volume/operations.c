@@ -96,8 +96,8 @@ static int find_snapshot(struct store *store, uint32_t id, struct volume **ret,
 	return 0;
 }
 
-static bool item_deletes(const struct operation_item *items, uint32_t nr,
-			 uint32_t id)
+static bool item_names(const struct operation_item *items, uint32_t nr,
+		       uint32_t id)
 {
 	for (uint32_t i = 0; i < nr; i++)
 		if (items[i].volume == id)
@@ -105,26 +105,41 @@ static bool item_deletes(const struct operation_item *items, uint32_t nr,
 	return false;
 }
 
-static int check_delete(struct store *store, const struct operation_item *items,
-			uint32_t nr, uint32_t i, struct error *err)
+/* Items of a DELETE are marked meanwhile, so that the check is not square. */
+static void mark_deleted(struct store *store, const struct operation *operation,
+			 const struct operation_item *items, bool marked)
 {
-	struct volume *v = volume_find_id(&store->volumes, items[i].volume);
+	for (uint32_t i = 0; i < operation->nr_items; i++) {
+		struct volume *v =
+			volume_find_id(&store->volumes, items[i].volume);
+
+		if (v)
+			v->being_deleted = marked;
+	}
+}
+
+static int check_delete(struct store *store, const struct operation_item *item,
+			struct error *err)
+{
+	struct volume *v = volume_find_id(&store->volumes, item->volume);
 	char name[NAME_MAX_BYTES + 1];
 	uint32_t left = 0;
 
 	if (!v)
 		return error_set(err, ENOENT, "volume %" PRIu32 " is gone",
-				 items[i].volume);
+				 item->volume);
 	volume_full_name(&store->volumes, v, name);
 	if (volume_is_open(v))
 		return error_set(
 			err, EBUSY, "%s: in use by %" PRIu32 " clients", name,
 			v->nr_readers + v->nr_writers + v->nr_attached);
+	if (v->kind == VOLUME_SNAPSHOT)
+		return 0;
 	for (size_t k = 0; k < store->volumes.all.len; k++) {
 		const struct volume *s = store->volumes.all.ptr[k];
 
 		left += s->kind == VOLUME_SNAPSHOT && s->parent == v->id &&
-			!item_deletes(items, nr, s->id);
+			!s->being_deleted;
 	}
 	if (left)
 		return error_set(err, EBUSY,
@@ -145,8 +160,8 @@ static int check_no_writer(const struct volume *head, struct error *err)
 }
 
 static int check_item(struct store *store, enum op op,
-		      const struct operation_item *items, uint32_t nr,
-		      uint32_t i, struct error *err)
+		      const struct operation_item *items, uint32_t i,
+		      struct error *err)
 {
 	const struct operation_item *item = &items[i];
 	struct volume *head = NULL, *other = NULL;
@@ -163,7 +178,7 @@ static int check_item(struct store *store, enum op op,
 		r = find_snapshot(store, item->other, &other, err);
 		return r < 0 ? r : check_new_head(store, items, i, err);
 	case OP_DELETE:
-		return check_delete(store, items, nr, i, err);
+		return check_delete(store, item, err);
 	case OP_ROLLBACK:
 	case OP_UNDO:
 		r = find_head(store, item->volume, &head, err);
@@ -174,7 +189,7 @@ static int check_item(struct store *store, enum op op,
 		if (other->parent != head->id)
 			return error_set(err, EUCLEAN, "%s: not its snapshot",
 					 head->name);
-		if (item_deletes(items, i, head->id))
+		if (item_names(items, i, head->id))
 			return error_set(err, EINVAL, "%s: named twice",
 					 head->name);
 		r = check_no_writer(head, err);
@@ -193,12 +208,16 @@ static int check_item(struct store *store, enum op op,
 int operation_check(struct store *store, const struct operation *operation,
 		    const struct operation_item *items, struct error *err)
 {
+	bool deletes = operation->op == OP_DELETE;
 	int r = 0;
 
 	mutex_assert_held(&store->core.lock);
+	if (deletes)
+		mark_deleted(store, operation, items, true);
 	for (uint32_t i = 0; r == 0 && i < operation->nr_items; i++)
-		r = check_item(store, operation->op, items, operation->nr_items,
-			       i, err);
+		r = check_item(store, operation->op, items, i, err);
+	if (deletes)
+		mark_deleted(store, operation, items, false);
 	return r;
 }
 
@@ -390,13 +409,16 @@ static int log_and_apply(struct store *store, struct operation *operation,
 			 struct error *err)
 {
 	struct error failure = ERROR_NONE;
+	/* a delete is what gives space back: it may go deepest */
+	enum frame_user user = operation->op == OP_DELETE
+				       ? FRAME_USER_CHECKPOINT
+				       : FRAME_USER_METADATA;
 	uint64_t deadline = 0;
 	int r;
 
 	mutex_assert_held(&store->core.lock);
 	do {
-		r = store_admit(store, FRAME_USER_METADATA, true, &deadline,
-				err);
+		r = store_admit(store, user, true, &deadline, err);
 	} while (r == -EAGAIN);
 	if (r == 0)
 		r = operation_check(store, operation, items, err);

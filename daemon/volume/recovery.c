@@ -419,6 +419,17 @@ static int load(struct recovery *rec,
 	return r;
 }
 
+/* memory= less the log's buffers, but never nearly nothing. */
+static uint64_t nodes_memory(const struct store *store,
+			     const struct store_open_options *options)
+{
+	uint64_t all =
+		options->memory_bytes ? options->memory_bytes : MEMORY_DEFAULT;
+	uint64_t buffers = store->log.tail.map_bytes;
+
+	return buffers < all / 4 * 3 ? all - buffers : all / 4;
+}
+
 static int start_log(struct recovery *rec, struct error *err)
 {
 	const struct store_open_options *o = rec->options;
@@ -438,6 +449,8 @@ static int start_log(struct recovery *rec, struct error *err)
 		     rec->tail.end_hash, rec->tail.time_ns, err);
 	if (r < 0)
 		return r;
+	if (!o->read_only)
+		store->nodes.bytes_max = nodes_memory(store, o);
 	mutex_lock(&store->core.lock);
 	segment_table_seal_open(&store->segments, store->log.current,
 				rec->tail.end_seq);

@@ -69,8 +69,6 @@ int store_new(struct backend *be, const struct superblock *sb,
 	store->sb = *sb;
 	store->message = options->message;
 	store->message_opaque = options->message_opaque;
-	store->memory_bytes =
-		options->memory_bytes ? options->memory_bytes : MEMORY_DEFAULT;
 	store->checkpoint_log_bytes = options->checkpoint_log_bytes
 					      ? options->checkpoint_log_bytes
 					      : CHECKPOINT_LOG_BYTES;

@@ -47,7 +47,6 @@ struct store {
 	struct log log;
 	struct meta_writer meta;
 	uint64_t checkpoint_log_bytes;
-	uint64_t memory_bytes;
 	void (*message)(void *opaque, enum message_level level,
 			const char *text);
 	void *message_opaque;
@@ -55,6 +54,7 @@ struct store {
 	/* guarded by core.lock */
 	bool checkpoint_wanted;
 	bool checkpoint_running;
+	uint64_t pending_bytes; /* what it had to write, at its cut */
 	bool replaying;	   /* recovery: no checkpoint, the reserve is open */
 	bool stopping;	   /* workers end */
 	bool stopped;	   /* no request is admitted any more */
@@ -113,6 +113,8 @@ int store_fault(struct store *store, uint32_t id, struct error *err);
 
 /* Admin held, core not. */
 int checkpoint_run(struct store *store, struct error *err);
+/* Bytes a checkpoint would write now, at most.  Core held. */
+uint64_t dirty_bytes(const struct store *store);
 /* Has a limit been reached that a checkpoint resets?  Core held. */
 bool checkpoint_is_due(const struct store *store);
 /* Free the frames of dying segments that nobody reads any more.  Core held. */

@@ -547,7 +547,7 @@ int store_list(struct store *store, struct volume_info **ret, size_t *ret_nr,
 	       struct error *err)
 {
 	struct volumes *volumes = &store->volumes;
-	struct volume_info *list = NULL;
+	struct volume_info *list = NULL, *head = NULL;
 	size_t nr = 0, cap = 0;
 
 	mutex_lock(&store->core.lock);
@@ -565,13 +565,16 @@ int store_list(struct store *store, struct volume_info **ret, size_t *ret_nr,
 		struct volume *v = volumes->all.ptr[nr];
 
 		fill_info(volumes, v, &list[nr]);
-		if (v->kind != VOLUME_SNAPSHOT)
-			continue;
-		for (size_t i = 0; i < nr; i++)
-			list[i].nr_snapshots += list[i].id == v->parent;
 	}
 	mutex_unlock(&store->core.lock);
 	qsort(list, nr, sizeof(*list), compare_infos);
+	/* a volume comes before its snapshots */
+	for (size_t i = 0; i < nr; i++) {
+		if (!list[i].snapshot)
+			head = &list[i];
+		else if (head)
+			head->nr_snapshots++;
+	}
 	*ret = list;
 	*ret_nr = nr;
 	return 0;

@@ -30,7 +30,8 @@ struct volume {
 	char name[NAME_MAX_BYTES + 1]; /* snapshot: the word after '@' */
 	char *attrs;
 	uint16_t attrs_length;
-	uint32_t index; /* page of the volume table */
+	uint32_t index;	    /* page of the volume table */
+	bool being_deleted; /* while a DELETE is checked */
 	/* open handles */
 	uint32_t nr_readers;
 	uint32_t nr_writers;

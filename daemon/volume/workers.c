@@ -58,6 +58,10 @@ static int reap_slice(struct store *store, struct error *err)
 	if (store->nodes.reaper.len == 0 || store->core.failed ||
 	    store->reaper_stuck || nodes_prepare(&store->nodes) < 0)
 		return 0;
+	/* while a check reads an image nothing becomes free: do not fill up */
+	if (store->nr_images > 0 &&
+	    !frames_available(&store->frames, FRAME_USER_METADATA, 1))
+		return 0;
 	if (checkpoint_is_due(store)) {
 		/* goes on after it: what is reaped becomes dirty, too */
 		core_wake(&store->core, WORKER_DRIVER);

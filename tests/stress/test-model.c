@@ -516,6 +516,8 @@ static void open_store(void)
 		.message = print_message,
 		.nr_buffers = 4 + (uint32_t)rng_below(&t.rng, 12),
 		.checkpoint_log_bytes = (1 + rng_below(&t.rng, 32)) << 20,
+		/* mostly so little that leaves are evicted */
+		.memory_bytes = (1 + rng_below(&t.rng, 16)) << 20,
 	};
 	struct store_stat st;
 	struct error err = ERROR_NONE;

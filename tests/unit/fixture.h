@@ -72,7 +72,7 @@ struct store_stat stat_now(void);
 /* store_check() finds nothing. */
 void check_is_clean(void);
 
-/* A DATA segment of its own frame, in the modules' segment table. */
+/* A segment in the segment table, at a place that no frame was taken for. */
 struct segment *add_segment(enum segment_kind kind);
 
 #endif

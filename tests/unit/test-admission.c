@@ -5,7 +5,6 @@
  * All but those named so run with the workers, as a server does.
  */
 #include <errno.h>
-#include <string.h>
 #include <time.h>
 
 #include "fixture.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a delete would free is what it frees, for any set. */
 #include <errno.h>
-#include <stdarg.h>
 
 #include "fixture.h"
 

@@ -113,6 +113,23 @@ static void the_longest_record_fills_a_segment(void **state)
 	expect_record(c, most, 'c');
 }
 
+/* The end of a checkpoint writes without asking for more room. */
+static void a_segment_left_exactly_full_takes_no_more(void **state)
+{
+	uint32_t most = meta_record_max(mw), offset;
+	struct address a = put_record(most, 'a'), b;
+	uint64_t segno;
+
+	must(next(0));
+	assert_int_equal(mw->slot, TEST_SLOTS);
+	assert_null(meta_writer_put(mw, 8, &segno, &offset));
+	b = put_record(8, 'b');
+	assert_int_not_equal(a.segno, b.segno);
+	must(next(0));
+	expect_record(a, most, 'a');
+	expect_record(b, 8, 'b');
+}
+
 static void batches_of_a_segment_are_headed_and_chained(void **state)
 {
 	static uint8_t bytes[1u << TEST_SEGMENT_SHIFT];
@@ -183,6 +200,7 @@ int main(void)
 		TEST(records_have_aligned_addresses_and_count_as_live),
 		TEST(records_are_on_the_medium_where_their_address_says),
 		TEST(the_longest_record_fills_a_segment),
+		TEST(a_segment_left_exactly_full_takes_no_more),
 		TEST(batches_of_a_segment_are_headed_and_chained),
 		TEST(without_a_frame_there_is_no_segment),
 		TEST(without_a_segno_the_frame_is_given_back),

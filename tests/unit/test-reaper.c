@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The reaper: one reference at a time, until nothing of a tree is left. */
 #include <errno.h>
+#include <unistd.h>
 
 #include "fixture.h"
 
@@ -143,6 +144,46 @@ static void a_damaged_tree_stops_the_store(void **state)
 	assert_true(stat_now().failed);
 }
 
+static bool reaper_is_stuck(void)
+{
+	bool ret;
+
+	lock_core();
+	ret = store->reaper_stuck;
+	unlock_core();
+	return ret;
+}
+
+/* The janitor leaves the queue as it is; everything else goes on. */
+static void an_unreadable_tree_stops_the_reaper_and_not_the_store(void **s)
+{
+	struct volume_handle *h = create_volume("a", 10);
+	const struct node_entry *e;
+	uint64_t place;
+
+	put(h, 0, 3, 1);
+	volume_close(h);
+	reopen(true);
+	lock_core();
+	e = node_entry(&store->nodes,
+		       volume_find_head(&store->volumes, "a")->map.root);
+	place = segment_find(&store->segments, e->segno)->place;
+	unlock_core();
+	memory_disk_damage(disk, place, e->offset + 20, 1);
+	must(store_start(store, &err));
+	delete_volume("a");
+	for (int ms = 0; ms < 5000 && !reaper_is_stuck(); ms++)
+		(void)usleep(1000);
+	assert_true(reaper_is_stuck());
+	h = create_volume("b", 10);
+	put(h, 0, 10, 1);
+	must(store_flush(store, &err));
+	expect(h, 0, 10, 1);
+	volume_close(h);
+	assert_int_equal(stat_now().reaper_queue, 1);
+	assert_false(stat_now().failed);
+}
+
 static void frames_come_back_with_the_second_checkpoint(void **state)
 {
 	struct volume_handle *h = create_volume("a", 500);
@@ -173,6 +214,7 @@ int main(void)
 		TEST(a_missing_node_is_asked_for),
 		TEST(the_queue_survives_a_restart),
 		TEST(a_damaged_tree_stops_the_store),
+		TEST(an_unreadable_tree_stops_the_reaper_and_not_the_store),
 		TEST(frames_come_back_with_the_second_checkpoint),
 	};
 

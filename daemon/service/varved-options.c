@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "varved-options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "varved-exit.h"
+#include "verbs.h"
+
+static const char help[] =
+	"\n"
+	"Serve the volumes and snapshots of a varve store by NBD.\n"
+	"\n"
+	"      --socket PATH    NBD socket (default: RUNTIME/<store's "
+	"name>.sock)\n"
+	"      --port PORT      speak NBD on this TCP port too\n"
+	"      --address ADDR   address of --port (default: this host only)\n"
+	"      --control PATH   control socket (default: where varve looks for "
+	"it)\n"
+	"      --mode OCTAL     mode of both Unix sockets (default: 0600)\n"
+	"      --group GROUP    group of both Unix sockets\n"
+	"      --threads N      threads for each connection (default: 1)\n"
+	"      --memory SIZE    memory for map and buffers (default: 256M)\n"
+	"      --read-only      serve everything read-only, change nothing\n"
+	"  -v, --verbose        nbdkit's debug messages on standard error\n"
+	"  -h, --help           this text\n"
+	"  -V, --version        the version\n"
+	"\n"
+	"What follows -- goes to nbdkit as it is, for example --tls=require.\n";
+
+static _Noreturn void fail_option(const char *option, const char *value,
+				  const char *why)
+{
+	char text[300];
+
+	(void)snprintf(text, sizeof(text), "%s %.100s: %s", option, value, why);
+	varved_fail(EXIT_USAGE, text);
+}
+
+static unsigned long parse_number(const char *option, const char *text,
+				  int base, unsigned long max)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(text, &end, base);
+	if (errno || end == text || *end || text[0] == '-' || value > max)
+		fail_option(option, text, "not a number that will do");
+	return value;
+}
+
+static gid_t parse_group(const char *text)
+{
+	struct group *group = getgrnam(text);
+
+	if (group)
+		return group->gr_gid;
+	if (text[0] < '0' || text[0] > '9')
+		fail_option("--group", text, "no such group");
+	return (gid_t)parse_number("--group", text, 10, UINT_MAX - 1);
+}
+
+/* The sockets' names are told to others, whose directory is another. */
+static char *absolute(const char *path)
+{
+	char directory[PATH_MAX];
+	char *ret;
+
+	if (path[0] == '/')
+		ret = strdup(path);
+	else if (!getcwd(directory, sizeof(directory)) ||
+		 asprintf(&ret, "%s/%s", directory, path) < 0)
+		ret = NULL;
+	if (!ret)
+		varved_fail(EXIT_FAILED, "cannot tell the working directory");
+	return ret;
+}
+
+enum {
+	OPTION_SOCKET = 256,
+	OPTION_PORT,
+	OPTION_ADDRESS,
+	OPTION_CONTROL,
+	OPTION_MODE,
+	OPTION_GROUP,
+	OPTION_THREADS,
+	OPTION_MEMORY,
+	OPTION_READ_ONLY,
+};
+
+static const struct option long_options[] = {
+	{"socket", required_argument, NULL, OPTION_SOCKET},
+	{"port", required_argument, NULL, OPTION_PORT},
+	{"address", required_argument, NULL, OPTION_ADDRESS},
+	{"control", required_argument, NULL, OPTION_CONTROL},
+	{"mode", required_argument, NULL, OPTION_MODE},
+	{"group", required_argument, NULL, OPTION_GROUP},
+	{"threads", required_argument, NULL, OPTION_THREADS},
+	{"memory", required_argument, NULL, OPTION_MEMORY},
+	{"read-only", no_argument, NULL, OPTION_READ_ONLY},
+	{"verbose", no_argument, NULL, 'v'},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	{NULL, 0, NULL, 0},
+};
+
+static void parse_option(int option, struct varved_options *options)
+{
+	switch (option) {
+	case OPTION_SOCKET:
+		options->socket = absolute(optarg);
+		break;
+	case OPTION_PORT:
+		/* A number: services' names differ from host to host. */
+		(void)parse_number("--port", optarg, 10, 65535);
+		options->port = optarg;
+		break;
+	case OPTION_ADDRESS:
+		options->address = optarg;
+		break;
+	case OPTION_CONTROL:
+		options->control = absolute(optarg);
+		break;
+	case OPTION_MODE:
+		options->mode = (mode_t)parse_number("--mode", optarg, 8, 0777);
+		break;
+	case OPTION_GROUP:
+		options->group = parse_group(optarg);
+		break;
+	case OPTION_THREADS:
+		if (parse_number("--threads", optarg, 10, 1024) == 0)
+			fail_option("--threads", optarg, "at least 1");
+		options->threads = optarg;
+		break;
+	case OPTION_MEMORY:
+		options->memory = optarg;
+		break;
+	case OPTION_READ_ONLY:
+		options->read_only = true;
+		break;
+	case 'v':
+		options->verbose = true;
+		break;
+	case 'h':
+		printf("%s%s", varved_usage, help);
+		exit(EXIT_DONE);
+	case 'V':
+		puts("varved " VARVE_VERSION);
+		exit(EXIT_DONE);
+	default:
+		/* getopt has said what is wrong */
+		fputs(varved_usage, stderr);
+		varved_quit(EXIT_USAGE);
+	}
+}
+
+void varved_options_parse(int argc, char **argv, struct varved_options *ret)
+{
+	int option;
+
+	*ret = (struct varved_options){
+		.mode = 0600, .group = (gid_t)-1, .threads = "1"};
+	/* "+": what stands behind the store belongs to nbdkit. */
+	while ((option = getopt_long(argc, argv, "+vhV", long_options, NULL)) !=
+	       -1)
+		parse_option(option, ret);
+	if (optind >= argc)
+		varved_fail(EXIT_USAGE, "no store given");
+	ret->store = argv[optind++];
+	if (optind < argc && strcmp(argv[optind], "--") != 0)
+		fail_option("unexpected", argv[optind],
+			    "nbdkit's options stand behind --");
+	ret->nbdkit_args = &argv[optind < argc ? optind + 1 : argc];
+	if (ret->address && !ret->port)
+		varved_fail(EXIT_USAGE, "--address needs --port");
+}

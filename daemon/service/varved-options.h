@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The command line of varved. */
+#ifndef SERVICE_VARVED_OPTIONS_H
+#define SERVICE_VARVED_OPTIONS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct varved_options {
+	const char *store; /* absolute */
+	char *socket;	   /* absolute; NULL: the runtime directory's */
+	char *control;
+	const char *address;
+	const char *port;
+	const char *threads;
+	const char *memory;
+	mode_t mode;
+	gid_t group;
+	bool read_only;
+	bool verbose;
+	char **nbdkit_args; /* NULL-terminated */
+};
+
+/* Ends the process when they are wrong, or asked for help. */
+void varved_options_parse(int argc, char **argv, struct varved_options *ret);
+
+#endif

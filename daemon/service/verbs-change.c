@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The verbs that change a store: one record of its log each. */
+#include "verbs-internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "engine.h"
+#include "json.h"
+#include "units.h"
+
+/* What most verbs give: { "names": [...] }. */
+static int give_names(const char *const *names, size_t nr,
+		      struct json_object **ret, struct error *err)
+{
+	struct json_object *data = json_object_new_object();
+	struct json_object *array = json_object_new_array();
+
+	if (!data || !array) {
+		json_object_put(data);
+		json_object_put(array);
+		return error_set(err, ENOMEM, "out of memory");
+	}
+	for (size_t i = 0; i < nr; i++)
+		(void)json_object_array_add(array,
+					    json_object_new_string(names[i]));
+	(void)json_object_object_add(data, "names", array);
+	*ret = data;
+	return 0;
+}
+
+int verb_create(struct store *store, struct json_object *args,
+		struct json_object **ret, struct error *err)
+{
+	struct json_object *data;
+	bool dry_run = false;
+	const char *name;
+	uint64_t size;
+	int r;
+
+	r = args_find_bool(args, "dry_run", &dry_run, err);
+	if (r == 0)
+		r = args_string(args, "name", &name, err);
+	if (r == 0)
+		r = args_size(args, "size", &size, err);
+	if (r < 0)
+		return r;
+	if (dry_run)
+		r = store_create_dry_run(store, name, size, err);
+	else
+		r = store_create(store, name, size, err);
+	if (r < 0)
+		return r;
+	data = json_object_new_object();
+	if (data) {
+		json_put_string(data, "name", name);
+		json_put_uint(data, "size", size);
+	}
+	return verb_give(data, ret, err);
+}
+
+/* The arguments of the verbs on sets of names. */
+struct set_args {
+	const char *const *names;
+	size_t nr;
+	bool dry_run;
+};
+
+/* free(ret->names) */
+static int set_args_get(struct json_object *args, struct set_args *ret,
+			const char ***ret_names, struct error *err)
+{
+	int r;
+
+	ret->dry_run = false;
+	r = args_find_bool(args, "dry_run", &ret->dry_run, err);
+	if (r == 0)
+		r = args_names(args, "names", false, ret_names, &ret->nr, err);
+	if (r < 0)
+		return r;
+	ret->names = (const char *const *)*ret_names;
+	return 0;
+}
+
+int verb_snapshot(struct store *store, struct json_object *args,
+		  struct json_object **ret, struct error *err)
+{
+	CLEANUP_FREE const char **names = NULL;
+	const char *message = NULL;
+	struct set_args set;
+	int r;
+
+	r = set_args_get(args, &set, &names, err);
+	if (r == 0)
+		r = args_find_string(args, "message", &message, err);
+	if (r < 0)
+		return r;
+	if (set.dry_run)
+		r = store_snapshot_dry_run(store, set.names, set.nr, err);
+	else
+		r = store_snapshot(store, set.names, set.nr, message, err);
+	if (r < 0)
+		return r;
+	return give_names(set.names, set.nr, ret, err);
+}
+
+int verb_clone(struct store *store, struct json_object *args,
+	       struct json_object **ret, struct error *err)
+{
+	CLEANUP_FREE const char **names = NULL;
+	const char *snapshot;
+	struct set_args set;
+	int r;
+
+	r = set_args_get(args, &set, &names, err);
+	if (r == 0)
+		r = args_string(args, "snapshot", &snapshot, err);
+	if (r < 0)
+		return r;
+	if (set.dry_run)
+		r = store_clone_dry_run(store, snapshot, set.names, set.nr,
+					err);
+	else
+		r = store_clone(store, snapshot, set.names, set.nr, err);
+	if (r < 0)
+		return r;
+	return give_names(set.names, set.nr, ret, err);
+}
+
+static int delete_dry_run(struct store *store, const struct set_args *set,
+			  bool recursive, struct json_object *data,
+			  struct error *err)
+{
+	uint64_t blocks;
+	int r;
+
+	r = store_delete_dry_run(store, set->names, set->nr, recursive, &blocks,
+				 err);
+	if (r == 0)
+		json_put_uint(data, "freed", blocks * BLOCK_SIZE);
+	return r;
+}
+
+/* { "names": [...] }: @set and, when @recursive, the volumes' snapshots. */
+static int delete_names(struct store *store, const struct set_args *set,
+			bool recursive, struct json_object **ret,
+			struct error *err)
+{
+	CLEANUP_FREE struct volume_info *infos = NULL;
+	CLEANUP_FREE const char **names = NULL;
+	size_t nr, nr_names = 0;
+	int r;
+
+	if (!recursive)
+		return give_names(set->names, set->nr, ret, err);
+	r = store_list(store, &infos, &nr, err);
+	if (r < 0)
+		return r;
+	names = calloc(nr + 1, sizeof(*names));
+	if (!names)
+		return error_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < nr; i++)
+		if (verb_names_cover(set->names, set->nr, &infos[i]))
+			names[nr_names++] = infos[i].name;
+	return give_names((const char *const *)names, nr_names, ret, err);
+}
+
+int verb_delete(struct store *store, struct json_object *args,
+		struct json_object **ret, struct error *err)
+{
+	CLEANUP_FREE const char **names = NULL;
+	struct json_object *data;
+	bool recursive = false;
+	struct set_args set;
+	int r;
+
+	r = set_args_get(args, &set, &names, err);
+	if (r == 0)
+		r = args_find_bool(args, "recursive", &recursive, err);
+	if (r == 0)
+		r = delete_names(store, &set, recursive, &data, err);
+	if (r < 0)
+		return r;
+	if (set.dry_run)
+		r = delete_dry_run(store, &set, recursive, data, err);
+	else
+		r = store_delete(store, set.names, set.nr, recursive, err);
+	if (r < 0) {
+		json_object_put(data);
+		return r;
+	}
+	*ret = data;
+	return 0;
+}
+
+/* @kept: NULL in a dry run. */
+static struct json_object *rollback_entry(const char *name, const char *kept)
+{
+	struct json_object *entry = json_object_new_object();
+	char volume[NAME_MAX_BYTES + 1];
+	size_t length = strcspn(name, "@");
+
+	if (!entry)
+		return NULL;
+	/* The engine took the name: it is not too long. */
+	memcpy(volume, name, length);
+	volume[length] = '\0';
+	json_put_string(entry, "name", name);
+	json_put_string(entry, "volume", volume);
+	if (kept)
+		json_put_string(entry, "kept", kept);
+	return entry;
+}
+
+int verb_rollback(struct store *store, struct json_object *args,
+		  struct json_object **ret, struct error *err)
+{
+	CLEANUP_FREE char(*kept)[NAME_MAX_BYTES + 1] = NULL;
+	CLEANUP_FREE const char **names = NULL;
+	struct json_object *array;
+	struct set_args set;
+	int r;
+
+	r = set_args_get(args, &set, &names, err);
+	if (r < 0)
+		return r;
+	kept = calloc(set.nr, sizeof(*kept));
+	if (!kept)
+		return error_set(err, ENOMEM, "out of memory");
+	if (set.dry_run)
+		r = store_rollback_dry_run(store, set.names, set.nr, err);
+	else
+		r = store_rollback(store, set.names, set.nr, kept, err);
+	if (r < 0)
+		return r;
+	array = json_object_new_array();
+	if (!array)
+		return error_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < set.nr; i++)
+		(void)json_object_array_add(
+			array, rollback_entry(set.names[i],
+					      set.dry_run ? NULL : kept[i]));
+	*ret = array;
+	return 0;
+}
+
+int verb_undo(struct store *store, struct json_object *args,
+	      struct json_object **ret, struct error *err)
+{
+	CLEANUP_FREE const char **names = NULL;
+	struct set_args set;
+	int r;
+
+	r = set_args_get(args, &set, &names, err);
+	if (r < 0)
+		return r;
+	if (set.dry_run)
+		r = store_undo_dry_run(store, set.names, set.nr, err);
+	else
+		r = store_undo(store, set.names, set.nr, err);
+	if (r < 0)
+		return r;
+	return give_names(set.names, set.nr, ret, err);
+}
+
+int verb_scratch(struct store *store, struct json_object *args,
+		 struct json_object **ret, struct error *err)
+{
+	char name[NAME_MAX_BYTES + 1];
+	struct json_object *data;
+	struct volume_info info;
+	const char *snapshot;
+	int r;
+
+	r = args_string(args, "snapshot", &snapshot, err);
+	if (r == 0)
+		r = store_scratch(store, snapshot, name, err);
+	if (r == 0)
+		r = store_find(store, name, &info, err);
+	if (r < 0)
+		return r;
+	data = json_object_new_object();
+	if (data) {
+		json_put_string(data, "name", name);
+		json_put_uint(data, "size", info.size);
+	}
+	return verb_give(data, ret, err);
+}

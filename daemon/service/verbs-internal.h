@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The verbs one by one, as verbs.c finds them by name, and what they share.
+ */
+#ifndef SERVICE_VERBS_INTERNAL_H
+#define SERVICE_VERBS_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "error.h"
+
+struct json_object;
+struct store;
+struct volume_info;
+
+/* As verb_run(); PROTOCOL.md says what @args may hold. */
+typedef int verb_fn(struct store *store, struct json_object *args,
+		    struct json_object **ret, struct error *err);
+
+/* verbs-read.c */
+verb_fn verb_status, verb_list, verb_show, verb_check_store, verb_dump;
+
+/* verbs-change.c */
+verb_fn verb_create, verb_snapshot, verb_clone, verb_delete, verb_rollback,
+	verb_undo, verb_scratch;
+
+/* Takes @object over; NULL (no memory) is an error. */
+int verb_give(struct json_object *object, struct json_object **ret,
+	      struct error *err);
+
+/*
+ * True when one of @names is the volume or snapshot @info, or the volume it
+ * is a snapshot of; also when there are no names.
+ */
+bool verb_names_cover(const char *const *names, size_t nr,
+		      const struct volume_info *info);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The verbs that look at a store and change nothing. */
+#include "verbs-internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "engine.h"
+#include "json.h"
+
+/* A dump or a report longer than this is cut. */
+#define LINES_BYTES_MAX (64u << 20)
+
+int verb_status(struct store *store, struct json_object *args,
+		struct json_object **ret, struct error *err)
+{
+	struct store_stat stat;
+
+	store_stat(store, &stat);
+	return verb_give(json_status(&stat), ret, err);
+}
+
+static int check_names_exist(struct store *store, const char *const *names,
+			     size_t nr, struct error *err)
+{
+	struct volume_info info;
+	int r;
+
+	for (size_t i = 0; i < nr; i++) {
+		r = store_find(store, names[i], &info, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+struct list_filter {
+	const char **names;
+	size_t nr_names;
+	const char *type;
+	bool hidden;
+};
+
+static bool filter_passes(const struct list_filter *filter,
+			  const struct volume_info *info)
+{
+	if (info->hidden && !filter->hidden)
+		return false;
+	if (strcmp(filter->type, "volume") == 0 && info->snapshot)
+		return false;
+	if (strcmp(filter->type, "snapshot") == 0 && !info->snapshot)
+		return false;
+	return verb_names_cover((const char *const *)filter->names,
+				filter->nr_names, info);
+}
+
+static int list_filtered(struct store *store, const struct list_filter *filter,
+			 struct json_object **ret, struct error *err)
+{
+	CLEANUP_FREE struct volume_info *infos = NULL;
+	struct json_object *array;
+	size_t nr;
+	int r;
+
+	r = store_list(store, &infos, &nr, err);
+	if (r < 0)
+		return r;
+	array = json_object_new_array();
+	if (!array)
+		return error_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < nr; i++)
+		if (filter_passes(filter, &infos[i]))
+			(void)json_object_array_add(array,
+						    json_info(&infos[i]));
+	*ret = array;
+	return 0;
+}
+
+int verb_list(struct store *store, struct json_object *args,
+	      struct json_object **ret, struct error *err)
+{
+	struct list_filter filter = {.type = "all"};
+	CLEANUP_FREE const char **names = NULL;
+	int r;
+
+	r = args_find_string(args, "type", &filter.type, err);
+	if (r == 0)
+		r = args_find_bool(args, "hidden", &filter.hidden, err);
+	if (r == 0)
+		r = args_names(args, "names", true, &names, &filter.nr_names,
+			       err);
+	if (r < 0)
+		return r;
+	if (strcmp(filter.type, "all") != 0 &&
+	    strcmp(filter.type, "volume") != 0 &&
+	    strcmp(filter.type, "snapshot") != 0)
+		return error_set(err, EINVAL,
+				 "type: must be volume, snapshot or all");
+	filter.names = names;
+	r = check_names_exist(store, (const char *const *)names,
+			      filter.nr_names, err);
+	if (r < 0)
+		return r;
+	return list_filtered(store, &filter, ret, err);
+}
+
+int verb_show(struct store *store, struct json_object *args,
+	      struct json_object **ret, struct error *err)
+{
+	struct volume_info info;
+	const char *name;
+	int r;
+
+	r = args_string(args, "name", &name, err);
+	if (r == 0)
+		r = store_find(store, name, &info, err);
+	if (r < 0)
+		return r;
+	return verb_give(json_info(&info), ret, err);
+}
+
+/* Lines of a report or a dump, on their way into an array. */
+struct lines {
+	struct json_object *array;
+	size_t bytes;
+	bool truncated;
+};
+
+static void lines_add(void *opaque, const char *line)
+{
+	struct lines *lines = opaque;
+
+	lines->bytes += strlen(line) + 1;
+	if (lines->bytes > LINES_BYTES_MAX)
+		lines->truncated = true;
+	if (!lines->truncated)
+		(void)json_object_array_add(lines->array,
+					    json_object_new_string(line));
+}
+
+/* { "lines": [...], "truncated": ... }; @ret_lines->array is part of it. */
+static struct json_object *lines_start(struct lines *ret_lines)
+{
+	struct json_object *data = json_object_new_object();
+
+	*ret_lines = (struct lines){.array = json_object_new_array()};
+	if (!data || !ret_lines->array) {
+		json_object_put(data);
+		json_object_put(ret_lines->array);
+		return NULL;
+	}
+	(void)json_object_object_add(data, "lines", ret_lines->array);
+	return data;
+}
+
+int verb_check_store(struct store *store, struct json_object *args,
+		     struct json_object **ret, struct error *err)
+{
+	struct check_report report = {0};
+	struct json_object *data;
+	struct lines lines;
+	int r;
+
+	data = lines_start(&lines);
+	if (!data)
+		return error_set(err, ENOMEM, "out of memory");
+	r = store_check(store, lines_add, &lines, &report, err);
+	/* Damage that was found and listed is the answer, not a failure. */
+	if (r < 0 && !(r == -EUCLEAN && report.nr_errors > 0)) {
+		json_object_put(data);
+		return r;
+	}
+	json_put_uint(data, "errors", report.nr_errors);
+	json_put_uint(data, "nodes", report.nr_nodes);
+	json_put_uint(data, "blocks", report.nr_blocks);
+	json_put_uint(data, "segments", report.nr_segments);
+	json_put_uint(data, "volumes", report.nr_volumes);
+	json_put_bool(data, "truncated", lines.truncated);
+	*ret = data;
+	return 0;
+}
+
+int verb_dump(struct store *store, struct json_object *args,
+	      struct json_object **ret, struct error *err)
+{
+	const char *what = "all";
+	struct json_object *data;
+	struct lines lines;
+	int r;
+
+	r = args_find_string(args, "what", &what, err);
+	if (r < 0)
+		return r;
+	data = lines_start(&lines);
+	if (!data)
+		return error_set(err, ENOMEM, "out of memory");
+	r = store_dump(store, what, lines_add, &lines, err);
+	if (r < 0) {
+		json_object_put(data);
+		return r;
+	}
+	json_put_bool(data, "truncated", lines.truncated);
+	*ret = data;
+	return 0;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "meta-cleaner.h"
+
+/* Live bytes that one checkpoint moves, at most. */
+#define BYTES_PER_CHECKPOINT (1u << 20)
+/* META segments that are not worth looking at. */
+#define SEGMENTS_MIN 4u
+/* Node ids looked at in one hold of core. */
+#define IDS_PER_HOLD 1024u
+
+bool meta_cleaner_is_victim(struct store *store, uint64_t segno)
+{
+	const struct segment *s =
+		segno ? segment_find(&store->segments, segno) : NULL;
+
+	return s && s->victim;
+}
+
+static bool choose_victims(struct store *store)
+{
+	struct segment_table *table = &store->segments;
+	uint64_t segment_bytes = UINT64_C(1) << store->core.segment_shift;
+	uint64_t budget = segment_bytes / 4;
+	bool found = false;
+
+	if (budget > BYTES_PER_CHECKPOINT)
+		budget = BYTES_PER_CHECKPOINT;
+	if (table->meta.len <=
+	    SEGMENTS_MIN + 2 * table->meta_bytes / segment_bytes)
+		return false;
+	for (size_t i = 0; i < table->meta.len; i++) {
+		struct segment *s = table->meta.ptr[i];
+
+		if (!s->sealed || s->dying || s->live == 0 || s->live > budget)
+			continue;
+		budget -= s->live;
+		s->victim = true;
+		found = true;
+	}
+	return found;
+}
+
+/* Make node @id dirty if a victim holds it.  Core held; dropped for a fault,
+ * and then tried again. */
+static void touch_node(struct store *store, uint32_t id)
+{
+	struct nodes *nodes = &store->nodes;
+	uint32_t missing;
+	struct node *n;
+	int r = -EAGAIN;
+
+	while (r == -EAGAIN && node_exists(nodes, id) &&
+	       meta_cleaner_is_victim(store, node_entry(nodes, id)->segno)) {
+		if (nodes_prepare(nodes) < 0)
+			return;
+		r = node_get(nodes, id, LEVEL_ANY, &n, &missing, NULL);
+		if (r == 0)
+			node_touch(nodes, n);
+		else if (r == -EAGAIN && store_fault(store, id, NULL) < 0)
+			return;
+	}
+}
+
+bool meta_cleaner_begin(struct store *store) NO_THREAD_SAFETY_ANALYSIS
+{
+	mutex_assert_held(&store->core.lock);
+	if (!choose_victims(store))
+		return false;
+	for (uint32_t id = 1; id < store->nodes.next_id; id++) {
+		if (id % IDS_PER_HOLD == 0) { /* let the others in */
+			mutex_unlock(&store->core.lock);
+			mutex_lock(&store->core.lock);
+		}
+		touch_node(store, id);
+	}
+	return true;
+}
+
+void meta_cleaner_touch_pages(struct store *store, struct page_table *table)
+{
+	mutex_assert_held(&store->core.lock);
+	for (uint32_t i = 0; i < table->nr_pages; i++)
+		if (meta_cleaner_is_victim(store, table->pages[i].ref.segno))
+			page_table_touch(table, i);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The cleaner of META segments: a checkpoint writes anew what nearly empty
+ * ones hold, so that their frames come back with the next.
+ *
+ * Without it every checkpoint and every open would leave a frame behind that
+ * a few cold records keep.  All records are found from memory (the tables
+ * name them), so nothing is searched for on disk.
+ */
+#ifndef VOLUME_META_CLEANER_H
+#define VOLUME_META_CLEANER_H
+
+#include "store.h"
+
+/*
+ * Before the cut: when META takes more than twice the segments its live bytes
+ * need, choose victims and make the nodes in them dirty.  Returns true when
+ * there are victims.  A node that cannot be read stays where it is.  Core
+ * held, dropped for faults.
+ */
+bool meta_cleaner_begin(struct store *store);
+
+/* In the hold of the cut: make the pages in victims dirty. */
+void meta_cleaner_touch_pages(struct store *store, struct page_table *table);
+
+/* Is record segment @segno a victim?  Core held. */
+bool meta_cleaner_is_victim(struct store *store, uint64_t segno);
+
+#endif

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Opening and using a store made of hostile bytes.
+ *
+ * An input names one of several small stores, how to open it, and bytes to
+ * change: lines of 64 bytes that are not zero are numbered, so that most
+ * changes meet a structure.  Checksums always match (fuzz-checksum.c).
+ * Whatever the bytes say, every call returns, with a sentence when it fails.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz.h"
+#include "test-store.h"
+#include "units.h"
+
+#define NR_FRAMES 64u
+#define NR_STORES 4u
+#define LINE_BYTES 64u
+#define LINES_MAX 16384u
+#define CHANGE_BYTES 6u
+#define CHANGES_MAX 12u
+#define VOLUMES_MAX 6u
+#define IO_BYTES 16384u
+
+struct line {
+	uint64_t place; /* of the frame; NR_FRAMES + copy: a superblock */
+	uint32_t offset;
+};
+
+static struct base {
+	struct memory_disk *disk;
+	struct line lines[LINES_MAX];
+	size_t nr_lines;
+} bases[NR_STORES];
+static unsigned int nr_bases;
+
+/* ---- the stores ---- */
+
+static void must(int r, const struct error *err)
+{
+	if (r < 0)
+		fuzz_fail("making a store", err->message);
+}
+
+/* Blocks that are zeros but for their first bytes: few lines are data. */
+static void write_blocks(struct store *store, const char *name, uint64_t nr,
+			 uint64_t step)
+{
+	static const uint8_t block[BLOCK_SIZE] = "data";
+	struct error err = ERROR_NONE;
+	struct volume_handle *handle;
+
+	must(volume_open(store, name, VOLUME_OPEN_WRITE, &handle, &err), &err);
+	for (uint64_t i = 0; i < nr; i++)
+		must(volume_write(handle, block, sizeof(block),
+				  i * step * BLOCK_SIZE, false, &err),
+		     &err);
+	must(volume_trim(handle, BLOCK_SIZE, step * BLOCK_SIZE, false, &err),
+	     &err);
+	volume_close(handle);
+}
+
+static void read_line(struct backend *be, struct line line,
+		      uint8_t ret[LINE_BYTES])
+{
+	struct error err = ERROR_NONE;
+	struct disk_superblock disk;
+
+	if (line.place < NR_FRAMES) {
+		must(backend_read(be, line.place, line.offset, ret, LINE_BYTES,
+				  0, &err),
+		     &err);
+		return;
+	}
+	must(backend_super_read(be, (unsigned int)(line.place - NR_FRAMES),
+				&disk, &err),
+	     &err);
+	memcpy(ret, (const uint8_t *)&disk + line.offset, LINE_BYTES);
+}
+
+static void number_lines(struct base *base, struct backend *be, uint64_t place,
+			 uint32_t length)
+{
+	static const uint8_t zeros[LINE_BYTES];
+	uint8_t bytes[LINE_BYTES];
+
+	for (uint32_t at = 0; at < length; at += LINE_BYTES) {
+		struct line line = {place, at};
+
+		read_line(be, line, bytes);
+		if (memcmp(bytes, zeros, LINE_BYTES) != 0 &&
+		    base->nr_lines < LINES_MAX)
+			base->lines[base->nr_lines++] = line;
+	}
+}
+
+static struct backend *open_backend(struct memory_disk *disk)
+{
+	struct backend *be = backend_memory_open(disk);
+
+	be->segment_shift = TEST_SEGMENT_SHIFT;
+	be->nr_frames = NR_FRAMES;
+	return be;
+}
+
+/* @disk as it is now becomes one more of the stores. */
+static void keep(struct memory_disk *disk)
+{
+	struct base *base = &bases[nr_bases++];
+	struct backend *be;
+
+	memory_disk_record(disk);
+	base->disk = memory_disk_rebuild(disk, 0, CRASH_KEEP_ALL, 0);
+	memory_disk_record(base->disk);
+	be = open_backend(base->disk);
+	/* the superblocks twice: all hangs on them */
+	for (unsigned int i = 0; i < 2 * SUPERBLOCK_COPIES; i++)
+		number_lines(base, be, NR_FRAMES + i % SUPERBLOCK_COPIES,
+			     sizeof(struct disk_superblock));
+	for (uint64_t place = 0; place < NR_FRAMES; place++)
+		number_lines(base, be, place, 1u << TEST_SEGMENT_SHIFT);
+	backend_close(be);
+}
+
+static void make_stores(void)
+{
+	static const char *const clones[] = {"c"}, *const gone[] = {"v@1"},
+				 *const first[] = {"v@1"},
+				 *const both[] = {"v@2", "w@2"};
+	struct memory_disk *disk = test_store_disk(NR_FRAMES);
+	struct store_open_options options = {.nr_buffers = 4};
+	char kept[2][NAME_MAX_BYTES + 1];
+	struct error err = ERROR_NONE;
+	struct store *store;
+
+	keep(disk);
+	must(test_store_open(disk, &options, &store, &err), &err);
+	must(store_create(store, "v", 1 << 30, &err), &err);
+	must(store_create(store, "w", 64 << 10, &err), &err);
+	write_blocks(store, "v", 40, 300);
+	must(store_snapshot(store, first, 1, "a note", &err), &err);
+	write_blocks(store, "w", 16, 1);
+	must(store_clone(store, "v@1", clones, 1, &err), &err);
+	must(store_checkpoint(store, &err), &err);
+	keep(disk);
+	write_blocks(store, "c", 10, 900);
+	write_blocks(store, "v", 16, 2);
+	must(store_snapshot(store, both, 2, NULL, &err), &err);
+	must(store_delete(store, gone, 1, false, &err), &err);
+	must(store_flush(store, &err), &err);
+	keep(disk); /* with a log to replay */
+	must(store_rollback(store, both, 2, kept, &err), &err);
+	must(store_close(store, true, &err), &err);
+	keep(disk);
+	memory_disk_put(disk);
+}
+
+/* ---- the changes ---- */
+
+static uint8_t changed(const uint8_t *bytes, unsigned int i, uint8_t how,
+		       uint8_t value, const uint8_t *other)
+{
+	switch (how % 8) {
+	case 0:
+		return (uint8_t)(bytes[i] ^ value);
+	case 1:
+		return value;
+	case 2:
+	case 3:
+		return how & 8 ? 0xff : 0;
+	case 4:
+		return (uint8_t)(bytes[i] + 1);
+	case 5:
+		return (uint8_t)(bytes[i] - 1);
+	default:
+		return other[i];
+	}
+}
+
+static void change(struct memory_disk *disk, struct backend *be,
+		   const struct base *base, const uint8_t *input)
+{
+	struct line line = base->lines[(input[0] | (size_t)input[1] << 8) %
+				       base->nr_lines];
+	struct line source = base->lines[input[5] * 31u % base->nr_lines];
+	unsigned int at = input[2] % LINE_BYTES;
+	/* a byte, or a field of 2, 4 or 8 */
+	unsigned int nr = 1u << (input[3] >> 6);
+	uint8_t bytes[LINE_BYTES], other[LINE_BYTES];
+
+	read_line(be, line, bytes);
+	read_line(be, source, other);
+	at -= at % nr;
+	if (input[3] % 8 == 0 || input[3] % 8 == 1 || input[3] % 8 == 4 ||
+	    input[3] % 8 == 5)
+		nr = 1;
+	for (unsigned int i = at; i < at + nr; i++) {
+		uint8_t mask =
+			bytes[i] ^ changed(bytes, i, input[3], input[4], other);
+
+		if (line.place < NR_FRAMES)
+			memory_disk_damage(disk, line.place, line.offset + i,
+					   mask);
+		else
+			memory_disk_damage_super(
+				disk, (unsigned int)(line.place - NR_FRAMES),
+				line.offset + i, mask);
+	}
+}
+
+/* ---- use ---- */
+
+static void hear_line(void *opaque, const char *line)
+{
+	fuzz_check_text("a line", line);
+}
+
+static int hear_extent(void *opaque, uint64_t offset, uint64_t length,
+		       bool is_hole)
+{
+	if (length == 0)
+		fuzz_fail("extents", "an empty extent");
+	return 0;
+}
+
+static struct error failure;
+
+static struct error *fresh(void)
+{
+	failure = (struct error)ERROR_NONE;
+	return &failure;
+}
+
+static void done(const char *what, int r)
+{
+	fuzz_check_result(what, r, &failure);
+}
+
+static void use_volume(struct store *store, const struct volume_info *info,
+		       bool writable)
+{
+	static uint8_t data[IO_BYTES];
+	struct volume_handle *handle;
+	uint64_t end;
+	int r;
+
+	writable = writable && !info->snapshot;
+	r = volume_open(store, info->name, writable ? VOLUME_OPEN_WRITE : 0,
+			&handle, fresh());
+	done("volume_open", r);
+	if (r < 0)
+		return;
+	end = info->size > IO_BYTES ? info->size - IO_BYTES : 0;
+	done("volume_read",
+	     volume_read(handle, data, sizeof(data), 0, fresh()));
+	done("volume_read",
+	     volume_read(handle, data, sizeof(data), end, fresh()));
+	done("volume_extents", volume_extents(handle, UINT64_C(1) << 30, 0,
+					      hear_extent, NULL, fresh()));
+	if (writable) {
+		done("volume_write",
+		     volume_write(handle, "hello", 5, 100, false, fresh()));
+		done("volume_write",
+		     volume_write(handle, "hello", 5, end, true, fresh()));
+		done("volume_zero",
+		     volume_zero(handle, 8192, 4096, false, fresh()));
+		done("volume_trim",
+		     volume_trim(handle, 100 << 20, 0, false, fresh()));
+	}
+	volume_close(handle);
+}
+
+static void look(struct store *store)
+{
+	struct check_report report;
+	struct store_stat stat;
+
+	store_stat(store, &stat);
+	done("store_check",
+	     store_check(store, hear_line, NULL, &report, fresh()));
+	done("store_dump", store_dump(store, "all", hear_line, NULL, fresh()));
+}
+
+static void change_volume(struct store *store, const struct volume_info *info)
+{
+	const char *name = info->name, *other = info->name;
+	char kept[1][NAME_MAX_BYTES + 1], text[NAME_MAX_BYTES + 8];
+	uint64_t blocks;
+
+	if (!info->snapshot) {
+		(void)snprintf(text, sizeof(text), "%s@new", name);
+		other = text;
+		done("store_snapshot",
+		     store_snapshot(store, &other, 1, "text", fresh()));
+		done("store_undo", store_undo(store, &name, 1, fresh()));
+		return;
+	}
+	done("store_rollback", store_rollback(store, &name, 1, kept, fresh()));
+	(void)snprintf(text, sizeof(text), "%.*s-clone",
+		       (int)strcspn(name, "@"), name);
+	other = text;
+	done("store_clone", store_clone(store, name, &other, 1, fresh()));
+	done("store_delete_dry_run",
+	     store_delete_dry_run(store, &name, 1, false, &blocks, fresh()));
+	done("store_delete", store_delete(store, &name, 1, false, fresh()));
+}
+
+static void use(struct store *store, bool writable)
+{
+	struct volume_info *infos = NULL;
+	size_t nr = 0;
+
+	look(store);
+	done("store_list", store_list(store, &infos, &nr, fresh()));
+	for (size_t i = 0; i < nr && i < VOLUMES_MAX; i++)
+		use_volume(store, &infos[i], writable);
+	for (size_t i = 0; writable && i < nr && i < VOLUMES_MAX; i++)
+		change_volume(store, &infos[i]);
+	free(infos);
+	if (!writable)
+		return;
+	done("store_checkpoint", store_checkpoint(store, fresh()));
+	done("store_reap", store_reap(store, fresh()));
+	look(store);
+}
+
+static void open_and_use(struct memory_disk *disk, uint8_t how)
+{
+	struct store_open_options options = {
+		.nr_buffers = 4,
+		.read_only = how % 4 < 2,
+		.at_checkpoint = how % 4 == 1,
+	};
+	struct store *store;
+	int r = test_store_open(disk, &options, &store, fresh());
+
+	done("store_open", r);
+	if (r < 0)
+		return;
+	use(store, !options.read_only);
+	done("store_close", store_close(store, how % 8 < 4, fresh()));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct memory_disk *disk;
+	const struct base *base;
+	struct backend *be;
+	uint8_t how;
+
+	if (nr_bases == 0)
+		make_stores();
+	if (size < 2)
+		return 0;
+	base = &bases[data[0] % NR_STORES];
+	how = data[1];
+	data += 2;
+	size -= 2;
+	disk = memory_disk_rebuild(base->disk, 0, CRASH_KEEP_ALL, 0);
+	be = open_backend(disk);
+	for (size_t i = 0; i < size / CHANGE_BYTES && i < CHANGES_MAX; i++)
+		change(disk, be, base, data + i * CHANGE_BYTES);
+	backend_close(be);
+	open_and_use(disk, how);
+	if (how & 16) /* what the first left behind */
+		open_and_use(disk, 2);
+	memory_disk_put(disk);
+	return 0;
+}
+
+size_t fuzz_generate(struct rng *rng, uint8_t *ret)
+{
+	/* mostly one change: the more, the sooner it is refused */
+	size_t size = 2 + CHANGE_BYTES * (rng_one_in(rng, 3)
+						  ? rng_below(rng, CHANGES_MAX)
+						  : 1);
+
+	for (size_t i = 0; i < size; i++)
+		ret[i] = (uint8_t)rng_next(rng);
+	return size;
+}
