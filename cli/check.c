@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* varve check: recount what the store believes of itself. */
 #include <stdio.h>
+#include <string.h>
 
 #include <json-c/json.h>
 
@@ -21,10 +22,13 @@ static void print_sum(struct json_object *data)
 		       errors == 1 ? "" : "s");
 	else
 		printf("no errors:");
-	for (i = 0; i < sizeof(what) / sizeof(what[0]); i++)
-		printf("%s %llu %s", i ? "," : "",
-		       (unsigned long long)member_number(data, what[i]),
-		       what[i]);
+	for (i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
+		uint64_t nr = member_number(data, what[i]);
+
+		/* without the s of the plural */
+		printf("%s %llu %.*s", i ? "," : "", (unsigned long long)nr,
+		       (int)strlen(what[i]) - (nr == 1), what[i]);
+	}
 	putchar('\n');
 }
 

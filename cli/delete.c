@@ -105,7 +105,7 @@ const struct command command_delete = {
 	.summary = "delete snapshots, or whole volumes",
 	.details = "A volume that has snapshots needs -r, and on a terminal "
 		   "its name typed again.\nWhat is open or attached is not "
-		   "deleted.",
+		   "deleted.  -n also says how much would come free.",
 	.accepts = OPTION_DRY_RUN | OPTION_RECURSIVE | OPTION_YES,
 	.min_operands = 1,
 	.max_operands = -1,

@@ -64,6 +64,32 @@ static int choose_capacity(const struct options *options, const char *path,
 	return is_device(path) ? 0 : default_capacity(path, ret);
 }
 
+/* @chosen: by --size, else what the place has room for. */
+static int check_capacity(const char *path, uint64_t capacity, bool chosen)
+{
+	uint64_t min =
+		backend_frame_offset(STORE_FRAMES_MIN, SEGMENT_SHIFT_MAX);
+	char min_text[SIZE_TEXT_BYTES], text[SIZE_TEXT_BYTES];
+
+	size_format(capacity, text);
+	size_format(min, min_text);
+	if (capacity > INT64_MAX) {
+		print_error("%s: %s is more than a store can be", path, text);
+		return EXIT_USAGE;
+	}
+	if (capacity >= min)
+		return 0;
+	if (chosen)
+		print_error("%s: --size %s is too small, a store takes at "
+			    "least %s: --size %s",
+			    path, text, min_text, min_text);
+	else
+		print_error("%s: there is room for %s only, a store takes at "
+			    "least %s",
+			    path, text, min_text);
+	return chosen ? EXIT_USAGE : EXIT_FULL;
+}
+
 static int init_exit(int r, const struct error *err)
 {
 	print_error("%s", err->message);
@@ -128,9 +154,20 @@ static int init_run(const struct options *options)
 	r = choose_capacity(options, path, &capacity);
 	if (r)
 		return r;
+	/* a device says its size only when it is open */
+	if (capacity)
+		r = check_capacity(path, capacity, options->size != NULL);
+	if (r)
+		return r;
 	r = backend_file_create(path, capacity, false, &be, &capacity, &err);
 	if (r < 0)
 		return init_exit(r, &err);
+	if (is_device(path))
+		r = check_capacity(path, capacity, options->size != NULL);
+	if (r) {
+		backend_close(be);
+		return r;
+	}
 	r = init_backend(be, path, capacity);
 	if (r)
 		return r;
@@ -145,7 +182,8 @@ const struct command command_init = {
 	.details =
 		"A file is sparse: it takes space as volumes are written, up "
 		"to SIZE.  Without\n--size that is most of what its file "
-		"system has free; a device is used whole.",
+		"system has free; a device is used whole.  The "
+		"smallest store is 264M.",
 	.accepts = OPTION_SIZE,
 	.max_operands = 1,
 	.run = init_run,

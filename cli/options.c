@@ -22,7 +22,7 @@ struct option_spec {
 
 static const struct option_spec specs[] = {
 	{'n', OPTION_DRY_RUN, "dry-run", NULL, FIELD(dry_run),
-	 "say what would happen and how much it would free; change nothing"},
+	 "say what would happen; change nothing"},
 	{'r', OPTION_RECURSIVE, "recursive", NULL, FIELD(recursive),
 	 "snapshots too"},
 	{0, OPTION_YES, "yes", NULL, FIELD(yes),
@@ -45,17 +45,17 @@ static const struct option_spec specs[] = {
 	 "go into the background once the store is served"},
 	{0, OPTION_SERVE, "socket", "PATH", FIELD(socket), "the NBD socket"},
 	{0, OPTION_SERVE, "mode", "MODE", FIELD(mode),
-	 "permissions of the sockets, as 0660"},
+	 "permissions of the sockets (default: 0600)"},
 	{0, OPTION_SERVE, "group", "GROUP", FIELD(group),
 	 "group of the sockets"},
 	{0, OPTION_SERVE, "port", "PORT", FIELD(port),
 	 "serve on this TCP port too"},
 	{0, OPTION_SERVE, "address", "ADDRESS", FIELD(address),
-	 "the TCP address to listen on"},
+	 "address of --port (default: this host only)"},
 	{0, OPTION_SERVE, "threads", "N", FIELD(threads),
-	 "threads per connection"},
+	 "threads per connection (default: 1)"},
 	{0, OPTION_SERVE, "memory", "SIZE", FIELD(memory),
-	 "memory for the map and buffers, as 256M"},
+	 "memory for the map and buffers (default: 256M)"},
 	{'s', OPTION_COMMON, "store", "STORE", FIELD(store),
 	 "the store, a file or a block device (or $VARVE_STORE)"},
 	{0, OPTION_COMMON, "json", NULL, FIELD(json), "print one JSON object"},
@@ -258,6 +258,29 @@ static int parse_one(struct parser *p)
 	return parse_letters(p, word + 1);
 }
 
+/*
+ * Operand @n (from 0) as the verb's synopsis calls it: the n-th word that is
+ * not in brackets.
+ */
+static int operand_missing(const struct command *c, int n)
+{
+	const char *at = c->synopsis;
+	size_t length;
+
+	for (;;) {
+		at += strspn(at, " ");
+		length = strcspn(at, *at == '[' ? "]" : " ");
+		if (*at == '[')
+			length++;
+		else if (n-- == 0)
+			break;
+		at += length;
+	}
+	if (length > 3 && strncmp(at + length - 3, "...", 3) == 0)
+		length -= 3;
+	return usage_error(c, "%.*s is missing", (int)length, at);
+}
+
 /* Did the verb get only what it takes? */
 static int check_accepted(const struct parser *p)
 {
@@ -270,7 +293,7 @@ static int check_accepted(const struct parser *p)
 			return usage_error(c, "does not take --%s",
 					   specs[i].word);
 	if (o->nr_operands < c->min_operands)
-		return usage_error(c, "operand missing");
+		return operand_missing(c, o->nr_operands);
 	if (c->max_operands >= 0 && o->nr_operands > c->max_operands)
 		return usage_error(c, "too many operands: '%s'",
 				   o->operands[c->max_operands]);

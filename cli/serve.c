@@ -17,6 +17,7 @@
 #include "connect.h"
 #include "options.h"
 #include "output.h"
+#include "size.h"
 
 #define ARGS_MAX 256
 
@@ -57,6 +58,18 @@ static int find_varved(struct serve *s)
 	}
 	print_error("varved is not beside %s/varve", dir);
 	return EXIT_FAILED;
+}
+
+/* nbdkit would say it in its own words, and exit with 1. */
+static int check_memory(const char *text)
+{
+	struct error err = ERROR_NONE;
+	uint64_t bytes;
+
+	if (!text || size_parse(text, &bytes, &err) == 0)
+		return 0;
+	print_error("serve: --memory: %s", err.message);
+	return EXIT_USAGE;
 }
 
 static int add_word(struct serve *s, const char *word)
@@ -176,7 +189,9 @@ static int serve_run(const struct options *options)
 	if (options->nr_operands > options->nr_after_dashes)
 		return usage_error(options->command, "too many operands: '%s'",
 				   options->operands[0]);
-	r = store_identify(store, &identity);
+	r = check_memory(options->memory);
+	if (r == 0)
+		r = store_identify(store, &identity);
 	if (r)
 		return r;
 	if (!realpath(store, s.store)) {

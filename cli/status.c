@@ -20,6 +20,16 @@ static void print_bytes(const char *key, uint64_t bytes)
 	print_field(key, "%s", text);
 }
 
+/* What "free" leaves out of the capacity. */
+static void print_reserve(struct json_object *data)
+{
+	struct json_object *frames = NULL;
+
+	if (json_object_object_get_ex(data, "frames", &frames))
+		print_bytes("reserve", member_number(frames, "reserve") *
+					       member_number(data, "segment"));
+}
+
 static void print_count(const char *key, struct json_object *data)
 {
 	print_field(key, "%llu", (unsigned long long)member_number(data, key));
@@ -83,6 +93,7 @@ static void print_status(const char *store, struct json_object *data,
 	print_bytes("capacity", member_number(data, "capacity"));
 	print_bytes("used", member_number(data, "used"));
 	print_bytes("free", member_number(data, "free"));
+	print_reserve(data);
 	print_count("volumes", data);
 	print_count("snapshots", data);
 	print_count("checkpoint", data);

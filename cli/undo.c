@@ -26,9 +26,11 @@ static int undo_run(const struct options *options)
 	if (options->json)
 		print_json(json_object_get(data));
 	else if (!options->quiet)
-		print_names(data, options->dry_run
-					  ? "  would get its kept head back"
-					  : "  has its kept head back");
+		print_names(data,
+			    options->dry_run
+				    ? "  would be swapped with what its "
+				      "rollback kept"
+				    : "  swapped with what its rollback kept");
 	json_object_put(data);
 	return 0;
 }
@@ -36,9 +38,9 @@ static int undo_run(const struct options *options)
 const struct command command_undo = {
 	.name = "undo",
 	.synopsis = "[-n] VOLUME...",
-	.summary = "take the last rollback of volumes back",
-	.details = "Swaps the volume with the head that its last rollback "
-		   "kept; undo again swaps back.",
+	.summary = "undo the last rollback of volumes",
+	.details = "A volume becomes again what it was before its last "
+		   "rollback; undone twice, it\nis rolled back again.",
 	.accepts = OPTION_DRY_RUN,
 	.min_operands = 1,
 	.max_operands = -1,

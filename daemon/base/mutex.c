@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <time.h>
 
 /* One bit for each rank this thread holds. */
@@ -29,6 +30,7 @@ void mutex_init(struct mutex *m, enum lock_rank rank)
 	assert(rank < NR_LOCK_RANKS);
 	m->rank = rank;
 	m->held = false;
+	m->nr_waiting = 0;
 }
 
 void mutex_done(struct mutex *m)
@@ -43,7 +45,12 @@ void mutex_lock(struct mutex *m) NO_THREAD_SAFETY_ANALYSIS
 	int r;
 
 	assert(held_ranks >> m->rank == 0); /* lock order */
-	r = pthread_mutex_lock(&m->pthread);
+	r = pthread_mutex_trylock(&m->pthread);
+	if (r == EBUSY) {
+		m->nr_waiting++;
+		r = pthread_mutex_lock(&m->pthread);
+		m->nr_waiting--;
+	}
 	assert(r == 0);
 	note_taken(m);
 }
@@ -56,6 +63,15 @@ void mutex_unlock(struct mutex *m) NO_THREAD_SAFETY_ANALYSIS
 	note_released(m);
 	r = pthread_mutex_unlock(&m->pthread);
 	assert(r == 0);
+}
+
+/* Longer than it takes a sleeper to wake. */
+#define GIVE_WAY_YIELDS 1000
+
+void mutex_give_way(struct mutex *m)
+{
+	for (int i = 0; i < GIVE_WAY_YIELDS && m->nr_waiting > 0; i++)
+		(void)sched_yield();
 }
 
 void mutex_assert_held(struct mutex *m)

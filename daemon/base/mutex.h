@@ -32,12 +32,19 @@ struct CAPABILITY("mutex") mutex {
 	pthread_t holder;
 	enum lock_rank rank;
 	bool held; /* only the holder may believe it */
+	_Atomic unsigned int nr_waiting;
 };
 
 void mutex_init(struct mutex *m, enum lock_rank rank);
 void mutex_done(struct mutex *m);
 void mutex_lock(struct mutex *m) ACQUIRE(m);
 void mutex_unlock(struct mutex *m) RELEASE(m);
+/*
+ * For a thread that takes the mutex again and again: let those who wait have
+ * it in between.  Mutexes are not fair: without this the thread that unlocks
+ * has locked again before a sleeper is awake.  The mutex is not held.
+ */
+void mutex_give_way(struct mutex *m) EXCLUDES(m);
 /* Abort unless the calling thread holds it. */
 void mutex_assert_held(struct mutex *m) ASSERT_CAPABILITY(m);
 

@@ -44,16 +44,32 @@ static _Noreturn void fail_option(const char *option, const char *value,
 }
 
 static unsigned long parse_number(const char *option, const char *text,
-				  int base, unsigned long max)
+				  unsigned long min, unsigned long max)
+{
+	unsigned long value;
+	char why[80], *end;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || text[0] < '0' || text[0] > '9' || *end || value < min ||
+	    value > max) {
+		(void)snprintf(why, sizeof(why),
+			       "must be a number from %lu to %lu", min, max);
+		fail_option(option, text, why);
+	}
+	return value;
+}
+
+static mode_t parse_mode(const char *text)
 {
 	unsigned long value;
 	char *end;
 
 	errno = 0;
-	value = strtoul(text, &end, base);
-	if (errno || end == text || *end || text[0] == '-' || value > max)
-		fail_option(option, text, "not a number that will do");
-	return value;
+	value = strtoul(text, &end, 8);
+	if (errno || text[0] < '0' || text[0] > '7' || *end || value > 0777)
+		fail_option("--mode", text, "must be octal, as 0660");
+	return (mode_t)value;
 }
 
 static gid_t parse_group(const char *text)
@@ -64,7 +80,7 @@ static gid_t parse_group(const char *text)
 		return group->gr_gid;
 	if (text[0] < '0' || text[0] > '9')
 		fail_option("--group", text, "no such group");
-	return (gid_t)parse_number("--group", text, 10, UINT_MAX - 1);
+	return (gid_t)parse_number("--group", text, 0, UINT_MAX - 1);
 }
 
 /* The sockets' names are told to others, whose directory is another. */
@@ -119,7 +135,7 @@ static void parse_option(int option, struct varved_options *options)
 		break;
 	case OPTION_PORT:
 		/* A number: services' names differ from host to host. */
-		(void)parse_number("--port", optarg, 10, 65535);
+		(void)parse_number("--port", optarg, 1, 65535);
 		options->port = optarg;
 		break;
 	case OPTION_ADDRESS:
@@ -129,14 +145,13 @@ static void parse_option(int option, struct varved_options *options)
 		options->control = absolute(optarg);
 		break;
 	case OPTION_MODE:
-		options->mode = (mode_t)parse_number("--mode", optarg, 8, 0777);
+		options->mode = parse_mode(optarg);
 		break;
 	case OPTION_GROUP:
 		options->group = parse_group(optarg);
 		break;
 	case OPTION_THREADS:
-		if (parse_number("--threads", optarg, 10, 1024) == 0)
-			fail_option("--threads", optarg, "at least 1");
+		(void)parse_number("--threads", optarg, 1, 1024);
 		options->threads = optarg;
 		break;
 	case OPTION_MEMORY:

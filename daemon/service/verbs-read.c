@@ -182,6 +182,18 @@ int verb_check_store(struct store *store, struct json_object *args,
 	return 0;
 }
 
+/* A word of a client is not repeated in an error: it may hold anything. */
+static bool dump_is_known(const char *what)
+{
+	static const char *const known[] = {"super",   "log",	"segments",
+					    "volumes", "nodes", "all"};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(what, known[i]) == 0)
+			return true;
+	return false;
+}
+
 int verb_dump(struct store *store, struct json_object *args,
 	      struct json_object **ret, struct error *err)
 {
@@ -193,6 +205,10 @@ int verb_dump(struct store *store, struct json_object *args,
 	r = args_find_string(args, "what", &what, err);
 	if (r < 0)
 		return r;
+	if (!dump_is_known(what))
+		return error_set(err, EINVAL,
+				 "what: must be super, log, segments, volumes, "
+				 "nodes or all");
 	data = lines_start(&lines);
 	if (!data)
 		return error_set(err, ENOMEM, "out of memory");

@@ -238,8 +238,7 @@ static int prepare_file(struct backend_file *f, const char *path,
 
 	if (capacity == 0 || capacity > INT64_MAX)
 		return error_set(err, EINVAL,
-				 "%s: a capacity of %" PRIu64
-				 " bytes is not possible",
+				 "%s: cannot be a file of %" PRIu64 " bytes",
 				 path, capacity);
 	if (fstat(f->fd, &st) < 0)
 		return error_set(err, EIO, "%s: %s", path, strerror(errno));

@@ -171,6 +171,7 @@ static int write_nodes(struct checkpoint *cp, struct error *err)
 				pending->ptr[i] = NULL;
 		}
 		mutex_unlock(&store->core.lock);
+		mutex_give_way(&store->core.lock);
 		if (!room)
 			r = make_room(cp, NODE_BYTES_MAX, err);
 	}
@@ -247,6 +248,7 @@ static int write_pages(struct checkpoint *cp, struct page_table *table,
 			room = put_page(store, table, table->pending.ptr[i],
 					&length);
 		mutex_unlock(&store->core.lock);
+		mutex_give_way(&store->core.lock);
 		if (!room)
 			r = make_room(cp, length, err);
 	}
@@ -273,6 +275,7 @@ static int write_directory(struct checkpoint *cp, struct page_table *table,
 		room = put_record(store, data, sizeof(data),
 				  &table->directories[index]);
 		mutex_unlock(&store->core.lock);
+		mutex_give_way(&store->core.lock);
 		if (!room)
 			r = make_room(cp, sizeof(data), err);
 	}

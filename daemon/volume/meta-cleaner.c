@@ -69,6 +69,7 @@ bool meta_cleaner_begin(struct store *store) NO_THREAD_SAFETY_ANALYSIS
 	for (uint32_t id = 1; id < store->nodes.next_id; id++) {
 		if (id % IDS_PER_HOLD == 0) { /* let the others in */
 			mutex_unlock(&store->core.lock);
+			mutex_give_way(&store->core.lock);
 			mutex_lock(&store->core.lock);
 		}
 		touch_node(store, id);

@@ -116,8 +116,8 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 		}
 		r = reap_slice(store, &err);
 		if (r != 0) {
-			/* let the others in: mutexes are not fair */
 			mutex_unlock(&core->lock);
+			mutex_give_way(&core->lock);
 			if (r < 0)
 				store_message(store, MESSAGE_ERROR,
 					      "cannot free what was deleted: "

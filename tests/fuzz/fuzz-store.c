@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,6 +182,17 @@ static uint8_t changed(const uint8_t *bytes, unsigned int i, uint8_t how,
 	}
 }
 
+/* The disk in memory has one geometry, and no file would end early. */
+static bool is_geometry(struct line line, unsigned int at)
+{
+	uint32_t offset = line.offset + at;
+
+	if (line.place < NR_FRAMES)
+		return false;
+	return offset == offsetof(struct disk_superblock, segment_shift) ||
+	       offset / 8 == offsetof(struct disk_superblock, capacity) / 8;
+}
+
 static void change(struct memory_disk *disk, struct backend *be,
 		   const struct base *base, const uint8_t *input)
 {
@@ -202,6 +214,8 @@ static void change(struct memory_disk *disk, struct backend *be,
 		uint8_t mask =
 			bytes[i] ^ changed(bytes, i, input[3], input[4], other);
 
+		if (is_geometry(line, i))
+			continue;
 		if (line.place < NR_FRAMES)
 			memory_disk_damage(disk, line.place, line.offset + i,
 					   mask);

@@ -131,9 +131,12 @@ static void nobody_waits_for_space_more_than_ten_seconds(void **state)
 	lock_core();
 	must(segment_vector_push(&store->dying, &dead));
 	unlock_core();
-	start = monotonic_ms();
-	cpu = cpu_ms();
-	r = try_put(a, nr, 1, 1);
+	do { /* until nothing is left of what the filling itself freed */
+		start = monotonic_ms();
+		cpu = cpu_ms();
+		r = try_put(a, nr++, 1, 1);
+	} while (r == 0);
+	cpu = cpu_ms() - cpu;
 	lock_core();
 	for (size_t i = 0; i < store->dying.len; i++)
 		if (store->dying.ptr[i] == &dead)
@@ -141,8 +144,8 @@ static void nobody_waits_for_space_more_than_ten_seconds(void **state)
 				store->dying.ptr[--store->dying.len];
 	unlock_core();
 	refused(r, ENOSPC, "store is full");
-	assert_in_range(monotonic_ms() - start, 9000, 12000);
-	assert_true(cpu_ms() - cpu < 3000);
+	assert_in_range(monotonic_ms() - start, 9000, 15000);
+	assert_in_range(cpu, 0, 3000);
 }
 
 static void rewriting_needs_no_more_room_than_writing(void **state)
