@@ -80,12 +80,12 @@ static int check_capacity(const char *path, uint64_t capacity, bool chosen)
 	if (capacity >= min)
 		return 0;
 	if (chosen)
-		print_error("%s: --size %s is too small, a store takes at "
-			    "least %s: --size %s",
-			    path, text, min_text, min_text);
+		print_error("%s: --size %s is too small for a store: use "
+			    "--size %s or more",
+			    path, text, min_text);
 	else
-		print_error("%s: there is room for %s only, a store takes at "
-			    "least %s",
+		print_error("%s: there is room for %s only, and the "
+			    "smallest store is %s",
 			    path, text, min_text);
 	return chosen ? EXIT_USAGE : EXIT_FULL;
 }

@@ -157,6 +157,7 @@ uint64_t frames_take(struct frames *frames, enum frame_user user)
 	assert(bit_get(frames->allocated, place));
 	bit_set(frames->used, place, true);
 	frames->nr_used++;
+	frames->nr_taken++;
 	if (frames_want_growth(frames))
 		core_wake(frames->core, WORKER_JANITOR);
 	return place;
@@ -254,10 +255,20 @@ int frames_grow(struct frames *frames, bool zero_fill, struct error *err)
 	return r;
 }
 
+bool frames_have_spare(const struct frames *frames)
+{
+	return frames->ready.len > frames->reserve + 2 * FRAMES_SPARE_MAX;
+}
+
 void frames_retire_spare(struct frames *frames)
 {
+	/* what one interval took the next one takes again */
+	uint64_t keep =
+		frames->reserve + 2 * FRAMES_SPARE_MAX + frames->nr_taken;
+
 	mutex_assert_held(&frames->core->lock);
-	while (frames->ready.len > frames->reserve + 2 * FRAMES_SPARE_MAX) {
+	frames->nr_taken = 0;
+	while (frames->ready.len > keep) {
 		uint64_t place = frames->ready.ptr[frames->ready.len - 1];
 
 		if (place_vector_push(&frames->retiring, place) < 0)

@@ -47,6 +47,7 @@ struct frames {
 	uint64_t nr_allocated;
 	uint64_t nr_growing;  /* a grower is at work on them */
 	uint64_t nr_doubtful; /* used since before a crash, not in the map */
+	uint64_t nr_taken;    /* since the last cut */
 	uint64_t scan;	      /* where the grower looks next */
 	bool host_full;	      /* the grower met ENOSPC */
 	uint64_t retry_at_ms; /* monotonic: when it tries again */
@@ -87,7 +88,13 @@ bool frames_want_growth(const struct frames *frames);
  */
 int frames_grow(struct frames *frames, bool zero_fill, struct error *err);
 
-/* Choose spare frames to give back; called right before a cut. */
+/* Are more frames ready than an idle store keeps? */
+bool frames_have_spare(const struct frames *frames);
+/*
+ * Choose spare frames to give back; called right before a cut.  As many as
+ * were taken since the last one stay, so that a busy store uses its frames
+ * again instead of punching and allocating them.
+ */
 void frames_retire_spare(struct frames *frames);
 /* The cut: what retires now is in the map being written. */
 void frames_cut(struct frames *frames);

@@ -569,6 +569,7 @@ int checkpoint_run(struct store *store, struct error *err)
 	r = run(&cp, &failure);
 	store->checkpoint_running = false;
 	store->pending_bytes = 0;
+	store->checkpointed_at_ms = monotonic_ms();
 	if (r == 0) {
 		release(&cp);
 	} else {

@@ -54,7 +54,8 @@ struct store {
 	/* guarded by core.lock */
 	bool checkpoint_wanted;
 	bool checkpoint_running;
-	uint64_t pending_bytes; /* what it had to write, at its cut */
+	uint64_t checkpointed_at_ms; /* monotonic: when the last one ended */
+	uint64_t pending_bytes;	     /* what it had to write, at its cut */
 	bool replaying;	   /* recovery: no checkpoint, the reserve is open */
 	bool stopping;	   /* workers end */
 	bool stopped;	   /* no request is admitted any more */

@@ -157,6 +157,14 @@ static bool checkpoint_is_old(const struct store *store)
 	       monotonic_ms() >= store->dirty_since_ms + CHECKPOINT_AGE_MS;
 }
 
+/* Idle for long, with frames to give back that busy times needed? */
+static bool spare_is_old(const struct store *store)
+{
+	return store->dirty_since_ms == 0 &&
+	       frames_have_spare(&store->frames) &&
+	       monotonic_ms() >= store->checkpointed_at_ms + CHECKPOINT_AGE_MS;
+}
+
 static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 {
 	struct store *store = arg;
@@ -166,7 +174,8 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 
 	mutex_lock(&core->lock);
 	while (!store->stopping) {
-		bool timer = store->dirty_since_ms != 0;
+		bool timer = store->dirty_since_ms != 0 ||
+			     frames_have_spare(&store->frames);
 		struct error err = ERROR_NONE;
 		int r = 0;
 
@@ -174,6 +183,8 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			nap(core, WORKER_DRIVER, false);
 			continue;
 		}
+		if (spare_is_old(store))
+			store->checkpoint_wanted = true;
 		if (checkpoint_is_due(store) || checkpoint_is_old(store)) {
 			mutex_unlock(&core->lock);
 			r = store_checkpoint(store, &err);
