@@ -25,12 +25,24 @@ static void nap(struct core *core, enum worker worker, bool timer)
 		cond_wait(&core->work[worker], &core->lock);
 }
 
+/*
+ * A worker that wakes must not take the processor from the thread that
+ * serves a client: there is time, the buffers are many.  Best effort.
+ */
+static void yield_to_clients(void)
+{
+	const struct sched_param param = {0};
+
+	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &param);
+}
+
 static void *writer_main(void *arg)
 {
 	struct store *store = arg;
 	struct core *core = &store->core;
 	struct log *log = &store->log;
 
+	yield_to_clients();
 	mutex_lock(&core->lock);
 	while (!store->stopping) {
 		if (log_write_one(log))
@@ -108,6 +120,7 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 	struct error err = ERROR_NONE;
 	int r;
 
+	yield_to_clients();
 	mutex_lock(&core->lock);
 	while (!store->stopping) {
 		if (!core->failed && frames_want_growth(&store->frames)) {
@@ -172,6 +185,7 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 	char name[NAME_MAX_BYTES + 1];
 	const char *names[] = {name};
 
+	yield_to_clients();
 	mutex_lock(&core->lock);
 	while (!store->stopping) {
 		bool timer = store->dirty_since_ms != 0 ||
