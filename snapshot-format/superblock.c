@@ -154,6 +154,9 @@ static int check_log_position(const struct log_position *log,
 				 log->segno, sb->segno_bound);
 	if (log->slot == 0 || log->slot >= segment_slots(sb->segment_shift))
 		return error_set(err, EUCLEAN, "log: slot %" PRIu32, log->slot);
+	if (log->seq == 0 || log->seq >> 63)
+		return error_set(err, EUCLEAN, "log: sequence number %" PRIu64,
+				 log->seq);
 	if (log->place == PLACE_NONE)
 		return error_set(err, EUCLEAN, "log: no place");
 	if (log->incarnation > sb->open_incarnation)

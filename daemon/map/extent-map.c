@@ -49,6 +49,11 @@ static int own_node(struct nodes *nodes, const struct extent_map *map,
 	r = node_shadow(nodes, n, map->epoch, ret, err);
 	if (r < 0)
 		return r;
+	if (node_entry(nodes, id)->count < 2) /* hostile: it was shared */
+		return error_set(err, EUCLEAN,
+				 "node %" PRIu32 ": count %" PRIu32
+				 ", but it is shared",
+				 id, node_entry(nodes, id)->count);
 	node_unref_shared(nodes, id);
 	return 0;
 }

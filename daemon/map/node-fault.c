@@ -13,7 +13,7 @@ static int decode_node(const void *record, const struct node_entry *e,
 	struct node *n;
 	int r;
 
-	if (h->kind == NODE_INNER && (level < 1 || level > INNER_LEVELS))
+	if (h->kind != NODE_LEAF && (level < 1 || level > INNER_LEVELS))
 		return error_set(err, EUCLEAN, "node %" PRIu32 ": level %u", id,
 				 level);
 	n = node_alloc(level);

@@ -104,7 +104,7 @@ void nodes_done(struct nodes *nodes)
 		if (n && n->zombie)
 			node_release(nodes, n);
 	}
-	for (uint32_t p = 0; nodes->table && p < nodes->pages.nr_pages; p++) {
+	for (uint32_t p = 0; p < nodes->table_cap; p++) {
 		struct node_page *page = nodes->table[p];
 
 		for (uint32_t i = 0; page && i < NODE_TABLE_PAGE_ENTRIES; i++)

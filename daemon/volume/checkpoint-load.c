@@ -315,6 +315,8 @@ int checkpoint_load(struct store *store, struct error *err)
 	if (r == 0)
 		r = load_table(store, &store->volumes.pages, record, &root,
 			       err);
+	if (r == 0 && root.next_volume_id == 0)
+		r = error_set(err, EUCLEAN, "next volume id 0");
 	store->volumes.next_id = root.next_volume_id;
 	store->volumes.next_epoch = root.next_epoch;
 	if (r == 0)

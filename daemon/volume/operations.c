@@ -123,16 +123,17 @@ static int check_delete(struct store *store, const struct operation_item *item,
 {
 	struct volume *v = volume_find_id(&store->volumes, item->volume);
 	char name[NAME_MAX_BYTES + 1];
-	uint32_t left = 0;
+	uint32_t left = 0, nr_open;
 
 	if (!v)
 		return error_set(err, ENOENT, "volume %" PRIu32 " is gone",
 				 item->volume);
 	volume_full_name(&store->volumes, v, name);
-	if (volume_is_open(v))
-		return error_set(
-			err, EBUSY, "%s: in use by %" PRIu32 " clients", name,
-			v->nr_readers + v->nr_writers + v->nr_attached);
+	nr_open = v->nr_readers + v->nr_writers + v->nr_attached;
+	if (nr_open > 0)
+		return error_set(err, EBUSY,
+				 "%s: in use by %" PRIu32 " client%s", name,
+				 nr_open, nr_open == 1 ? "" : "s");
 	if (v->kind == VOLUME_SNAPSHOT)
 		return 0;
 	for (size_t k = 0; k < store->volumes.all.len; k++) {
@@ -144,8 +145,9 @@ static int check_delete(struct store *store, const struct operation_item *item,
 	if (left)
 		return error_set(err, EBUSY,
 				 "%s: has %" PRIu32
-				 " snapshots, delete them first or use -r",
-				 name, left);
+				 " snapshot%s, delete %s first or use -r",
+				 name, left, left == 1 ? "" : "s",
+				 left == 1 ? "it" : "them");
 	return 0;
 }
 
@@ -156,6 +158,17 @@ static int check_no_writer(const struct volume *head, struct error *err)
 				 "%s: a writer is connected, disconnect it "
 				 "first",
 				 head->name);
+	return 0;
+}
+
+/* A root that a damaged store has lost cannot be shared. */
+static int check_root(struct store *store, const struct volume *v,
+		      struct error *err)
+{
+	if (v->map.root && !node_exists(&store->nodes, v->map.root))
+		return error_set(err, EUCLEAN,
+				 "volume %" PRIu32 ": its root does not exist",
+				 v->id);
 	return 0;
 }
 
@@ -172,10 +185,14 @@ static int check_item(struct store *store, enum op op,
 		return check_new_head(store, items, i, err);
 	case OP_SNAPSHOT:
 		r = find_head(store, item->volume, &head, err);
+		if (r == 0)
+			r = check_root(store, head, err);
 		return r < 0 ? r
 			     : check_new_snapshot(store, head, items, i, err);
 	case OP_CLONE:
 		r = find_snapshot(store, item->other, &other, err);
+		if (r == 0)
+			r = check_root(store, other, err);
 		return r < 0 ? r : check_new_head(store, items, i, err);
 	case OP_DELETE:
 		return check_delete(store, item, err);
@@ -193,6 +210,8 @@ static int check_item(struct store *store, enum op op,
 			return error_set(err, EINVAL, "%s: named twice",
 					 head->name);
 		r = check_no_writer(head, err);
+		if (r == 0 && op == OP_ROLLBACK)
+			r = check_root(store, other, err);
 		if (r == 0 && op == OP_ROLLBACK)
 			r = check_new_snapshot(store, head, items, i, err);
 		if (r == 0 && op == OP_UNDO && volume_is_open(other))
@@ -344,7 +363,8 @@ static int apply_item(struct store *store, const struct operation *operation,
 	struct volume *made = NULL;
 
 	if (operation->op != OP_DELETE && operation->op != OP_UNDO) {
-		if (item->new_id < volumes->next_id)
+		if (item->new_id < volumes->next_id ||
+		    item->new_id == UINT32_MAX)
 			return error_set(err, EUCLEAN,
 					 "volume id %" PRIu32 " is in use",
 					 item->new_id);

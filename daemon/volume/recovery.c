@@ -528,6 +528,24 @@ static void set_geometry(struct backend *be, const struct superblock *sb)
 	be->nr_frames = nr_frames;
 }
 
+/* A cut-off copy must not be worked on, nor tables made for what it lacks. */
+static int check_size(struct backend *be, const struct superblock *sb,
+		      struct error *err)
+{
+	uint64_t nr = backend_nr_frames(sb->capacity, sb->segment_shift);
+	uint64_t end = backend_frame_offset(nr, sb->segment_shift);
+	struct backend_stat stat;
+
+	backend_stat(be, &stat);
+	if (stat.size_bytes >= end)
+		return 0;
+	return error_set(err, EUCLEAN,
+			 "the store is %" PRIu64
+			 " bytes long, but only %" PRIu64
+			 " are there: it was cut off",
+			 end, stat.size_bytes);
+}
+
 int store_open(struct backend *be, const struct store_open_options *options,
 	       struct store **ret, struct error *err)
 {
@@ -544,6 +562,9 @@ int store_open(struct backend *be, const struct store_open_options *options,
 		return error_set(err, ENOTSUP,
 				 "made by a newer version: can be opened "
 				 "read-only only");
+	r = check_size(be, &sb, err);
+	if (r < 0)
+		return r;
 	rec.old = sb;
 	set_geometry(be, &sb);
 	if (!options->read_only) {

@@ -161,7 +161,7 @@ static void delete_refuses_what_is_used_or_has_snapshots(void **state)
 	refuses(store_delete(store, NAMES("b", "a@t"), false, &err), ENOENT,
 		"a@t");
 	refuses(store_delete(store, NAMES("b", "a"), false, &err), EBUSY,
-		"a: has 1 snapshots");
+		"a: has 1 snapshot, delete it");
 	h = open_snapshot("a@s");
 	refuses(store_delete(store, NAMES("b", "a@s"), false, &err), EBUSY,
 		"a@s: in use");
