@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Memory and frames that must not grow with use: META segments, leaves. */
+#include <stdio.h>
+
+#include "fixture.h"
+
+#define NR_LEAVES 300u
+
+static void each_open_leaves_no_frame_behind(void **state)
+{
+	uint64_t used;
+	char name[32];
+
+	volume_close(create_volume("a", 10));
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(name, sizeof(name), "a@first-%d", i);
+		snapshot(name);
+		reopen(true);
+	}
+	used = stat_now().frames_used;
+	for (int i = 0; i < 100; i++) {
+		(void)snprintf(name, sizeof(name), "a@then-%d", i);
+		snapshot(name);
+		reopen(true);
+	}
+	assert_true(stat_now().frames_used <= used + 2);
+	check_is_clean();
+}
+
+static void cleaned_segments_hold_nothing_that_is_missed(void **state)
+{
+	struct volume_handle *h = create_volume("a", NR_LEAVES * LEAF_BLOCKS);
+
+	for (uint32_t i = 0; i < NR_LEAVES; i++) {
+		put(h, (uint64_t)i * LEAF_BLOCKS, 1, i + 1);
+		if (i % 10 == 0)
+			must(store_checkpoint(store, &err));
+	}
+	volume_close(h);
+	reopen(true);
+	reopen(false);
+	check_is_clean();
+	h = open_volume("a");
+	for (uint32_t i = 0; i < NR_LEAVES; i++)
+		expect(h, (uint64_t)i * LEAF_BLOCKS, 1, i + 1);
+	volume_close(h);
+}
+
+static void clean_leaves_are_evicted_and_come_back(void **state)
+{
+	struct volume_handle *h = create_volume("a", NR_LEAVES * LEAF_BLOCKS);
+	uint64_t all, most;
+
+	for (uint32_t i = 0; i < NR_LEAVES; i++)
+		put(h, (uint64_t)i * LEAF_BLOCKS, 1, i + 1);
+	all = stat_now().nodes_bytes;
+	most = all / 4;
+	lock_core();
+	store->nodes.bytes_max = most;
+	unlock_core();
+	/* dirty leaves stay whatever the bound says */
+	expect(h, 0, 1, 1);
+	assert_true(stat_now().nodes_bytes >= all);
+	must(store_checkpoint(store, &err));
+	for (int round = 0; round < 3; round++)
+		for (uint32_t i = 0; i < NR_LEAVES; i++)
+			expect(h, (uint64_t)i * LEAF_BLOCKS, 1, i + 1);
+	for (uint32_t i = 0; i < NR_LEAVES / 8; i++)
+		put(h, (uint64_t)i * LEAF_BLOCKS, 1, i + 7);
+	assert_true(stat_now().nodes_bytes < all / 2);
+	for (uint32_t i = 0; i < NR_LEAVES; i++)
+		expect(h, (uint64_t)i * LEAF_BLOCKS, 1,
+		       i < NR_LEAVES / 8 ? i + 7 : i + 1);
+	volume_close(h);
+	check_is_clean();
+}
+
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(name, open_store, close_store)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(each_open_leaves_no_frame_behind),
+		TEST(cleaned_segments_hold_nothing_that_is_missed),
+		TEST(clean_leaves_are_evicted_and_come_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
+}
