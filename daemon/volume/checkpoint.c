@@ -296,6 +296,21 @@ static bool directory_moves(struct checkpoint *cp,
 	return ret;
 }
 
+/* Core held: admission looks at the number. */
+static int grow_directories(struct page_table *table, uint32_t nr)
+{
+	uint32_t nr_old = table->nr_directories;
+	struct page_ref *refs =
+		reallocarray(table->directories, nr, sizeof(*refs));
+
+	if (!refs)
+		return -ENOMEM;
+	memset(refs + nr_old, 0, (nr - nr_old) * sizeof(*refs));
+	table->directories = refs;
+	table->nr_directories = nr;
+	return 0;
+}
+
 /* Directories that list a page just written, new ones, those of victims. */
 static int write_directories(struct checkpoint *cp, struct page_table *table,
 			     struct error *err)
@@ -308,14 +323,11 @@ static int write_directories(struct checkpoint *cp, struct page_table *table,
 	if (!dirty)
 		return error_set(err, ENOMEM, "out of memory");
 	if (nr > nr_old) {
-		struct page_ref *refs =
-			reallocarray(table->directories, nr, sizeof(*refs));
-
-		if (!refs)
+		mutex_lock(&cp->store->core.lock);
+		r = grow_directories(table, nr);
+		mutex_unlock(&cp->store->core.lock);
+		if (r < 0)
 			return error_set(err, ENOMEM, "out of memory");
-		memset(refs + nr_old, 0, (nr - nr_old) * sizeof(*refs));
-		table->directories = refs;
-		table->nr_directories = nr;
 	}
 	for (size_t i = 0; i < table->pending.len; i++)
 		dirty[table->pending.ptr[i] / DIRECTORY_PAGE_ENTRIES] = true;
