@@ -1,9 +1,47 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reading nodes into memory. */
+/* Reading nodes into memory, and dropping leaves from it. */
 #include "node-internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+
+/* Ids the evictor looks at in one call. */
+#define EVICT_SCAN 64u
+
+void node_evict_some(struct nodes *nodes)
+{
+	uint32_t nr = nodes->next_id < EVICT_SCAN ? nodes->next_id : EVICT_SCAN;
+
+	mutex_assert_held(&nodes->core->lock);
+	for (; nr > 0 && nodes->bytes > nodes->bytes_max; nr--) {
+		struct node *n;
+
+		nodes->hand++;
+		if (nodes->hand >= nodes->next_id)
+			nodes->hand = 1; /* 0 is no node */
+		if (!node_exists(nodes, nodes->hand))
+			continue;
+		n = *node_place(nodes, nodes->hand);
+		if (!n || n->level > 0 || n->pending ||
+		    n->generation == nodes->core->generation)
+			continue;
+		if (n->used) {
+			n->used = false;
+			continue;
+		}
+		*node_place(nodes, nodes->hand) = NULL;
+		node_release(nodes, n);
+	}
+}
+
+void node_insert(struct nodes *nodes, struct node *n)
+{
+	*node_place(nodes, n->id) = n;
+	nodes->nr_loaded++;
+	nodes->bytes += node_bytes(n->level);
+	n->used = true;
+	node_evict_some(nodes);
+}
 
 static int decode_node(const void *record, const struct node_entry *e,
 		       uint32_t id, struct node **ret, struct error *err)

@@ -9,6 +9,14 @@
 size_t node_bytes(unsigned int level);
 /* A node of @level, all holes; NULL: out of memory.  No lock needed. */
 struct node *node_alloc(unsigned int level);
+/* Free @n and its image; it is in no list any more.  Core held. */
+void node_release(struct nodes *nodes, struct node *n);
+/*
+ * While nodes take too much memory, drop leaves that are clean and were not
+ * used since the hand passed them last (CLOCK).  Each id is looked at once a
+ * call, so what was just faulted in stays until it was used.  Core held.
+ */
+void node_evict_some(struct nodes *nodes);
 /* Node @n was read: it is in memory now.  May evict others.  Core held. */
 void node_insert(struct nodes *nodes, struct node *n);
 /* Where the node @id is when it is in memory.  Core held. */

@@ -40,7 +40,7 @@ static size_t record_bytes(unsigned int level)
 	return level == 0 ? NODE_LEAF_DENSE_BYTES : NODE_INNER_BYTES;
 }
 
-static void node_release(struct nodes *nodes, struct node *n)
+void node_release(struct nodes *nodes, struct node *n)
 {
 	nodes->bytes -= node_bytes(n->level);
 	nodes->nr_loaded--;
@@ -225,56 +225,13 @@ static int spares_fill(struct nodes *nodes, struct node **list, uint32_t *nr,
 	return 0;
 }
 
-/* Ids the evictor looks at in one call. */
-#define EVICT_SCAN 64u
-
-/*
- * While nodes take too much memory, drop leaves that are clean and were not
- * used since the hand passed them last (CLOCK).  Each id is looked at once a
- * call, so what was just faulted in stays until it was used.
- */
-static void evict_some(struct nodes *nodes)
-{
-	uint32_t nr = nodes->next_id < EVICT_SCAN ? nodes->next_id : EVICT_SCAN;
-
-	mutex_assert_held(&nodes->core->lock);
-	for (; nr > 0 && nodes->bytes > nodes->bytes_max; nr--) {
-		struct node *n;
-
-		nodes->hand++;
-		if (nodes->hand >= nodes->next_id)
-			nodes->hand = 1; /* 0 is no node */
-		if (!node_exists(nodes, nodes->hand))
-			continue;
-		n = *node_place(nodes, nodes->hand);
-		if (!n || n->level > 0 || n->pending ||
-		    n->generation == nodes->core->generation)
-			continue;
-		if (n->used) {
-			n->used = false;
-			continue;
-		}
-		*node_place(nodes, nodes->hand) = NULL;
-		node_release(nodes, n);
-	}
-}
-
-void node_insert(struct nodes *nodes, struct node *n)
-{
-	*node_place(nodes, n->id) = n;
-	nodes->nr_loaded++;
-	nodes->bytes += node_bytes(n->level);
-	n->used = true;
-	evict_some(nodes);
-}
-
 int nodes_prepare(struct nodes *nodes)
 {
 	uint32_t nr_new = SPARE_LEAVES + SPARE_INNERS;
 	int r;
 
 	mutex_assert_held(&nodes->core->lock);
-	evict_some(nodes); /* nobody holds a node before this */
+	node_evict_some(nodes); /* nobody holds a node before this */
 	/* counts that grow beyond two bits need room, too */
 	r = segment_table_prepare(nodes->segments);
 	if (r < 0)

@@ -52,6 +52,23 @@ void segment_free(struct segment *s)
 	free(s);
 }
 
+void segment_to_info(const struct segment *s, struct segment_info *ret)
+{
+	*ret = (struct segment_info){
+		.segno = s->segno,
+		.place = s->place,
+		.sealed_time_ns = s->sealed_time_ns,
+		.first_seq = s->first_seq,
+		.last_seq = s->last_seq,
+		.live = s->live,
+		.nr_overflow = s->nr_overflow,
+		.nr_forwards = s->nr_forwards,
+		.kind = s->kind,
+		.flags = (s->sealed ? SEGMENT_INFO_SEALED : 0) |
+			 (s->quarantine ? SEGMENT_INFO_QUARANTINE : 0),
+	};
+}
+
 static size_t segment_page_encode(void *owner, uint32_t index, void *ret)
 {
 	struct segment_table *table = owner;
@@ -72,19 +89,7 @@ static size_t segment_page_encode(void *owner, uint32_t index, void *ret)
 			&table->overflow, birth_make(s->segno, slot).value);
 	}
 	assert(nr == s->nr_overflow);
-	info = (struct segment_info){
-		.segno = s->segno,
-		.place = s->place,
-		.sealed_time_ns = s->sealed_time_ns,
-		.first_seq = s->first_seq,
-		.last_seq = s->last_seq,
-		.live = s->live,
-		.nr_overflow = nr,
-		.nr_forwards = s->nr_forwards,
-		.kind = s->kind,
-		.flags = (s->sealed ? SEGMENT_INFO_SEALED : 0) |
-			 (s->quarantine ? SEGMENT_INFO_QUARANTINE : 0),
-	};
+	segment_to_info(s, &info);
 	segment_info_encode(index, &info, shift, s->counts, overflow,
 			    s->forwards, ret);
 	return segment_info_bytes(&info, shift);

@@ -112,6 +112,9 @@ int segment_resolve(struct segment_table *table, struct birth name,
 		    struct segment **ret_segment, uint32_t *ret_slot,
 		    struct error *err);
 
+/* What a checkpoint stores of @segment, arrays aside. */
+void segment_to_info(const struct segment *segment, struct segment_info *ret);
+
 /* Load one page of the segment table (open).  @page was verified. */
 int segment_table_load(struct segment_table *table, uint32_t index,
 		       const void *page, size_t length, struct error *err);

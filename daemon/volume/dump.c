@@ -90,21 +90,10 @@ static int dump_log(const struct dump *d, struct error *err)
 
 static void dump_segment(const struct dump *d, const struct segment *s)
 {
-	struct segment_info info = {
-		.segno = s->segno,
-		.place = s->place,
-		.sealed_time_ns = s->sealed_time_ns,
-		.first_seq = s->first_seq,
-		.last_seq = s->last_seq,
-		.live = s->live,
-		.nr_overflow = s->nr_overflow,
-		.nr_forwards = s->nr_forwards,
-		.kind = s->kind,
-		.flags = (s->sealed ? SEGMENT_INFO_SEALED : 0) |
-			 (s->quarantine ? SEGMENT_INFO_QUARANTINE : 0),
-	};
 	char text[LINE_BYTES];
+	struct segment_info info;
 
+	segment_to_info(s, &info);
 	(void)segment_info_print(&info, text, sizeof(text));
 	d->line(d->opaque, text);
 }
@@ -141,24 +130,10 @@ static int dump_volumes(const struct dump *d, struct error *err)
 	mutex_lock(&core->lock);
 	for (size_t i = 0; i < volumes->all.len; i++) {
 		const struct volume *v = volumes->all.ptr[i];
-		struct volume_record record = {
-			.id = v->id,
-			.kind = v->kind,
-			.flags = v->flags,
-			.parent = v->parent,
-			.origin = v->origin,
-			.kept = v->kept,
-			.root = v->map.root,
-			.epoch = v->map.epoch,
-			.size = v->size,
-			.refer = v->map.refer,
-			.written = v->written,
-			.created_ns = v->created_ns,
-			.seq = v->seq,
-		};
+		struct volume_record record;
 		char text[LINE_BYTES];
 
-		memcpy(record.name, v->name, sizeof(record.name));
+		volume_to_record(v, &record);
 		(void)volume_record_print(&record, text, sizeof(text));
 		d->line(d->opaque, text);
 	}

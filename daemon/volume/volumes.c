@@ -7,15 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t volume_page_encode(void *owner, uint32_t index, void *ret)
+void volume_to_record(const struct volume *v, struct volume_record *ret)
 {
-	struct volumes *volumes = owner;
-	struct volume *v = volumes->by_index[index];
-	struct volume_record record;
-
-	if (!v)
-		return 0;
-	record = (struct volume_record){
+	*ret = (struct volume_record){
 		.id = v->id,
 		.kind = v->kind,
 		.flags = v->flags,
@@ -31,9 +25,19 @@ static size_t volume_page_encode(void *owner, uint32_t index, void *ret)
 		.seq = v->seq,
 		.attrs_length = v->attrs_length,
 	};
-	memcpy(record.name, v->name, sizeof(record.name));
+	memcpy(ret->name, v->name, sizeof(ret->name));
 	if (v->attrs_length)
-		memcpy(record.attrs, v->attrs, v->attrs_length);
+		memcpy(ret->attrs, v->attrs, v->attrs_length);
+}
+
+static size_t volume_page_encode(void *owner, uint32_t index, void *ret)
+{
+	struct volumes *volumes = owner;
+	struct volume_record record;
+
+	if (!volumes->by_index[index])
+		return 0;
+	volume_to_record(volumes->by_index[index], &record);
 	return volume_record_encode(index, &record, ret);
 }
 

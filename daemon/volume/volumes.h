@@ -90,6 +90,9 @@ void volume_touch(struct volumes *volumes, struct volume *v);
 /* A fresh epoch from the store-wide counter (I4). */
 uint32_t volumes_new_epoch(struct volumes *volumes);
 
+/* What a checkpoint stores of @v. */
+void volume_to_record(const struct volume *v, struct volume_record *ret);
+
 /* Value of attribute @key, its length in *ret_length; NULL: not set. */
 const char *volume_attr(const struct volume *v, const char *key,
 			size_t *ret_length);
