@@ -107,10 +107,17 @@ int extent_map_own_leaf(struct nodes *nodes, struct extent_map *map,
 	mutex_assert_held(&nodes->core->lock);
 	assert(block.index < VOLUME_BLOCKS_MAX);
 	r = own_root(nodes, map, &ret->nodes[INNER_LEVELS], ret_missing, err);
-	for (unsigned int level = INNER_LEVELS; r == 0 && level > 0; level--)
+	for (unsigned int level = INNER_LEVELS; r == 0 && level > 0; level--) {
+		if (level == 1)
+			node_prefetch(
+				nodes,
+				ret->nodes[1]->inner->children[child_index(
+					1, block)],
+				(uint32_t)(block.index % LEAF_BLOCKS));
 		r = own_child(nodes, map, ret->nodes[level],
 			      child_index(level, block), &ret->nodes[level - 1],
 			      ret_missing, err);
+	}
 	return r;
 }
 

@@ -282,6 +282,21 @@ int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
 	return 0;
 }
 
+void node_prefetch(const struct nodes *nodes, uint32_t id, uint32_t index)
+{
+	const struct node *n = NULL;
+
+	if (id < nodes->next_id)
+		n = *node_place(nodes, id);
+	if (!n)
+		return;
+	__builtin_prefetch(n, 1);
+	/* behind the struct, as node_clear() lays it out */
+	__builtin_prefetch((const uint8_t *)(n + 1) +
+				   index * sizeof(struct leaf_entry),
+			   1);
+}
+
 /* ---- change ---- */
 
 void node_entry_touch(struct nodes *nodes, uint32_t id)

@@ -116,6 +116,12 @@ int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
 	     struct node **ret, uint32_t *ret_missing, struct error *err);
 
 /*
+ * The entry of block @index of leaf @id is about to be looked at: its header
+ * and the entry are two cache misses that may as well be one.
+ */
+void node_prefetch(const struct nodes *nodes, uint32_t id, uint32_t index);
+
+/*
  * Read node @id into memory.  A node that is there or gone by now is no
  * error.  Core not held.
  */
