@@ -160,8 +160,6 @@ void nodes_checkpoint_done(struct nodes *nodes);
  */
 uint32_t node_encode_pending(const struct node *node, void *ret,
 			     uint32_t *ret_hash);
-/* Its length, before. */
-uint32_t node_pending_bytes(const struct node *node, void *scratch);
 /*
  * The checkpoint wrote pending @node as record (@segno, @offset, @length):
  * note it in the table and in the page's frozen image.  May free @node.

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "batch.h"
+
 void core_fail(struct core *core, const struct error *err)
 {
 	mutex_assert_held(&core->lock);
@@ -15,6 +17,13 @@ void core_fail(struct core *core, const struct error *err)
 	cond_broadcast(&core->changed);
 	for (int i = 0; i < NR_WORKERS; i++)
 		cond_signal(&core->work[i]);
+}
+
+uint32_t core_batch_payload_max(const struct core *core)
+{
+	uint32_t most = core->nr_slots - 2;
+
+	return most < BATCH_PAYLOAD_MAX ? most : BATCH_PAYLOAD_MAX;
 }
 
 void core_wake(struct core *core, enum worker worker)

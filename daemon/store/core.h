@@ -58,6 +58,9 @@ void core_fail(struct core *core, const struct error *err) REQUIRES(core->lock);
 /* The same for an allocation that failed in the middle of a change. */
 void core_fail_nomem(struct core *core) REQUIRES(core->lock);
 
+/* Most payload blocks of one batch: the limit, or what a segment holds. */
+uint32_t core_batch_payload_max(const struct core *core);
+
 /* There is work for @worker.  Cheap when it is awake or does not exist. */
 void core_wake(struct core *core, enum worker worker);
 

@@ -29,13 +29,6 @@ static uint8_t *payload_of(const struct log_buffer *b, uint32_t index)
 	       (size_t)index * BLOCK_SIZE;
 }
 
-static uint32_t payload_limit(const struct log *log)
-{
-	uint32_t most = log->core->nr_slots - 2;
-
-	return most < BATCH_PAYLOAD_MAX ? most : BATCH_PAYLOAD_MAX;
-}
-
 uint32_t log_piece_max(const struct log *log)
 {
 	uint32_t most = log->core->nr_slots - 2;
@@ -136,8 +129,9 @@ static void open_batch(struct log *log, uint32_t nr_payload)
 	b->slot = log->slot;
 	b->nr_entries = 0;
 	b->nr_payload = 0;
-	b->payload_max =
-		room - 1 < payload_limit(log) ? room - 1 : payload_limit(log);
+	b->payload_max = room - 1 < core_batch_payload_max(log->core)
+				 ? room - 1
+				 : core_batch_payload_max(log->core);
 	b->state = BATCH_OPEN;
 	if (b->slot == 1)
 		put_segment_header(log, b);
@@ -242,7 +236,7 @@ void log_append_operation(struct log *log, enum op op, const void *payload,
 	struct log_buffer *b;
 
 	mutex_assert_held(&log->core->lock);
-	assert(nr_blocks > 0 && nr_blocks <= payload_limit(log));
+	assert(nr_blocks > 0 && nr_blocks <= core_batch_payload_max(log->core));
 	b = batch_with_room(log, nr_blocks);
 	memcpy(payload_of(b, b->nr_payload), payload,
 	       (size_t)nr_blocks * BLOCK_SIZE);
@@ -554,7 +548,7 @@ int log_init(struct log *log, struct core *core, struct frames *frames,
 	assert(nr_buffers > BATCHES_PER_HOLD && next_seq > 0);
 	mutex_init(&log->flush_lock, LOCK_FLUSH);
 	buffer_bytes = SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE +
-		       payload_limit(log) * BLOCK_SIZE;
+		       core_batch_payload_max(log->core) * BLOCK_SIZE;
 	core_tail_owner(core, &owner);
 	r = tail_file_create(core->read_only ? NULL : tail_dirs, &owner,
 			     core->incarnation, nr_buffers, buffer_bytes,

@@ -9,16 +9,9 @@
 
 #define RECORD_ALIGN 8u
 
-static uint32_t payload_limit(const struct meta_writer *mw)
-{
-	uint32_t most = mw->core->nr_slots - 2;
-
-	return most < BATCH_PAYLOAD_MAX ? most : BATCH_PAYLOAD_MAX;
-}
-
 uint32_t meta_record_max(const struct meta_writer *mw)
 {
-	return payload_limit(mw) * BLOCK_SIZE;
+	return core_batch_payload_max(mw->core) * BLOCK_SIZE;
 }
 
 static uint8_t *payload_of(const struct meta_writer *mw)
@@ -38,7 +31,7 @@ int meta_writer_init(struct meta_writer *mw, struct core *core,
 				   .user = FRAME_USER_CHECKPOINT,
 				   .next_seq = 1};
 	bytes = SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE +
-		(size_t)payload_limit(mw) * BLOCK_SIZE;
+		(size_t)core_batch_payload_max(mw->core) * BLOCK_SIZE;
 	mw->memory = aligned_alloc(BLOCK_SIZE, bytes);
 	if (!mw->memory)
 		return error_set(err, ENOMEM, "out of memory");
@@ -62,8 +55,8 @@ void *meta_writer_put(struct meta_writer *mw, uint32_t length,
 	if (!mw->segment || mw->slot + 1 >= mw->core->nr_slots)
 		return NULL;
 	room = mw->core->nr_slots - mw->slot - 1;
-	if (room > payload_limit(mw))
-		room = payload_limit(mw);
+	if (room > core_batch_payload_max(mw->core))
+		room = core_batch_payload_max(mw->core);
 	if (length > room * BLOCK_SIZE - start)
 		return NULL;
 	*ret_segno = mw->segment->segno;

@@ -136,7 +136,6 @@ static int wait_for_space(struct store *store, bool admin_held,
 			  struct error *err) NO_THREAD_SAFETY_ANALYSIS
 {
 	size_t nr_dying;
-	int r;
 
 	mutex_assert_held(&store->core.lock);
 	if (*deadline_ms == 0)
@@ -154,8 +153,7 @@ static int wait_for_space(struct store *store, bool admin_held,
 	}
 	if (!space_is_coming(store) || monotonic_ms() >= *deadline_ms)
 		return error_set(err, ENOSPC, "store is full");
-	r = relieve(store, admin_held, err);
-	return r;
+	return relieve(store, admin_held, err);
 }
 
 int store_admit(struct store *store, enum frame_user user, bool admin_held,

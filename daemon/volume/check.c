@@ -163,8 +163,7 @@ static void check_nodes(struct check *c)
 {
 	struct nodes *nodes = &c->store->nodes;
 
-	/* children come after their parents: add up from the end */
-	for (size_t i = c->order.len; i-- > 0;) {
+	for (size_t i = 0; i < c->order.len; i++) {
 		uint32_t id = c->order.ptr[i], missing;
 		struct node *n;
 

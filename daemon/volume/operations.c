@@ -466,8 +466,7 @@ int operation_run(struct store *store, struct operation *operation,
 	int r;
 
 	mutex_assert_held(&store->admin);
-	if (nr_blocks > BATCH_PAYLOAD_MAX ||
-	    nr_blocks > store->core.nr_slots - 2)
+	if (nr_blocks > core_batch_payload_max(&store->core))
 		return error_set(err, EINVAL,
 				 "too many names for one operation");
 	payload = calloc(nr_blocks, BLOCK_SIZE);
