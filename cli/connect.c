@@ -63,7 +63,8 @@ int store_identify(const char *store, struct store_identity *ret)
 }
 
 /* Warnings and errors are always said, the rest with -v. */
-static void message(void *opaque, enum message_level level, const char *text)
+static void message(void *opaque, enum message_level level,
+		    enum store_event event, const char *text)
 {
 	const struct connection *c = opaque;
 	enum message_level limit =

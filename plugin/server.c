@@ -98,7 +98,8 @@ static void remove_nbd_sockets(void)
 
 /* ---- open ---- */
 
-static void message(void *opaque, enum message_level level, const char *text)
+static void message(void *opaque, enum message_level level,
+		    enum store_event event, const char *text)
 {
 	switch (level) {
 	case MESSAGE_ERROR:

@@ -28,6 +28,19 @@ struct backend;
 struct store;
 struct volume_handle;
 
+/*
+ * What a message is about, for those who act on it; the text says it in
+ * words, with key=value pairs at its end.
+ */
+enum store_event {
+	EVENT_RECOVERY,	 /* the log was replayed */
+	EVENT_DAMAGE,	 /* something does not match its checksum */
+	EVENT_FAILED,	 /* fail-stop: reads only until the store is reopened */
+	EVENT_SPACE,	 /* a threshold of space was crossed */
+	EVENT_HOST_FULL, /* the host has no room for another frame */
+	EVENT_SCRUB,	 /* a scrub began or ended */
+};
+
 enum message_level {
 	MESSAGE_ERROR,
 	MESSAGE_WARNING,
@@ -47,7 +60,7 @@ struct store_open_options {
 	uint64_t checkpoint_log_bytes;
 	/* called from any thread, never with a lock held; may be NULL */
 	void (*message)(void *opaque, enum message_level level,
-			const char *text);
+			enum store_event event, const char *text);
 	void *message_opaque;
 };
 

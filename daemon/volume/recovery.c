@@ -499,11 +499,11 @@ static int recover(struct recovery *rec, struct error *err)
 		r = finish(rec, err);
 	store->replaying = false;
 	if (r == 0 && rec->tail.damaged)
-		store_message(store, MESSAGE_WARNING,
+		store_message(store, MESSAGE_WARNING, EVENT_DAMAGE,
 			      "log is damaged: read-only as of batch %" PRIu64,
 			      rec->tail.end_seq);
 	if (r == 0 && store->recovered_batches > 0)
-		store_message(store, MESSAGE_INFO,
+		store_message(store, MESSAGE_INFO, EVENT_RECOVERY,
 			      "recovered: batches=%" PRIu64
 			      " of_tail_file=%" PRIu64,
 			      store->recovered_batches,

@@ -9,7 +9,7 @@
 #include <string.h>
 
 void store_message(struct store *store, enum message_level level,
-		   const char *format, ...)
+		   enum store_event event, const char *format, ...)
 {
 	char text[512];
 	va_list ap;
@@ -19,7 +19,7 @@ void store_message(struct store *store, enum message_level level,
 	va_start(ap, format);
 	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	store->message(store->message_opaque, level, text);
+	store->message(store->message_opaque, level, event, text);
 }
 
 static size_t reaper_page_of(void *owner, uint32_t index, void *ret)

@@ -48,7 +48,7 @@ struct store {
 	struct meta_writer meta;
 	uint64_t checkpoint_log_bytes;
 	void (*message)(void *opaque, enum message_level level,
-			const char *text);
+			enum store_event event, const char *text);
 	void *message_opaque;
 
 	/* guarded by core.lock */
@@ -74,8 +74,8 @@ struct store {
 
 /* Send one message; no lock held that the receiver could need. */
 void store_message(struct store *store, enum message_level level,
-		   const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+		   enum store_event event, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /* ---- store.c ---- */
 

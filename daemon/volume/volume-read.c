@@ -93,7 +93,7 @@ static int bad_block(struct store *store, struct volume *v, struct vblock block,
 	store->checksum_errors++;
 	volume_full_name(&store->volumes, v, name);
 	mutex_unlock(&store->core.lock);
-	store_message(store, MESSAGE_ERROR,
+	store_message(store, MESSAGE_ERROR, EVENT_DAMAGE,
 		      "checksum mismatch: volume=%s block=%" PRIu64
 		      " segment=%" PRIu64 " slot=%" PRIu32,
 		      name, block.index,

@@ -107,7 +107,7 @@ static void grow(struct store *store) NO_THREAD_SAFETY_ANALYSIS
 	if (!is_full || was_full)
 		return;
 	mutex_unlock(&store->core.lock);
-	store_message(store, MESSAGE_WARNING,
+	store_message(store, MESSAGE_WARNING, EVENT_HOST_FULL,
 		      "host file system is full: the store cannot grow, "
 		      "ignoring");
 	mutex_lock(&store->core.lock);
@@ -133,6 +133,7 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			mutex_give_way(&core->lock);
 			if (r < 0)
 				store_message(store, MESSAGE_ERROR,
+					      EVENT_DAMAGE,
 					      "cannot free what was deleted: "
 					      "%s",
 					      err.message);
@@ -213,7 +214,7 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 		}
 		if (r < 0) {
 			mutex_unlock(&core->lock);
-			store_message(store, MESSAGE_ERROR,
+			store_message(store, MESSAGE_ERROR, EVENT_FAILED,
 				      "checkpoint failed: %s", err.message);
 			mutex_lock(&core->lock);
 		}

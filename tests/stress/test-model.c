@@ -504,7 +504,7 @@ static void do_undo(void)
 /* ---- the store itself ---- */
 
 static void print_message(void *opaque, enum message_level level,
-			  const char *text)
+			  enum store_event event, const char *text)
 {
 	if (t.verbose)
 		printf("%" PRIu64 ": store says: %s\n", t.op, text);
