@@ -262,7 +262,7 @@ int leaf_decode(const void *record, size_t length, uint32_t id,
 		uint32_t checksum, uint32_t *ret_epoch,
 		struct leaf_content *ret, struct error *err)
 {
-	struct disk_node_header header;
+	struct disk_node_header header = {0};
 	struct leaf_content leaf;
 	int r;
 
@@ -301,7 +301,7 @@ int inner_decode(const void *record, size_t length, uint32_t id,
 		 unsigned int level, uint32_t checksum, uint32_t *ret_epoch,
 		 struct inner_content *ret, struct error *err)
 {
-	struct disk_node_header header;
+	struct disk_node_header header = {0};
 	struct inner_content inner;
 	int r;
 

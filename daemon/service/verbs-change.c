@@ -171,7 +171,7 @@ int verb_delete(struct store *store, struct json_object *args,
 		struct json_object **ret, struct error *err)
 {
 	CLEANUP_FREE const char **names = NULL;
-	struct json_object *data;
+	struct json_object *data = NULL;
 	bool recursive = false;
 	struct set_args set;
 	int r;

@@ -352,9 +352,9 @@ static int bad_read(struct backend *be, uint64_t place, uint32_t offset,
 static char message[512];
 
 static void keep_message(void *opaque, enum message_level level,
-			 const char *text)
+			 enum store_event event, const char *text)
 {
-	if (level == MESSAGE_ERROR)
+	if (level == MESSAGE_ERROR && event == EVENT_DAMAGE)
 		(void)snprintf(message, sizeof(message), "%s", text);
 }
 
