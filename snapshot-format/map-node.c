@@ -183,18 +183,16 @@ static int get_header(const void *record, size_t length, uint32_t id,
 static int check_leaf_entry(struct leaf_entry e, struct error *err)
 {
 	switch (e.ref >> 62) {
-	case ENTRY_HOLE:
-	case ENTRY_ZERO:
-		if (e.ref << 2 != 0 || e.checksum != 0)
-			return error_set(err, EUCLEAN,
-					 "a hole or zero with a name");
-		return 0;
 	case ENTRY_DATA:
 		if ((e.ref & SEGNO_MAX) == 0)
 			return error_set(err, EUCLEAN, "data in segment 0");
 		return 0;
-	default:
-		return error_set(err, EUCLEAN, "kind 3 is not known");
+	default: /* hole, zero, lost */
+		if (e.ref << 2 != 0 || e.checksum != 0)
+			return error_set(err, EUCLEAN,
+					 "a hole, zero or lost block with a "
+					 "name");
+		return 0;
 	}
 }
 

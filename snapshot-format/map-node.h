@@ -27,6 +27,7 @@ enum entry_kind {
 	ENTRY_HOLE = 0,
 	ENTRY_DATA = 1,
 	ENTRY_ZERO = 2,
+	ENTRY_LOST = 3, /* the map was damaged here: not known what it held */
 };
 
 /* ref: bits 0-50 segno, 51-61 slot, 62-63 kind. */
@@ -54,6 +55,11 @@ static inline struct leaf_entry leaf_entry_data(struct birth name,
 						   << SEGNO_BITS |
 					   birth_segno(name),
 				   checksum};
+}
+
+static inline struct leaf_entry leaf_entry_lost(void)
+{
+	return (struct leaf_entry){(uint64_t)ENTRY_LOST << 62, 0};
 }
 
 struct disk_node_header {

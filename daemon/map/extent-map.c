@@ -357,6 +357,14 @@ int extent_map_read(struct nodes *nodes, const struct extent_map *map,
 	return 0;
 }
 
+/* Lost blocks count as data: nobody may take them for zeros. */
+static bool entry_is_data(struct leaf_entry e)
+{
+	enum entry_kind kind = leaf_entry_kind(e);
+
+	return kind == ENTRY_DATA || kind == ENTRY_LOST;
+}
+
 int extent_map_lookup(struct nodes *nodes, const struct extent_map *map,
 		      struct vblock block, struct extent *ret,
 		      uint32_t *ret_missing, struct error *err)
@@ -377,10 +385,9 @@ int extent_map_lookup(struct nodes *nodes, const struct extent_map *map,
 		ret->nr_blocks = span - block.index % span;
 		return 0;
 	}
-	data = leaf_entry_kind(leaf->leaf->entries[at]) == ENTRY_DATA;
+	data = entry_is_data(leaf->leaf->entries[at]);
 	for (end = at + 1; end < LEAF_BLOCKS; end++)
-		if ((leaf_entry_kind(leaf->leaf->entries[end]) == ENTRY_DATA) !=
-		    data)
+		if (entry_is_data(leaf->leaf->entries[end]) != data)
 			break;
 	ret->is_data = data;
 	ret->nr_blocks = end - at;

@@ -70,7 +70,7 @@ int extent_map_read(struct nodes *nodes, const struct extent_map *map,
 		    uint32_t *ret_missing, struct error *err);
 
 struct extent {
-	bool is_data;
+	bool is_data; /* or lost */
 	uint64_t nr_blocks;
 };
 

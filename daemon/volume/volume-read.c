@@ -103,6 +103,25 @@ static int bad_block(struct store *store, struct volume *v, struct vblock block,
 			 name, block.index);
 }
 
+/* The same for a block that a repair had to give up. */
+static int lost_block(struct store *store, struct volume *v,
+		      struct vblock block, struct error *err)
+{
+	char name[NAME_MAX_BYTES + 1];
+
+	mutex_lock(&store->core.lock);
+	store->checksum_errors++;
+	volume_full_name(&store->volumes, v, name);
+	mutex_unlock(&store->core.lock);
+	store_message(store, MESSAGE_ERROR, EVENT_DAMAGE,
+		      "lost block: volume=%s block=%" PRIu64, name,
+		      block.index);
+	return error_set(err, EIO,
+			 "%s: block %" PRIu64
+			 ": lost, the map was damaged here",
+			 name, block.index);
+}
+
 /* How many blocks from @i on lie one after the other in one frame. */
 static uint32_t source_run(const struct source *src, uint32_t i)
 {
@@ -170,6 +189,8 @@ static int source_copy(struct store *store, struct volume *v,
 		} else if (src->segments[i]) {
 			nr = source_run(src, i);
 			r = read_run(store, v, at, src, i, nr, to, err);
+		} else if (leaf_entry_kind(src->entries[i]) == ENTRY_LOST) {
+			r = lost_block(store, v, at, err);
 		} else {
 			memset(to, 0, BLOCK_SIZE);
 		}

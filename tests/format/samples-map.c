@@ -24,7 +24,8 @@ static void make_dense(struct leaf_content *ret)
 	ret->entries[1] =
 		leaf_entry_data(birth_make(SEGNO_MAX, 2047), 0xffffffff);
 	ret->entries[3].ref = (uint64_t)ENTRY_ZERO << 62;
-	for (uint32_t i = 4; i < LEAF_BLOCKS; i++)
+	ret->entries[4] = leaf_entry_lost();
+	for (uint32_t i = 5; i < LEAF_BLOCKS; i++)
 		ret->entries[i] =
 			leaf_entry_data(birth_make(i, 100 - i), 0x01010101 * i);
 }
@@ -153,9 +154,10 @@ static void fix_node(void *bytes, size_t length)
 static const struct free_bytes leaf_dense_free[] = {
 	FIELD(struct disk_node_header, epoch, "a counter"),
 	{16, 39, "entries of kind data: any name and checksum"},
-	{47, 47, "entry 2: a hole becomes zero"},
-	{59, 59, "entry 3: zero becomes a hole"},
-	{64, 783, "entries of kind data: any name and checksum"},
+	{47, 47, "entry 2: a hole becomes zero or lost"},
+	{59, 59, "entry 3: zero becomes a hole or lost"},
+	{71, 71, "entry 4: lost becomes zero"},
+	{76, 783, "entries of kind data: any name and checksum"},
 	END_OF_LIST,
 };
 

@@ -147,6 +147,7 @@ static void random_names_survive_a_gcmove(void **state)
 
 static void random_leaf(struct leaf_content *ret)
 {
+	static const uint64_t kinds[] = {ENTRY_HOLE, ENTRY_ZERO, ENTRY_LOST};
 	struct birth first = birth_make(
 		random_segno(),
 		(uint32_t)rng_below(&rng, SLOTS_MAX - LEAF_BLOCKS + 1));
@@ -160,9 +161,7 @@ static void random_leaf(struct leaf_content *ret)
 				random_u32());
 		else if (rng_one_in(&rng, 3))
 			ret->entries[i] = (struct leaf_entry){
-				rng_one_in(&rng, 2) ? (uint64_t)ENTRY_ZERO << 62
-						    : 0,
-				0};
+				kinds[rng_below(&rng, 3)] << 62, 0};
 		else
 			ret->entries[i] =
 				leaf_entry_data(random_birth(), random_u32());

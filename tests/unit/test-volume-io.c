@@ -415,6 +415,66 @@ static void a_bad_block_can_be_overwritten(void **state)
 	check_is_clean();
 }
 
+/* Ten blocks of a; blocks 3, 4 and 5 are as a repair leaves lost ones. */
+static void lose_blocks(void)
+{
+	struct vblock first = {3};
+	struct map_path path;
+	struct volume *v;
+	uint32_t missing;
+
+	put_bytes(0, 10 * BLOCK_SIZE, 'x');
+	lock_core();
+	must(volume_find(&store->volumes, "a", &v, &err));
+	must(extent_map_prepare_clear(&store->nodes, &v->map, first, 3,
+				      &missing, &err));
+	must(extent_map_clear(&store->nodes, &v->map, first, 3, &err));
+	must(extent_map_own_leaf(&store->nodes, &v->map, first, &path, &missing,
+				 &err));
+	for (uint32_t i = 3; i < 6; i++)
+		path.nodes[0]->leaf->entries[i] = leaf_entry_lost();
+	unlock_core();
+	reopen_a(true);
+}
+
+static void a_lost_block_reads_as_an_error(void **state)
+{
+	uint8_t data[BLOCK_SIZE];
+
+	lose_blocks();
+	refused(volume_read(a, data, 1, 4 * BLOCK_SIZE, &err), EIO,
+		"a: block 4: lost");
+	refused(volume_write(a, "y", 1, 4 * BLOCK_SIZE, false, &err), EIO,
+		"lost");
+	refused(volume_zero(a, 1, 4 * BLOCK_SIZE, false, &err), EIO, "lost");
+	assert_int_equal(stat_now().checksum_errors, 3);
+	expect_bytes(0, 3 * BLOCK_SIZE, 'x');
+	expect_bytes(6 * BLOCK_SIZE, 4 * BLOCK_SIZE, 'x');
+	check_is_clean();
+}
+
+static void a_lost_block_is_no_hole(void **state)
+{
+	struct runs runs = {0};
+
+	lose_blocks();
+	must(volume_extents(a, BYTES, 0, add_run, &runs, &err));
+	assert_int_equal(runs.data, 10 * BLOCK_SIZE);
+}
+
+static void a_lost_block_is_healed_as_a_whole(void **state)
+{
+	lose_blocks();
+	put_bytes(3 * BLOCK_SIZE, BLOCK_SIZE, 'y');
+	must(volume_zero(a, BLOCK_SIZE, 4 * BLOCK_SIZE, false, &err));
+	must(volume_trim(a, BLOCK_SIZE, 5 * BLOCK_SIZE, false, &err));
+	must(volume_flush(a, &err));
+	reopen_a(false);
+	expect_bytes(3 * BLOCK_SIZE, BLOCK_SIZE, 'y');
+	expect_bytes(4 * BLOCK_SIZE, 2 * BLOCK_SIZE, 0);
+	check_is_clean();
+}
+
 static void prefetching_reads_and_tells_errors(void **state)
 {
 	put_bytes(0, 300 * BLOCK_SIZE, 'x');
@@ -444,6 +504,9 @@ int main(void)
 		TEST(a_block_that_does_not_verify_is_an_error),
 		TEST(a_bad_page_cache_is_read_around),
 		TEST(a_bad_block_can_be_overwritten),
+		TEST(a_lost_block_reads_as_an_error),
+		TEST(a_lost_block_is_no_hole),
+		TEST(a_lost_block_is_healed_as_a_whole),
 		TEST(prefetching_reads_and_tells_errors),
 	};
 
