@@ -53,6 +53,9 @@ struct options {
 	const char *address;
 	const char *threads;
 	const char *memory;
+	const char *tls_certificates;
+	const char *tls_psk;
+	bool tls_verify_peer;
 	char **operands; /* NULL-terminated; into argv */
 	int nr_operands;
 	int nr_after_dashes; /* of them, behind "--" */

@@ -24,8 +24,11 @@
 struct serve {
 	const struct options *options;
 	char varved[PATH_MAX];
-	char store[PATH_MAX];  /* absolute */
-	char socket[PATH_MAX]; /* what a relative --socket became */
+	char store[PATH_MAX]; /* absolute */
+	/* what relative paths became */
+	char socket[PATH_MAX];
+	char tls_certificates[PATH_MAX];
+	char tls_psk[PATH_MAX];
 	const char *args[ARGS_MAX];
 	int nr_args;
 };
@@ -91,18 +94,18 @@ static int add_option(struct serve *s, const char *option, const char *value)
 }
 
 /* A background server does not stay in this directory. */
-static int add_socket(struct serve *s)
+static int add_path(struct serve *s, const char *option, const char *path,
+		    char room[PATH_MAX])
 {
-	const char *path = s->options->socket;
 	CLEANUP_FREE char *cwd = NULL;
 
 	if (!path || path[0] == '/')
-		return add_option(s, "--socket", path);
+		return add_option(s, option, path);
 	cwd = must(getcwd(NULL, 0));
-	if (snprintf(s->socket, sizeof(s->socket), "%s/%s", cwd, path) >=
-	    (int)sizeof(s->socket))
-		return usage_error(s->options->command, "--socket is too long");
-	return add_option(s, "--socket", s->socket);
+	if (snprintf(room, PATH_MAX, "%s/%s", cwd, path) >= PATH_MAX)
+		return usage_error(s->options->command, "%s is too long",
+				   option);
+	return add_option(s, option, room);
 }
 
 static int build_args(struct serve *s)
@@ -111,11 +114,17 @@ static int build_args(struct serve *s)
 	int i, r;
 
 	r = add_word(s, s->varved);
-	r = r ? r : add_socket(s);
+	r = r ? r : add_path(s, "--socket", o->socket, s->socket);
 	r = r ? r : add_option(s, "--mode", o->mode);
 	r = r ? r : add_option(s, "--group", o->group);
 	r = r ? r : add_option(s, "--port", o->port);
 	r = r ? r : add_option(s, "--address", o->address);
+	r = r ? r
+	      : add_path(s, "--tls-certificates", o->tls_certificates,
+			 s->tls_certificates);
+	r = r ? r : add_path(s, "--tls-psk", o->tls_psk, s->tls_psk);
+	if (r == 0 && o->tls_verify_peer)
+		r = add_word(s, "--tls-verify-peer");
 	r = r ? r : add_option(s, "--threads", o->threads);
 	r = r ? r : add_option(s, "--memory", o->memory);
 	if (r == 0 && o->read_only)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "engine.h"
 #include "exports.h"
@@ -111,6 +112,8 @@ static int varve_config(const char *key, const char *value)
 		return set_fd(key, value, &server.control_fd);
 	if (strcmp(key, "lock-fd") == 0)
 		return set_fd(key, value, &server.lock_fd);
+	if (strcmp(key, "require-tls") == 0)
+		return set_bool(value, &server.require_tls);
 	if (strcmp(key, "keep-socket") == 0)
 		return set_bool(value, &server.keep_socket);
 	if (strcmp(key, "keep-control") == 0)
@@ -135,6 +138,7 @@ static int varve_config_complete(void)
 	"buffers=N           Buffers of the log (default: 32).\n" \
 	"control-fd=N        Listening control socket, from varved.\n" \
 	"lock-fd=N           Descriptor that holds the lock, from varved.\n" \
+	"require-tls=true    Refuse TCP without TLS (with --tls=on).\n" \
 	"keep-socket=true    Do not remove the NBD socket at the end.\n" \
 	"keep-control=true   Do not remove the control socket at the end."
 
@@ -145,9 +149,30 @@ static void varve_dump_plugin(void)
 
 /* ---- exports ---- */
 
+/*
+ * A Unix socket is guarded by its mode, so only others must speak TLS.  Who
+ * comes in a way we do not know is one of them.
+ */
+static bool peer_may_speak(bool is_tls)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t length = sizeof(address);
+
+	if (!server.require_tls || is_tls)
+		return true;
+	if (nbdkit_peer_name((struct sockaddr *)&address, &length) == 0 &&
+	    address.ss_family == AF_UNIX)
+		return true;
+	nbdkit_error("a client without TLS was refused");
+	nbdkit_set_error(EPERM);
+	return false;
+}
+
 static int varve_list_exports(int readonly, int is_tls,
 			      struct nbdkit_exports *exports)
 {
+	if (!peer_may_speak(is_tls))
+		return -1;
 	return exports_list(server.store, exports);
 }
 
@@ -190,7 +215,7 @@ static void *varve_open(int readonly)
 	struct connection *c;
 	int r;
 
-	if (!name)
+	if (!name || !peer_may_speak(nbdkit_is_tls() > 0))
 		return NULL;
 	if (name[0] == '\0') {
 		nbdkit_error("no export was named, and the store has not "

@@ -18,8 +18,9 @@ struct server {
 	bool read_only;
 	uint64_t memory_bytes; /* 0: the engine's default */
 	uint32_t nr_buffers;
-	int control_fd; /* -1: the server makes its own */
-	int lock_fd;	/* from varved; -1: nbdkit was started by hand */
+	int control_fd;	  /* -1: the server makes its own */
+	int lock_fd;	  /* from varved; -1: nbdkit was started by hand */
+	bool require_tls; /* of those who do not come by a Unix socket */
 	bool keep_socket;
 	bool keep_control;
 	/* set by server_open(), fixed after it */

@@ -63,12 +63,22 @@ static int own_dir(struct runtime_path *ret)
 
 int runtime_dir_own(struct runtime_path *ret, struct error *err)
 {
+	mode_t mode = geteuid() == 0 ? 0755 : 0700;
+	int r = 0;
+
 	if (own_dir(ret) < 0)
 		return error_set(err, ENOENT,
 				 "no runtime directory: set XDG_RUNTIME_DIR or "
 				 "RUNTIME_DIRECTORY");
-	if (mkdir(ret->path, geteuid() == 0 ? 0755 : 0700) < 0 &&
-	    errno != EEXIST)
+	/*
+	 * Others must be able to pass it, for the sockets that a group may
+	 * use; so the umask has no say.
+	 */
+	if (mkdir(ret->path, mode) == 0)
+		r = chmod(ret->path, mode);
+	else if (errno != EEXIST)
+		r = -1;
+	if (r < 0)
 		return error_set(err, errno, "%s: cannot make directory: %s",
 				 ret->path, strerror(errno));
 	return 0;

@@ -21,6 +21,13 @@ static const char help[] =
 	"name>.sock)\n"
 	"      --port PORT      speak NBD on this TCP port too\n"
 	"      --address ADDR   address of --port (default: this host only)\n"
+	"      --tls-certificates DIR\n"
+	"                       TLS with the certificates in DIR; TCP without "
+	"TLS is refused\n"
+	"      --tls-verify-peer\n"
+	"                       clients need a certificate too\n"
+	"      --tls-psk FILE   TLS with the keys in FILE (psktool); TCP "
+	"without TLS is refused\n"
 	"      --control PATH   control socket (default: where varve looks for "
 	"it)\n"
 	"      --mode OCTAL     mode of both Unix sockets (default: 0600)\n"
@@ -32,7 +39,7 @@ static const char help[] =
 	"  -h, --help           this text\n"
 	"  -V, --version        the version\n"
 	"\n"
-	"What follows -- goes to nbdkit as it is, for example --tls=require.\n";
+	"What follows -- goes to nbdkit as it is, for example --filter=log.\n";
 
 static _Noreturn void fail_option(const char *option, const char *value,
 				  const char *why)
@@ -103,6 +110,9 @@ enum {
 	OPTION_SOCKET = 256,
 	OPTION_PORT,
 	OPTION_ADDRESS,
+	OPTION_TLS_CERTIFICATES,
+	OPTION_TLS_VERIFY_PEER,
+	OPTION_TLS_PSK,
 	OPTION_CONTROL,
 	OPTION_MODE,
 	OPTION_GROUP,
@@ -115,6 +125,9 @@ static const struct option long_options[] = {
 	{"socket", required_argument, NULL, OPTION_SOCKET},
 	{"port", required_argument, NULL, OPTION_PORT},
 	{"address", required_argument, NULL, OPTION_ADDRESS},
+	{"tls-certificates", required_argument, NULL, OPTION_TLS_CERTIFICATES},
+	{"tls-verify-peer", no_argument, NULL, OPTION_TLS_VERIFY_PEER},
+	{"tls-psk", required_argument, NULL, OPTION_TLS_PSK},
 	{"control", required_argument, NULL, OPTION_CONTROL},
 	{"mode", required_argument, NULL, OPTION_MODE},
 	{"group", required_argument, NULL, OPTION_GROUP},
@@ -140,6 +153,15 @@ static void parse_option(int option, struct varved_options *options)
 		break;
 	case OPTION_ADDRESS:
 		options->address = optarg;
+		break;
+	case OPTION_TLS_CERTIFICATES:
+		options->tls_certificates = absolute(optarg);
+		break;
+	case OPTION_TLS_VERIFY_PEER:
+		options->tls_verify_peer = true;
+		break;
+	case OPTION_TLS_PSK:
+		options->tls_psk = absolute(optarg);
 		break;
 	case OPTION_CONTROL:
 		options->control = absolute(optarg);
@@ -176,6 +198,41 @@ static void parse_option(int option, struct varved_options *options)
 	}
 }
 
+static void check_readable(const char *option, const char *path)
+{
+	if (access(path, R_OK) == 0)
+		return;
+	fail_option(option, path, strerror(errno));
+}
+
+/* Where a file is missing nbdkit would go on, and speak no TLS. */
+static void check_certificates(const char *directory)
+{
+	static const char *const names[] = {"ca-cert.pem", "server-cert.pem",
+					    "server-key.pem"};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", directory,
+			       names[i]);
+		check_readable("--tls-certificates", path);
+	}
+}
+
+static void check_tls(const struct varved_options *options)
+{
+	if (options->tls_certificates && options->tls_psk)
+		varved_fail(EXIT_USAGE,
+			    "--tls-psk: not together with --tls-certificates");
+	if (options->tls_verify_peer && !options->tls_certificates)
+		varved_fail(EXIT_USAGE,
+			    "--tls-verify-peer needs --tls-certificates");
+	if (options->tls_certificates)
+		check_certificates(options->tls_certificates);
+	if (options->tls_psk)
+		check_readable("--tls-psk", options->tls_psk);
+}
+
 void varved_options_parse(int argc, char **argv, struct varved_options *ret)
 {
 	int option;
@@ -195,4 +252,5 @@ void varved_options_parse(int argc, char **argv, struct varved_options *ret)
 	ret->nbdkit_args = &argv[optind < argc ? optind + 1 : argc];
 	if (ret->address && !ret->port)
 		varved_fail(EXIT_USAGE, "--address needs --port");
+	check_tls(ret);
 }

@@ -14,6 +14,9 @@ struct varved_options {
 	const char *port;
 	const char *threads;
 	const char *memory;
+	char *tls_certificates; /* absolute; NULL: none */
+	char *tls_psk;
+	bool tls_verify_peer;
 	mode_t mode;
 	gid_t group;
 	bool read_only;

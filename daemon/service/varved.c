@@ -137,6 +137,25 @@ static void add_fd(struct command *command, const char *key, int fd)
 	add_pair(command, key, text);
 }
 
+/*
+ * nbdkit offers TLS on every socket; who may do without is the plugin's
+ * business: those who come by a Unix socket.
+ */
+static void add_tls(struct command *command,
+		    const struct varved_options *options)
+{
+	if (!options->tls_certificates && !options->tls_psk)
+		return;
+	add(command, "--tls=on");
+	if (options->tls_certificates)
+		add_pair(command, "--tls-certificates",
+			 options->tls_certificates);
+	if (options->tls_verify_peer)
+		add(command, "--tls-verify-peer");
+	if (options->tls_psk)
+		add_pair(command, "--tls-psk", options->tls_psk);
+}
+
 static void build_command(const struct varved_options *options,
 			  const struct varved_sockets *sockets, int lock_fd,
 			  struct command *command)
@@ -149,6 +168,7 @@ static void build_command(const struct varved_options *options,
 		add(command, "--readonly");
 	if (options->verbose)
 		add(command, "--verbose");
+	add_tls(command, options);
 	for (char **arg = options->nbdkit_args; *arg; arg++)
 		add(command, *arg);
 	add(command, find_plugin());
@@ -157,6 +177,8 @@ static void build_command(const struct varved_options *options,
 	add_fd(command, "lock-fd", lock_fd);
 	if (options->read_only)
 		add_pair(command, "read-only", "true");
+	if (options->tls_certificates || options->tls_psk)
+		add_pair(command, "require-tls", "true");
 	if (options->memory)
 		add_pair(command, "memory", options->memory);
 	if (sockets->nbd_inherited)
