@@ -77,7 +77,8 @@ static int dump_log(const struct dump *d, struct error *err)
 
 	r = superblock_choose(d->store->core.be, &sb, &first, err);
 	if (r == 0)
-		r = log_tail_find(d->store->core.be, &sb, false, &tail, err);
+		r = log_tail_find(d->store->core.be, &sb, NULL, false, &tail,
+				  err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < tail.batches.len; i++)

@@ -5,7 +5,8 @@
  * Pass 1 goes from header to header.  A header fits when it decodes, is of
  * this store, segment, slot, incarnation and seq, and holds the hash of the
  * header before it.  Where none fits, slot 1 of the successor named by the
- * segment's header is tried, and the previous hash decides.  D is the largest
+ * segment's header is tried, and the previous hash decides; a segment whose
+ * header is lost has its successor looked for in all frames.  D is the largest
  * durable_seq met: a header's durable_seq is a fact even when its own payload
  * is torn.
  * Pass 2 verifies the payload of every batch above D and of every metadata
@@ -13,9 +14,12 @@
  *
  * Torn or damaged?  After a crash nothing that was durable is missing.  So an
  * end before D proves damage, and so does any later header of this tail with
- * seq and durable_seq beyond E.  What cannot be told apart: damage to the
- * last flushed round itself, which looks torn; therefore an idle store
- * appends a header that carries its durable_seq.
+ * seq and durable_seq beyond E.  It is looked for in the rest of the segment
+ * and in the chain of successors.  Where the log may have gone on and nothing
+ * says where to, it is looked for in all frames: that is after the last slot
+ * of a segment whose successor shows nothing, or whose header is lost.  What
+ * cannot be told apart: damage to the last flushed round itself, which looks
+ * torn; therefore an idle store appends a header that carries its durable_seq.
  */
 #include "log-walk.h"
 
@@ -29,6 +33,7 @@
 struct walk {
 	struct backend *be;
 	const struct superblock *sb;
+	const struct frames *frames; /* NULL: all may hold the log */
 	struct log_tail *tail;
 	uint32_t nr_slots;
 	bool drop_cache;
@@ -139,6 +144,43 @@ static int enter_segment(const struct walk *w, uint64_t place,
 	return w->drop_cache ? backend_drop_cache(w->be, place, err) : 0;
 }
 
+/*
+ * Does frame @place begin with a segment of this tail?  Its header may be
+ * lost: then the first batch tells.  A frame that cannot be read does not.
+ */
+static bool frame_is_ours(const struct walk *w, uint64_t place,
+			  struct batch_header *ret)
+{
+	struct disk_batch disk;
+
+	if (w->frames && frames_is_used(w->frames, place))
+		return false;
+	return read_block(w, place, 1, &disk, NULL) == 0 &&
+	       header_is_ours(w, &disk, ret) && ret->slot == 1;
+}
+
+/*
+ * The successor of a segment whose header is lost: the frame whose first
+ * batch fits.
+ */
+static bool search_successor(const struct walk *w, uint64_t *ret_segno,
+			     uint64_t *ret_place)
+{
+	struct segment_header header;
+	struct batch_header h;
+
+	if (read_segment_header(w, w->place, w->segno, &header))
+		return false;
+	for (uint64_t place = 0; place < w->be->nr_frames; place++)
+		if (frame_is_ours(w, place, &h) && h.segno > w->segno &&
+		    header_fits(w, &h, h.segno, 1)) {
+			*ret_segno = h.segno;
+			*ret_place = place;
+			return true;
+		}
+	return false;
+}
+
 /* One step; *ret_end when no header fits. */
 static int walk_step(struct walk *w, bool *ret_end, struct error *err)
 {
@@ -157,7 +199,8 @@ static int walk_step(struct walk *w, bool *ret_end, struct error *err)
 			return walk_add(w, &disk, &h, w->place, err);
 	}
 	*ret_end = true;
-	if (!find_successor(w, w->place, w->segno, &segno, &place))
+	if (!find_successor(w, w->place, w->segno, &segno, &place) &&
+	    !search_successor(w, &segno, &place))
 		return 0;
 	r = enter_segment(w, place, err);
 	if (r == 0)
@@ -238,12 +281,13 @@ static int verify_payloads(struct walk *w, struct error *err)
 /* ---- torn or damaged ---- */
 
 static bool proves_damage(const struct walk *w, const struct disk_batch *disk,
-			  uint64_t segno)
+			  uint64_t segno, uint32_t slot)
 {
 	struct batch_header h;
 
 	return header_is_ours(w, disk, &h) && h.segno == segno &&
-	       h.seq > w->tail->end_seq && h.durable_seq > w->tail->end_seq;
+	       h.slot == slot && h.seq > w->tail->end_seq &&
+	       h.durable_seq > w->tail->end_seq;
 }
 
 #define SCAN_BLOCKS 256u
@@ -268,28 +312,43 @@ static int scan_segment(const struct walk *w, uint64_t place, uint64_t segno,
 		for (uint32_t i = 0; !*ret && i < n; i++) {
 			const void *block = memory + (size_t)i * BLOCK_SIZE;
 
-			*ret = proves_damage(w, block, segno);
+			*ret = proves_damage(w, block, segno, from + i);
 		}
 		from += n;
 	}
 	return 0;
 }
 
-/*
- * Has the header of segment @segno been durable?  It was written with the
- * segment's first batch, so it was when any batch of it was.
- */
-static bool segment_was_durable(const struct walk *w, uint64_t segno)
+/* Nothing says where the log went on: has it, anywhere? */
+static int scan_frames(const struct walk *w, bool *ret, struct error *err)
 {
-	const struct log_position *start = &w->sb->log;
-	const struct log_tail *tail = w->tail;
+	struct batch_header h;
+	int r = 0;
 
-	if (start->segno == segno && start->slot > 1)
-		return true;
-	for (size_t i = 0; i < tail->batches.len; i++)
-		if (tail->batches.ptr[i].segno == segno)
-			return tail->batches.ptr[i].seq <= tail->durable_seq;
-	return false;
+	for (uint64_t place = 0; place < w->be->nr_frames && !*ret; place++) {
+		if (!frame_is_ours(w, place, &h) || h.seq <= w->tail->end_seq)
+			continue;
+		r = enter_segment(w, place, err);
+		if (r == 0)
+			r = scan_segment(w, place, h.segno, 1, ret, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Follow the successors of the segment where the log ends. */
+static int scan_chain(const struct walk *w, uint64_t place, uint64_t segno,
+		      uint32_t slot, bool *ret, struct error *err)
+{
+	int r = scan_segment(w, place, segno, slot, ret, err);
+
+	/* the chain is acyclic when honest: bound it when not */
+	for (uint64_t i = 0; r == 0 && !*ret && i < w->be->nr_frames &&
+			     find_successor(w, place, segno, &segno, &place);
+	     i++)
+		r = scan_segment(w, place, segno, 1, ret, err);
+	return r;
 }
 
 /* Is anything from (@place, @segno, @slot) on durable that is left out? */
@@ -297,28 +356,20 @@ static int find_damage(const struct walk *w, uint64_t place, uint64_t segno,
 		       uint32_t slot, struct error *err)
 {
 	struct log_tail *tail = w->tail;
-	bool damaged = tail->end_seq < tail->durable_seq;
-	uint64_t next_segno, next_place, steps = 0;
+	uint64_t next_segno, next_place;
 	struct segment_header h;
 	int r = 0;
 
+	tail->damaged = tail->end_seq < tail->durable_seq;
 	tail->successor_place = PLACE_NONE;
-	if (!read_segment_header(w, place, segno, &h) &&
-	    segment_was_durable(w, segno))
-		damaged = true; /* what followed in its successor is lost */
 	if (find_successor(w, place, segno, &next_segno, &next_place))
 		tail->successor_place = next_place;
-	while (r == 0 && !damaged) {
-		r = scan_segment(w, place, segno, slot, &damaged, err);
-		/* the chain is acyclic when honest: bound it when not */
-		if (steps++ > w->be->nr_frames ||
-		    !find_successor(w, place, segno, &next_segno, &next_place))
-			break;
-		place = next_place;
-		segno = next_segno;
-		slot = 1;
-	}
-	tail->damaged = damaged;
+	if (!tail->damaged)
+		r = scan_chain(w, place, segno, slot, &tail->damaged, err);
+	if (r == 0 && !tail->damaged &&
+	    (slot + 1 >= w->nr_slots ||
+	     !read_segment_header(w, place, segno, &h)))
+		r = scan_frames(w, &tail->damaged, err);
 	return r;
 }
 
@@ -340,12 +391,14 @@ static void set_end(struct log_tail *tail, const struct log_position *start)
 }
 
 int log_tail_find(struct backend *be, const struct superblock *sb,
-		  bool drop_cache, struct log_tail *ret, struct error *err)
+		  const struct frames *frames, bool drop_cache,
+		  struct log_tail *ret, struct error *err)
 {
 	const struct log_position *start = &sb->log;
 	struct walk w = {
 		.be = be,
 		.sb = sb,
+		.frames = frames,
 		.tail = ret,
 		.nr_slots = segment_slots(sb->segment_shift),
 		.drop_cache = drop_cache,

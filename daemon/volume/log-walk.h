@@ -36,11 +36,13 @@ struct log_tail {
 };
 
 /*
- * Walk the log of @sb; @drop_cache: what is read comes from the medium.
- * -EIO, -ENOMEM; damage is no error here, see ret->damaged.
+ * Walk the log of @sb; @drop_cache: what is read comes from the medium.  A
+ * frame that @frames (NULL: unknown; else core held) calls used is not
+ * searched.  -EIO, -ENOMEM; damage is no error here, see ret->damaged.
  */
 int log_tail_find(struct backend *be, const struct superblock *sb,
-		  bool drop_cache, struct log_tail *ret, struct error *err);
+		  const struct frames *frames, bool drop_cache,
+		  struct log_tail *ret, struct error *err);
 void log_tail_done(struct log_tail *tail);
 
 /* Read batch header @b again and check that it is the one walked over. */

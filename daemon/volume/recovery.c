@@ -363,7 +363,8 @@ static int find_tail(struct recovery *rec, struct error *err)
 	if (!o->read_only)
 		r = backend_sync(be, err);
 	if (r == 0)
-		r = log_tail_find(be, &rec->old, true, &rec->tail, err);
+		r = log_tail_find(be, &rec->old, &rec->store->frames, true,
+				  &rec->tail, err);
 	if (r < 0)
 		return r;
 	if (rec->tail.damaged) {

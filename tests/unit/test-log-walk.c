@@ -25,7 +25,7 @@ static void walk(void)
 	must(superblock_choose(be, &sb, &first, &err));
 	be->segment_shift = sb.segment_shift;
 	be->nr_frames = backend_nr_frames(sb.capacity, sb.segment_shift);
-	must(log_tail_find(be, &sb, true, &tail, &err));
+	must(log_tail_find(be, &sb, NULL, true, &tail, &err));
 }
 
 /* A log of @nr batches of a block each; the store is closed. */
@@ -227,16 +227,90 @@ static void damage_is_proved_by_a_later_segment(void **state)
 	expect_end(last, true);
 }
 
-/* It was synced with the first batch of its segment. */
+/* The number of batches in the segment of batch @i from there on. */
+static uint32_t batches_from(uint32_t i)
+{
+	uint32_t nr = 1;
+
+	while (i + nr < tail.batches.len &&
+	       tail.batches.ptr[i + nr].segno == tail.batches.ptr[i].segno)
+		nr++;
+	return nr;
+}
+
+/* The successor's place was a hint: its first batch tells where it is. */
 static void a_lost_segment_header_does_not_end_the_log(void **state)
 {
-	uint32_t last = 0;
-
 	make_log(40);
-	while (tail.batches.ptr[last + 1].segno == tail.batches.ptr[0].segno)
-		last++;
+	assert_true(batches_from(0) < 40);
 	memory_disk_damage(disk, tail.batches.ptr[0].place, 20, 1);
-	expect_end(last + 1, true);
+	expect_end(40, false);
+	reopen(false);
+	check_is_clean();
+}
+
+static void a_lost_header_of_the_last_segment_loses_nothing(void **state)
+{
+	make_log(NR);
+	memory_disk_damage(disk, tail.batches.ptr[0].place, 20, 1);
+	expect_end(NR, false);
+	reopen(false);
+	check_is_clean();
+}
+
+/* Many segments without a flush between them, then two flushed batches. */
+static void make_long_log(void)
+{
+	struct volume_handle *h = open_volume("a");
+
+	put(h, 0, 64, 1);
+	must(store_flush(store, &err));
+	for (uint32_t i = 0; i < 2; i++) {
+		put(h, i, 1, 2);
+		must(store_flush(store, &err));
+	}
+	volume_close(h);
+	stop(false);
+	walk();
+	assert_true(tail.durable_seq > sb.log.seq + 4);
+}
+
+static void a_segment_lost_before_the_flush_is_told(void **state)
+{
+	uint32_t i;
+	uint64_t place;
+
+	make_long_log();
+	i = batches_from(0);
+	place = tail.batches.ptr[i].place;
+	assert_int_not_equal(tail.batches.ptr[i].segno,
+			     tail.batches.ptr[tail.batches.len - 1].segno);
+	for (uint32_t at = 0; at < 1u << TEST_SEGMENT_SHIFT; at += 512)
+		memory_disk_damage(disk, place, at, 1);
+	expect_end(i, true);
+}
+
+static void a_header_lost_before_the_flush_loses_nothing(void **state)
+{
+	uint32_t i, nr;
+
+	make_long_log();
+	i = batches_from(0);
+	nr = (uint32_t)tail.batches.len;
+	memory_disk_damage(disk, tail.batches.ptr[i].place, 20, 1);
+	expect_end(nr, false);
+}
+
+/* Neither the segment's header nor its first batch lead on. */
+static void a_lost_start_of_a_segment_is_told(void **state)
+{
+	uint32_t i;
+
+	make_long_log();
+	i = batches_from(0);
+	damage_header(i);
+	memory_disk_damage(disk, tail.batches.ptr[i].place, 20, 1);
+	expect_end(i, true);
 }
 
 static void what_an_earlier_open_wrote_is_not_taken(void **state)
@@ -276,7 +350,8 @@ static void a_read_error_is_no_end(void **state)
 	make_log(NR);
 	log_tail_done(&tail);
 	memory_disk_fault(disk, MEMORY_READ, 3, EIO, false);
-	refused(log_tail_find(be, &sb, true, &tail, &err), EIO, "injected");
+	refused(log_tail_find(be, &sb, NULL, true, &tail, &err), EIO,
+		"injected");
 }
 
 int main(void)
@@ -295,6 +370,10 @@ int main(void)
 		TEST(a_header_without_payload_proves_the_last_round),
 		TEST(damage_is_proved_by_a_later_segment),
 		TEST(a_lost_segment_header_does_not_end_the_log),
+		TEST(a_lost_header_of_the_last_segment_loses_nothing),
+		TEST(a_header_lost_before_the_flush_loses_nothing),
+		TEST(a_segment_lost_before_the_flush_is_told),
+		TEST(a_lost_start_of_a_segment_is_told),
 		TEST(what_an_earlier_open_wrote_is_not_taken),
 		TEST(a_batch_that_changes_under_the_walk_is_told),
 		TEST(a_read_error_is_no_end),
