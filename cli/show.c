@@ -32,6 +32,15 @@ static void print_text(const char *key, struct json_object *info)
 		print_field(key, "%s", text);
 }
 
+static void print_settings(struct json_object *info)
+{
+	if (member_number(info, "quota"))
+		print_bytes("quota", member_number(info, "quota"));
+	if (member_number(info, "reservation"))
+		print_bytes("reservation", member_number(info, "reservation"));
+	print_field("on-full", "%s", member_string(info, "on_full"));
+}
+
 static void print_count(const char *key, struct json_object *info)
 {
 	print_field(key, "%llu", (unsigned long long)member_number(info, key));
@@ -56,8 +65,10 @@ static void print_info(const struct options *options, struct json_object *info)
 	if (volume)
 		print_count("snapshots", info);
 	print_count("readers", info);
-	if (volume)
+	if (volume) {
 		print_count("writers", info);
+		print_settings(info);
+	}
 	if (member_bool(info, "old_head"))
 		print_field("kept", "the head before a rollback");
 	attachments_load_of(options_store(options), &attachments);

@@ -152,6 +152,14 @@ void json_put_time(struct json_object *object, const char *key, uint64_t ns)
 	json_put_string(object, key, text);
 }
 
+/* A number of bytes, null for 0: there is none. */
+static void put_limit(struct json_object *object, const char *key,
+		      uint64_t bytes)
+{
+	(void)json_object_object_add(
+		object, key, bytes ? json_object_new_uint64(bytes) : NULL);
+}
+
 struct json_object *json_info(const struct volume_info *info)
 {
 	struct json_object *ret = json_object_new_object();
@@ -175,6 +183,10 @@ struct json_object *json_info(const struct volume_info *info)
 	json_put_uint(ret, "writers", info->nr_writers);
 	json_put_uint(ret, "attached", info->nr_attached);
 	json_put_string(ret, "message", info->message);
+	put_limit(ret, "quota", info->quota_bytes);
+	put_limit(ret, "reservation", info->reservation_bytes);
+	json_put_string(ret, "on_full",
+			info->pause_on_full ? "pause" : "error");
 	json_put_bool(ret, "hidden", info->hidden);
 	json_put_bool(ret, "scratch", info->scratch);
 	json_put_bool(ret, "old_head", info->old_head);

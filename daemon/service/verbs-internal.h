@@ -25,6 +25,9 @@ verb_fn verb_status, verb_list, verb_show, verb_check_store, verb_dump;
 verb_fn verb_create, verb_snapshot, verb_clone, verb_delete, verb_rollback,
 	verb_undo, verb_scratch;
 
+/* verbs-set.c */
+verb_fn verb_set;
+
 /* Takes @object over; NULL (no memory) is an error. */
 int verb_give(struct json_object *object, struct json_object **ret,
 	      struct error *err);

@@ -19,7 +19,8 @@ static const struct verb verbs[] = {
 	{"snapshot", verb_snapshot, false}, {"clone", verb_clone, false},
 	{"delete", verb_delete, false},	    {"rollback", verb_rollback, false},
 	{"undo", verb_undo, false},	    {"scratch", verb_scratch, false},
-	{"check", verb_check_store, true},  {"dump", verb_dump, true},
+	{"set", verb_set, false},	    {"check", verb_check_store, true},
+	{"dump", verb_dump, true},
 };
 
 static const struct verb *find_verb(const char *name)

@@ -55,7 +55,8 @@ struct frames {
 
 /* Frames held ready beyond the reserve. */
 #define FRAMES_SPARE_MAX 8u
-#define FRAMES_RETRY_MS 10000u
+/* Shorter than a write waits for space: it may come while one waits. */
+#define FRAMES_RETRY_MS 1000u
 
 /* The reserve of a store of @nr_frames. */
 uint64_t frames_reserve(uint64_t nr_frames);

@@ -131,15 +131,23 @@ static int relieve(struct store *store, bool admin_held, struct error *err)
 	return -EAGAIN;
 }
 
-static int wait_for_space(struct store *store, bool admin_held,
-			  uint64_t *deadline_ms,
+/* The same where nothing comes by itself: somebody may delete something. */
+static int pause_for_space(struct store *store)
+{
+	mutex_assert_held(&store->core.lock);
+	(void)cond_wait_ms(&store->core.changed, &store->core.lock,
+			   RELIEF_WAIT_MS);
+	return -EAGAIN;
+}
+
+static int wait_for_space(struct store *store, struct admission *admission,
 			  struct error *err) NO_THREAD_SAFETY_ANALYSIS
 {
 	size_t nr_dying;
 
 	mutex_assert_held(&store->core.lock);
-	if (*deadline_ms == 0)
-		*deadline_ms = monotonic_ms() + SPACE_WAIT_MS;
+	if (admission->deadline_ms == 0)
+		admission->deadline_ms = monotonic_ms() + SPACE_WAIT_MS;
 	nr_dying = store->dying.len;
 	free_dying(store); /* a reader may have left */
 	if (store->dying.len < nr_dying)
@@ -151,15 +159,21 @@ static int wait_for_space(struct store *store, bool admin_held,
 		mutex_lock(&store->core.lock);
 		return -EAGAIN;
 	}
-	if (!space_is_coming(store) || monotonic_ms() >= *deadline_ms)
+	if (monotonic_ms() >= admission->deadline_ms)
 		return error_set(err, ENOSPC, "store is full");
-	return relieve(store, admin_held, err);
+	if (space_is_coming(store))
+		return relieve(store, admission->admin_held, err);
+	if (admission->pause)
+		return pause_for_space(store);
+	return error_set(err, ENOSPC, "store is full");
 }
 
-int store_admit(struct store *store, enum frame_user user, bool admin_held,
-		uint64_t *deadline_ms, struct error *err)
+int store_admit(struct store *store, struct admission *admission,
+		struct error *err)
 {
 	struct core *core = &store->core;
+	enum frame_user user = admission->user;
+	bool admin_held = admission->admin_held;
 	int r;
 
 	mutex_assert_held(&core->lock);
@@ -184,9 +198,9 @@ int store_admit(struct store *store, enum frame_user user, bool admin_held,
 	}
 	r = log_ready(&store->log, user, err);
 	if (r == -ENOSPC && !core->read_only && !store->replaying)
-		return wait_for_space(store, admin_held, deadline_ms, err);
+		return wait_for_space(store, admission, err);
 	if (r == -ENOSPC && frames_want_growth(&store->frames))
-		return wait_for_space(store, admin_held, deadline_ms, err);
+		return wait_for_space(store, admission, err);
 	if (r < 0)
 		return r;
 	if (nodes_prepare(&store->nodes) < 0)

@@ -162,6 +162,10 @@ struct volume_info {
 	uint32_t nr_writers;   /* open handles that count as writers */
 	uint32_t nr_attached;  /* open `:attached` handles */
 	char message[512];     /* snapshot -m TEXT */
+	/* what is set of a head */
+	uint64_t quota_bytes;	    /* 0: none */
+	uint64_t reservation_bytes; /* 0: none */
+	bool pause_on_full;	    /* on-full=pause */
 };
 
 /*
@@ -229,6 +233,29 @@ int store_clone_dry_run(struct store *store, const char *snapshot,
 			const char *const *names, size_t nr, struct error *err);
 int store_create_dry_run(struct store *store, const char *name, uint64_t size,
 			 struct error *err);
+
+/* ---- settings ---- */
+
+struct setting {
+	const char *key;
+	const char *value;
+};
+
+/*
+ * Change settings of a volume, all of them or none, in one log record;
+ * durable when it returns 0.  A value of `none` or `error` is the standard.
+ *   quota=BYTES|none        what the volume and its snapshots may hold
+ *   reservation=BYTES|none  what others leave free for them
+ *   on-full=error|pause     how a write meets a full store: -ENOSPC at once,
+ *                           or after 10 s in which nothing came free
+ * They outlive rollback and undo; a clone begins without any.
+ * -EINVAL: an unknown key, a bad value, or no volume.
+ */
+int store_set(struct store *store, const char *name,
+	      const struct setting *settings, size_t nr, struct error *err);
+int store_set_dry_run(struct store *store, const char *name,
+		      const struct setting *settings, size_t nr,
+		      struct error *err);
 
 /* ---- check and dump ---- */
 

@@ -196,6 +196,8 @@ static int check_item(struct store *store, enum op op,
 		return r < 0 ? r : check_new_head(store, items, i, err);
 	case OP_DELETE:
 		return check_delete(store, item, err);
+	case OP_SET:
+		return find_head(store, item->volume, &head, err);
 	case OP_ROLLBACK:
 	case OP_UNDO:
 		r = find_head(store, item->volume, &head, err);
@@ -242,6 +244,12 @@ int operation_check(struct store *store, const struct operation *operation,
 
 /* ---- apply ---- */
 
+/* Does each item make a volume or snapshot, its new_id? */
+static bool op_makes(enum op op)
+{
+	return op != OP_DELETE && op != OP_UNDO && op != OP_SET;
+}
+
 static struct volume *new_volume(const struct operation *operation,
 				 const struct operation_item *item,
 				 uint64_t seq)
@@ -256,15 +264,10 @@ static struct volume *new_volume(const struct operation *operation,
 	v->seq = seq;
 	memcpy(v->name, item->name, item->name_length);
 	v->idle_since_ms = monotonic_ms();
-	if (item->attrs_length == 0)
-		return v;
-	v->attrs = malloc(item->attrs_length);
-	if (!v->attrs) {
+	if (volume_set_attrs(v, item->attrs, item->attrs_length) < 0) {
 		volume_free(v);
 		return NULL;
 	}
-	memcpy(v->attrs, item->attrs, item->attrs_length);
-	v->attrs_length = item->attrs_length;
 	return v;
 }
 
@@ -362,7 +365,7 @@ static int apply_item(struct store *store, const struct operation *operation,
 	struct volume *other = volume_find_id(volumes, item->other);
 	struct volume *made = NULL;
 
-	if (operation->op != OP_DELETE && operation->op != OP_UNDO) {
+	if (op_makes(operation->op)) {
 		if (item->new_id < volumes->next_id ||
 		    item->new_id == UINT32_MAX)
 			return error_set(err, EUCLEAN,
@@ -393,6 +396,11 @@ static int apply_item(struct store *store, const struct operation *operation,
 		break;
 	case OP_DELETE:
 		apply_delete(store, v);
+		break;
+	case OP_SET:
+		volume_touch(volumes, v);
+		if (volume_set_attrs(v, item->attrs, item->attrs_length) < 0)
+			return error_set(err, ENOMEM, "out of memory");
 		break;
 	default:
 		assert(false); /* operation_check() let it through */
@@ -430,15 +438,15 @@ static int log_and_apply(struct store *store, struct operation *operation,
 {
 	struct error failure = ERROR_NONE;
 	/* a delete is what gives space back: it may go deepest */
-	enum frame_user user = operation->op == OP_DELETE
-				       ? FRAME_USER_CHECKPOINT
-				       : FRAME_USER_METADATA;
-	uint64_t deadline = 0;
+	struct admission admission = {.user = operation->op == OP_DELETE
+						      ? FRAME_USER_CHECKPOINT
+						      : FRAME_USER_METADATA,
+				      .admin_held = true};
 	int r;
 
 	mutex_assert_held(&store->core.lock);
 	do {
-		r = store_admit(store, user, true, &deadline, err);
+		r = store_admit(store, &admission, err);
 	} while (r == -EAGAIN);
 	if (r == 0)
 		r = operation_check(store, operation, items, err);
@@ -475,7 +483,7 @@ int operation_run(struct store *store, struct operation *operation,
 	operation->time_ns = clock_ns();
 	mutex_lock(&store->core.lock);
 	for (uint32_t i = 0; i < operation->nr_items; i++)
-		if (operation->op != OP_DELETE && operation->op != OP_UNDO)
+		if (op_makes(operation->op))
 			items[i].new_id = store->volumes.next_id + i;
 	r = log_and_apply(store, operation, items, payload, (uint32_t)nr_blocks,
 			  &seq, err);

@@ -249,13 +249,13 @@ static int append_operation(struct store *store, const struct batch_entry *e,
 {
 	CLEANUP_FREE struct operation_item *items = NULL;
 	struct operation operation;
-	uint64_t deadline = 0;
+	struct admission admission = {.user = FRAME_USER_RECOVERY,
+				      .admin_held = true};
 	int r;
 
 	mutex_lock(&store->core.lock);
 	do {
-		r = store_admit(store, FRAME_USER_RECOVERY, true, &deadline,
-				err);
+		r = store_admit(store, &admission, err);
 	} while (r == -EAGAIN);
 	if (r == 0)
 		r = operation_load(store, e->op, payload, e->count, &operation,

@@ -97,15 +97,22 @@ int reap_all(struct store *store, bool admin_held, struct error *err);
 
 /* ---- admission.c ---- */
 
+/* Who asks to be admitted, and how long it has waited. */
+struct admission {
+	enum frame_user user;
+	bool admin_held;      /* a checkpoint is run in place */
+	bool pause;	      /* wait for space even if none is coming */
+	uint64_t deadline_ms; /* monotonic; 0: it has not waited yet */
+};
+
 /*
  * Everything one hold of core needs: not fail-stop, a place in the log,
- * frames for @user, spare nodes.  Core held; it may be dropped: returns
+ * frames for the user, spare nodes.  Core held; it may be dropped: returns
  * -EAGAIN then, and the caller looks at the world again.  Waits for space at
- * most until *deadline_ms (0: set it to now + 10 s), then -ENOSPC.
- * @admin_held: the caller holds admin, so a checkpoint is run in place.
+ * most 10 s, then -ENOSPC.
  */
-int store_admit(struct store *store, enum frame_user user, bool admin_held,
-		uint64_t *deadline_ms, struct error *err);
+int store_admit(struct store *store, struct admission *admission,
+		struct error *err);
 
 /* Drop core, fault node @id in, take core. */
 int store_fault(struct store *store, uint32_t id, struct error *err);

@@ -518,6 +518,9 @@ static void fill_info(const struct volumes *volumes, const struct volume *v,
 		.nr_readers = v->nr_readers,
 		.nr_writers = v->nr_writers,
 		.nr_attached = v->nr_attached,
+		.quota_bytes = v->settings.quota,
+		.reservation_bytes = v->settings.reservation,
+		.pause_on_full = v->settings.pause,
 	};
 	volume_full_name(volumes, v, ret->name);
 	if (origin)

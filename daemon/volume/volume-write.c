@@ -191,14 +191,14 @@ static int clear_blocks(struct store *store, struct volume *v, enum op op,
 {
 	struct core *core = &store->core;
 	struct error failure = ERROR_NONE;
-	uint64_t deadline = 0;
+	struct admission admission = {.user = FRAME_USER_METADATA};
 	uint32_t missing = 0;
 	int r;
 
 	mutex_lock(&core->lock);
 	for (;;) {
-		r = store_admit(store, FRAME_USER_METADATA, false, &deadline,
-				err);
+		admission.pause = v->settings.pause;
+		r = store_admit(store, &admission, err);
 		if (r == -EAGAIN)
 			continue;
 		if (r < 0)
@@ -233,7 +233,7 @@ static int piece_write(struct store *store, struct volume *v, struct piece *p,
 {
 	struct core *core = &store->core;
 	struct map_path path;
-	uint64_t deadline = 0;
+	struct admission admission = {.user = FRAME_USER_WRITE};
 	uint32_t missing = 0;
 	int r;
 
@@ -243,7 +243,8 @@ static int piece_write(struct store *store, struct volume *v, struct piece *p,
 				    err);
 	mutex_lock(&core->lock);
 	for (;;) {
-		r = store_admit(store, FRAME_USER_WRITE, false, &deadline, err);
+		admission.pause = v->settings.pause;
+		r = store_admit(store, &admission, err);
 		if (r == -EAGAIN)
 			continue;
 		if (r < 0)

@@ -104,8 +104,7 @@ int volumes_load(struct volumes *volumes, uint32_t index, const void *page,
 	v = calloc(1, sizeof(*v));
 	if (!v || indices_grow(volumes, index + 1) < 0 ||
 	    volume_vector_reserve(&volumes->all, 1) < 0 ||
-	    (record.attrs_length &&
-	     !(v->attrs = malloc(record.attrs_length)))) {
+	    volume_set_attrs(v, record.attrs, record.attrs_length) < 0) {
 		volume_free(v);
 		return error_set(err, ENOMEM, "out of memory");
 	}
@@ -121,9 +120,6 @@ int volumes_load(struct volumes *volumes, uint32_t index, const void *page,
 	v->created_ns = record.created_ns;
 	v->seq = record.seq;
 	memcpy(v->name, record.name, sizeof(v->name));
-	if (record.attrs_length)
-		memcpy(v->attrs, record.attrs, record.attrs_length);
-	v->attrs_length = record.attrs_length;
 	v->index = index;
 	v->idle_since_ms = monotonic_ms();
 	volumes->by_index[index] = v;
@@ -369,6 +365,23 @@ uint32_t volumes_new_epoch(struct volumes *volumes)
 {
 	mutex_assert_held(&volumes->core->lock);
 	return volumes->next_epoch++;
+}
+
+int volume_set_attrs(struct volume *v, const char *attrs, uint16_t length)
+{
+	char *copy = NULL;
+
+	if (length) {
+		copy = malloc(length);
+		if (!copy)
+			return -ENOMEM;
+		memcpy(copy, attrs, length);
+	}
+	free(v->attrs);
+	v->attrs = copy;
+	v->attrs_length = length;
+	settings_parse(copy, length, &v->settings);
+	return 0;
 }
 
 const char *volume_attr(const struct volume *v, const char *key,

@@ -13,6 +13,7 @@
 #include "extent-map.h"
 #include "names.h"
 #include "page-table.h"
+#include "settings.h"
 #include "volume-record.h"
 
 struct volume {
@@ -30,8 +31,9 @@ struct volume {
 	char name[NAME_MAX_BYTES + 1]; /* snapshot: the word after '@' */
 	char *attrs;
 	uint16_t attrs_length;
-	uint32_t index;	    /* page of the volume table */
-	bool being_deleted; /* while a DELETE is checked */
+	struct settings settings; /* what the attributes say */
+	uint32_t index;		  /* page of the volume table */
+	bool being_deleted;	  /* while a DELETE is checked */
 	/* open handles */
 	uint32_t nr_readers;
 	uint32_t nr_writers;
@@ -92,6 +94,12 @@ uint32_t volumes_new_epoch(struct volumes *volumes);
 
 /* What a checkpoint stores of @v. */
 void volume_to_record(const struct volume *v, struct volume_record *ret);
+
+/*
+ * Replace the attributes.  -ENOMEM: nothing has changed.  The volume's page
+ * was touched.
+ */
+int volume_set_attrs(struct volume *v, const char *attrs, uint16_t length);
 
 /* Value of attribute @key, its length in *ret_length; NULL: not set. */
 const char *volume_attr(const struct volume *v, const char *key,

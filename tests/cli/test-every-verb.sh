@@ -14,6 +14,7 @@ operands() {
 	show | undo | attach | delete) echo "v" ;;
 	snapshot | rollback) echo "v@s" ;;
 	clone) echo "v@s w" ;;
+	set) echo "v quota=1G" ;;
 	esac
 }
 

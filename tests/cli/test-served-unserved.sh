@@ -50,6 +50,19 @@ rollback data@nosuch
 rollback data
 rollback web/root@s web/data@s
 rollback web/root@s web/root@s
+set data quota=1G
+set -n data on-full=pause
+set data on-full=pause reservation=64M quota=none
+set data quota=1G quota=2G
+set data quota=x
+set data quota=1.5.5G
+set data size=1G
+set data quota
+set data =1G
+set data@one quota=1G
+set nosuch quota=1G
+set data --json reservation=none
+show data
 undo data
 undo -n data
 undo copy1
@@ -122,6 +135,8 @@ grep -A1 -F '$ varve show nosuch' "$tmp/alone.said" |
 	grep -q 'varve: nosuch: ' || fail "show nosuch"
 for want in "create data 1G:7" "show nosuch:6" "snapshot data@one:7" \
 	"snapshot web/root@t nosuch@t:6" "clone data@nosuch copy3:6" \
+	"set data quota=1G:0" "set data quota=x:2" "set data size=1G:2" \
+	"set nosuch quota=1G:6" "set data@one quota=1G:2" \
 	"undo copy1:6" "delete data:5" "create big 33T:2" "show da#ta:2"; do
 	grep -F -x -A3 "\$ varve ${want%:*}" "$tmp/alone.said" |
 		grep -m1 '^exit ' >"$tmp/got"

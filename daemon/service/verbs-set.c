@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The verb that changes the settings of a volume. */
+#include "verbs-internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "engine.h"
+#include "json.h"
+
+#define NUMBER_TEXT_BYTES 24
+
+/* A setting as the engine takes it; @number is room for a number's text. */
+static int get_setting(const char *key, struct json_object *value,
+		       char number[NUMBER_TEXT_BYTES], struct setting *ret,
+		       struct error *err)
+{
+	const char *text = json_object_get_string(value);
+
+	*ret = (struct setting){key, text};
+	if (json_object_is_type(value, json_type_string) &&
+	    strlen(text) == (size_t)json_object_get_string_len(value))
+		return 0;
+	if (!json_object_is_type(value, json_type_int))
+		return error_set(err, EINVAL,
+				 "settings: must have numbers and strings");
+	(void)snprintf(number, NUMBER_TEXT_BYTES, "%lld",
+		       (long long)json_object_get_int64(value));
+	ret->value = number;
+	return 0;
+}
+
+static int set_all(struct store *store, const char *name, bool dry_run,
+		   struct json_object *object, struct error *err)
+{
+	size_t nr = (size_t)json_object_object_length(object), i = 0;
+	CLEANUP_FREE struct setting *settings =
+		calloc(nr + 1, sizeof(*settings));
+	CLEANUP_FREE char(*numbers)[NUMBER_TEXT_BYTES] =
+		calloc(nr + 1, sizeof(*numbers));
+	int r;
+
+	if (!settings || !numbers)
+		return error_set(err, ENOMEM, "out of memory");
+	json_object_object_foreach(object, key, value)
+	{
+		r = get_setting(key, value, numbers[i], &settings[i], err);
+		if (r < 0)
+			return r;
+		i++;
+	}
+	return dry_run ? store_set_dry_run(store, name, settings, nr, err)
+		       : store_set(store, name, settings, nr, err);
+}
+
+int verb_set(struct store *store, struct json_object *args,
+	     struct json_object **ret, struct error *err)
+{
+	struct json_object *object = NULL, *data;
+	bool dry_run = false;
+	const char *name;
+	int r;
+
+	r = args_find_bool(args, "dry_run", &dry_run, err);
+	if (r == 0)
+		r = args_string(args, "name", &name, err);
+	if (r < 0)
+		return r;
+	if (!json_object_object_get_ex(args, "settings", &object) ||
+	    !json_object_is_type(object, json_type_object))
+		return error_set(err, EINVAL, "settings: must be an object");
+	r = set_all(store, name, dry_run, object, err);
+	if (r < 0)
+		return r;
+	data = json_object_new_object();
+	if (data) {
+		json_put_string(data, "name", name);
+		(void)json_object_object_add(data, "settings",
+					     json_object_get(object));
+	}
+	return verb_give(data, ret, err);
+}
