@@ -14,6 +14,7 @@ void node_evict_some(struct nodes *nodes)
 
 	mutex_assert_held(&nodes->core->lock);
 	for (; nr > 0 && nodes->bytes > nodes->bytes_max; nr--) {
+		const struct node_entry *e;
 		struct node *n;
 
 		nodes->hand++;
@@ -24,6 +25,9 @@ void node_evict_some(struct nodes *nodes)
 		n = *node_place(nodes, nodes->hand);
 		if (!n || n->level > 0 || n->pending ||
 		    n->generation == nodes->core->generation)
+			continue;
+		e = node_entry(nodes, nodes->hand);
+		if (!core_record_is_written(nodes->core, e->segno, e->offset))
 			continue;
 		if (n->used) {
 			n->used = false;

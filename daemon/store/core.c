@@ -50,6 +50,13 @@ int core_check(struct core *core, struct error *err)
 			 core->failure.message);
 }
 
+bool core_record_is_written(const struct core *core, uint64_t segno,
+			    uint32_t offset)
+{
+	return segno != core->unwritten_segno ||
+	       offset < core->unwritten_offset;
+}
+
 uint64_t core_new_segno(struct core *core)
 {
 	mutex_assert_held(&core->lock);

@@ -46,6 +46,12 @@ struct core {
 	 * what is dirty for the next has this one.
 	 */
 	uint64_t generation;
+	/*
+	 * META records of unwritten_segno from this offset on have an address,
+	 * but are in the checkpoint's memory only; segno 0: there are none.
+	 */
+	uint64_t unwritten_segno;
+	uint32_t unwritten_offset;
 	int failed; /* errno: the store is fail-stop; 0: it is not */
 	struct error failure;
 };
@@ -66,6 +72,10 @@ void core_wake(struct core *core, enum worker worker);
 
 /* 0, or -EIO with the reason once the store is fail-stop.  Core held. */
 int core_check(struct core *core, struct error *err) REQUIRES(core->lock);
+
+/* Can the META record at @offset of @segno be read?  Core held. */
+bool core_record_is_written(const struct core *core, uint64_t segno,
+			    uint32_t offset) REQUIRES(core->lock);
 
 /* A segno that was never used (I1), 0 when the bound is reached. */
 uint64_t core_new_segno(struct core *core) REQUIRES(core->lock);

@@ -59,6 +59,10 @@ void *meta_writer_put(struct meta_writer *mw, uint32_t length,
 		room = core_batch_payload_max(mw->core);
 	if (length > room * BLOCK_SIZE - start)
 		return NULL;
+	if (start == 0) {
+		mw->core->unwritten_segno = mw->segment->segno;
+		mw->core->unwritten_offset = (mw->slot + 1) * BLOCK_SIZE;
+	}
 	*ret_segno = mw->segment->segno;
 	*ret_offset = (mw->slot + 1) * BLOCK_SIZE + start;
 	mw->payload_bytes =
@@ -132,8 +136,11 @@ static int write_batch(struct meta_writer *mw, struct error *err)
 	build_header(mw, nr);
 	r = backend_write(mw->core->be, mw->segment->place,
 			  (first ? 0 : mw->slot) * BLOCK_SIZE, &iov, 1, err);
-	if (r < 0)
+	if (r < 0) /* its nodes stay in memory, for reads go on */
 		return r;
+	mutex_lock(&mw->core->lock);
+	mw->core->unwritten_segno = 0;
+	mutex_unlock(&mw->core->lock);
 	mw->slot += 1 + nr;
 	mw->payload_bytes = 0;
 	memset(payload_of(mw), 0, (size_t)nr * BLOCK_SIZE);

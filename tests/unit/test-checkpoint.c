@@ -352,6 +352,26 @@ static void a_checkpoint_reserves_segnos_ahead(void **state)
 	assert_int_equal(store->sb.segno_bound, store->core.segno_bound);
 }
 
+/* Its record has an address, but only in the memory of the checkpoint. */
+static void a_node_whose_record_is_not_written_yet_stays_in_memory(void **state)
+{
+	must(store_flush(store, &err));
+	begin_checkpoint(MEMORY_WRITE); /* of the first batch of records */
+	lock_core();
+	store->nodes.bytes_max = 1;
+	for (int i = 0; i < 3; i++) /* the hand passes all, twice at least */
+		must(nodes_prepare(&store->nodes));
+	unlock_core();
+	expect(a, 0, 100, 1);
+	end_checkpoint(MEMORY_WRITE);
+	lock_core();
+	for (int i = 0; i < 3; i++)
+		must(nodes_prepare(&store->nodes));
+	assert_int_equal(store->nodes.nr_loaded, INNER_LEVELS);
+	unlock_core();
+	expect(a, 0, 100, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +390,7 @@ int main(void)
 		TEST(a_failed_write_of_metadata_leaves_the_checkpoint_before),
 		TEST(a_checkpoint_is_due_after_so_much_log),
 		TEST(a_checkpoint_reserves_segnos_ahead),
+		TEST(a_node_whose_record_is_not_written_yet_stays_in_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
