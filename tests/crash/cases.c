@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "test-store.h"
+
 static void small_writes(struct workload *w)
 {
 	for (unsigned int i = 0; i < 6; i++)
@@ -73,6 +75,7 @@ static void creations(struct workload *w)
 static const char *const a_s[] = {"a@s"};
 static const char *const set_s[] = {"a@s", "b@s"};
 static const char *const volume_a[] = {"a"};
+static const char *const volume_b[] = {"b"};
 static const char *const set_volumes[] = {"a", "b"};
 
 static void snapshots(struct workload *w)
@@ -189,6 +192,8 @@ static void frames_used_again(struct workload *w)
 {
 	for (unsigned int i = 0; i < 12; i++) {
 		work_write(w, "a", 300 << 10, 0, false);
+		if (i % 2)
+			work_flush(w);
 		if (i % 3 == 2)
 			work_checkpoint(w);
 	}
@@ -232,26 +237,266 @@ static void random_work(struct workload *w)
 	work_flush(w);
 }
 
+/* Batches that are written before anybody flushes them. */
+static void early_writes(struct workload *w)
+{
+	for (unsigned int i = 0; i < 4; i++) {
+		work_write(w, "a", 4096 + 512 * i, 8192 * i, false);
+		work_write_early(w);
+		work_trim(w, "b", 4096, 4096 * i, false);
+		work_write_early(w);
+	}
+	work_flush(w);
+	work_idle(w);
+	work_write(w, "a", 100 << 10, 0, false);
+	work_write_early(w);
+	work_snapshot(w, a_s, 1);
+	work_write(w, "a", 4096, 0, false);
+	work_write_early(w);
+	work_idle(w);
+	work_flush(w);
+}
+
+/* The log says what is durable while nobody writes. */
+static void idle_times(struct workload *w)
+{
+	work_idle(w);
+	work_write(w, "a", 4096, 0, false);
+	work_flush(w);
+	work_idle(w);
+	work_idle(w);
+	work_write(w, "b", 8192, 0, false);
+	work_flush(w);
+	work_idle(w);
+}
+
+/* Blocks with three and more references, then with fewer again. */
+static void many_references(struct workload *w)
+{
+	static const char *const clones_of_s[] = {"c1", "c2", "c3"};
+	static const char *const gone[] = {"c1", "c3"};
+
+	work_write(w, "a", 100 << 10, 0, false);
+	work_snapshot(w, a_s, 1);
+	work_clone(w, "a@s", clones_of_s, 3);
+	for (unsigned int i = 0; i < 3; i++)
+		work_write(w, clones_of_s[i], 4096, 4096 * i, false);
+	work_write(w, "a", 4096, 0, false);
+	work_checkpoint(w);
+	work_delete(w, gone, 2);
+	work_reap(w);
+	work_checkpoint(w);
+	work_delete(w, volume_a, 1);
+	work_checkpoint(w);
+	work_reap(w);
+	work_checkpoint(w);
+	work_flush(w);
+}
+
+/* META segments that are nearly empty are emptied. */
+static void metadata_moves(struct workload *w)
+{
+	char name[16];
+
+	for (unsigned int i = 0; i < 12; i++) {
+		(void)snprintf(name, sizeof(name), "v%u", i);
+		work_create(w, name, 64 << 10);
+		work_write(w, name, 4096, 0, false);
+		work_write(w, "a", 20000, 1000 * i, false);
+		work_checkpoint(w);
+	}
+	work_flush(w);
+}
+
+/* Frames that were needed once are given back to the host. */
+static void space_comes_back(struct workload *w)
+{
+	work_create(w, "big", 3 << 20);
+	for (unsigned int i = 0; i < 24; i++) {
+		work_write(w, "big", 128 << 10, (uint64_t)i << 17, false);
+		work_flush(w);
+	}
+	work_trim(w, "big", 3 << 20, 0, false);
+	for (unsigned int i = 0; i < 4; i++) {
+		work_write(w, "a", 4096, 0, false);
+		work_reap(w);
+		work_checkpoint(w);
+	}
+	work_write(w, "a", 60 << 10, 0, false);
+	work_flush(w);
+}
+
+/* A whole leaf whose blocks lie one behind the other. */
+static void long_runs(struct workload *w)
+{
+	work_create(w, "long", 512 << 10);
+	work_write(w, "long", 512 << 10, 0, false);
+	work_checkpoint(w);
+	work_write(w, "long", 4096, 100 << 10, false);
+	work_checkpoint(w);
+	work_write(w, "long", 256 << 10, 256 << 10, false);
+	work_flush(w);
+	work_checkpoint(w);
+}
+
+/* Full, and every way out of it. */
+static void full_store(struct workload *w)
+{
+	char name[16];
+	const char *const names[] = {name};
+
+	work_snapshot(w, a_s, 1);
+	for (unsigned int i = 0; i < 5; i++) {
+		(void)snprintf(name, sizeof(name), "a@f%u", i);
+		work_write(w, "a", 300 << 10, 0, false);
+		work_snapshot(w, names, 1);
+	}
+	work_write(w, "b", 4096, 0, true);
+	work_trim(w, "b", 64 << 10, 0, true);
+	work_rollback(w, a_s, 1);
+	work_delete(w, a_s, 1);
+	work_reopen(w, false);
+	work_delete(w, volume_a, 1);
+	work_reap(w);
+	work_checkpoint(w);
+	work_write(w, "b", 100 << 10, 0, false);
+	work_flush(w);
+}
+
+/* The host is full long before the store is. */
+static void full_host(struct workload *w)
+{
+	memory_disk_limit_frames(w->disk, 24);
+	full_store(w);
+	memory_disk_limit_frames(w->disk, UINT64_MAX);
+	work_write(w, "b", 100 << 10, 0, false);
+	work_flush(w);
+}
+
+/* A snapshot of @volume, any one; NULL: it has none. */
+static const char *some_snapshot(struct workload *w, const char *volume)
+{
+	unsigned int nr = model_nr_snapshots(w->model, volume), chosen;
+
+	if (nr == 0)
+		return NULL;
+	chosen = (unsigned int)rng_below(&w->rng, nr);
+	for (size_t i = 0; i < w->model->nr; i++) {
+		const struct model_volume *v = w->model->volumes[i];
+
+		if (v->snapshot &&
+		    model_find_head(w->model, v->name) ==
+			    model_find(w->model, volume) &&
+		    chosen-- == 0)
+			return v->name;
+	}
+	return NULL;
+}
+
+static void delete_some(struct workload *w, const char *volume)
+{
+	const char *found = some_snapshot(w, volume);
+	char name[NAME_MAX_BYTES + 1];
+	const char *const names[] = {name};
+
+	if (!found)
+		return;
+	(void)snprintf(name, sizeof(name), "%s", found);
+	work_delete(w, names, 1);
+}
+
+/* Any verb, on what there is. */
+static void random_verb(struct workload *w, unsigned int i)
+{
+	char name[32];
+	const char *const names[] = {name};
+
+	(void)snprintf(name, sizeof(name), "b@v%u", i);
+	switch (rng_below(&w->rng, 6)) {
+	case 0:
+		work_snapshot(w, names, 1);
+		work_write(w, "b", 4096, 0, false);
+		work_rollback(w, names, 1);
+		break;
+	case 1:
+		if (model_find_kept(w->model, "b"))
+			work_undo(w, volume_b, 1);
+		break;
+	case 2:
+		work_snapshot(w, names, 1);
+		name[0] = 'a';
+		work_snapshot(w, names, 1);
+		break;
+	case 3:
+		delete_some(w, "b");
+		break;
+	case 4:
+		work_reap(w);
+		break;
+	default:
+		work_write_early(w);
+	}
+}
+
+static void random_verbs(struct workload *w)
+{
+	for (unsigned int i = 0; i < 30; i++)
+		if (rng_one_in(&w->rng, 2))
+			random_verb(w, i);
+		else
+			random_work_item(w, i);
+	work_flush(w);
+}
+
 const struct crash_case crash_cases[] = {
-	{"small writes", small_writes, false},
-	{"large writes", large_writes, true},
-	{"unaligned writes", unaligned_writes, false},
-	{"forced writes", forced_writes, false},
-	{"zeros", zeros, true},
-	{"trims", trims, false},
-	{"creations", creations, true},
-	{"snapshots", snapshots, false},
-	{"snapshot sets", snapshot_sets, true},
-	{"clones", clones, false},
-	{"deletions", deletions, false},
-	{"rollbacks", rollbacks, true},
-	{"undos", undos, false},
-	{"checkpoints", checkpoints, false},
-	{"clean stops", clean_stops, false},
-	{"recoveries", recoveries, true},
-	{"frames used again", frames_used_again, true},
-	{"random work", random_work, false},
-	{"random work", random_work, true},
+	{"small writes", small_writes, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
+	{"large writes", large_writes, true, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
+	{"unaligned writes", unaligned_writes, false, WORK_FRAMES,
+	 TEST_SEGMENT_SHIFT, false},
+	{"forced writes", forced_writes, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
+	{"zeros", zeros, true, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"trims", trims, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"creations", creations, true, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"snapshots", snapshots, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"snapshot sets", snapshot_sets, true, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
+	{"clones", clones, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"deletions", deletions, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"rollbacks", rollbacks, true, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"undos", undos, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"checkpoints", checkpoints, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
+	{"clean stops", clean_stops, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
+	{"recoveries", recoveries, true, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
+	{"frames used again", frames_used_again, true, WORK_FRAMES,
+	 TEST_SEGMENT_SHIFT, false},
+	{"early writes", early_writes, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
+	{"idle times", idle_times, true, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
+	{"many references", many_references, false, WORK_FRAMES,
+	 TEST_SEGMENT_SHIFT, false},
+	{"metadata moves", metadata_moves, false, WORK_FRAMES,
+	 TEST_SEGMENT_SHIFT, false},
+	{"space comes back", space_comes_back, false, WORK_FRAMES,
+	 TEST_SEGMENT_SHIFT, false},
+	{"long runs", long_runs, false, WORK_FRAMES_FEW, 19, false},
+	{"full store", full_store, true, WORK_FRAMES_FEW, TEST_SEGMENT_SHIFT,
+	 true},
+	{"full host", full_host, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, true},
+	{"random verbs", random_verbs, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
+	{"random verbs", random_verbs, true, WORK_FRAMES_FEW,
+	 TEST_SEGMENT_SHIFT, true},
+	{"random work", random_work, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
+	{"random work", random_work, true, WORK_FRAMES, TEST_SEGMENT_SHIFT,
+	 false},
 };
 
 const size_t nr_crash_cases = sizeof(crash_cases) / sizeof(crash_cases[0]);

@@ -10,6 +10,9 @@ struct crash_case {
 	void (*run)(struct workload *w);
 	/* begin from a checkpoint; else recovery replays all there is */
 	bool checkpoint_first;
+	uint64_t nr_frames; /* of the store */
+	unsigned int segment_shift;
+	bool may_fill_up; /* operations may be refused for lack of space */
 };
 
 extern const struct crash_case crash_cases[];

@@ -130,7 +130,7 @@ static bool strike(enum memory_op op, uint64_t k, bool forever, uint64_t round)
 	struct error err = ERROR_NONE;
 	bool struck;
 
-	workload_init(&w, seed + round);
+	workload_init(&w, seed + round, WORK_FRAMES, TEST_SEGMENT_SHIFT);
 	workload_record(&w);
 	w.may_fail = true;
 	memory_disk_fault(w.disk, op, k, EIO, forever);

@@ -32,7 +32,7 @@ static void work_and_die(struct workload *w, uint64_t k)
 	static const char *const a_s[] = {"a@s"};
 	struct store_stat st;
 
-	workload_init(w, seed + k);
+	workload_init(w, seed + k, WORK_FRAMES, TEST_SEGMENT_SHIFT);
 	w->options.tail_dirs = dirs;
 	work_reopen(w, true);
 	store_stat(w->store, &st);

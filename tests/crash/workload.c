@@ -8,21 +8,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store.h"
 #include "test-store.h"
-#include "units.h"
 
-#define NR_FRAMES 128u
 #define WRITE_MAX (1u << 20)
 
-/* Take note of a result; true when it was a success. */
-static bool worked(struct workload *w, int r, const struct error *err,
-		   const char *what)
+enum outcome {
+	DONE,
+	REFUSED, /* the store goes on */
+	UNKNOWN, /* it has stopped: only a recovery tells */
+};
+
+/* Take note of a result. */
+static enum outcome settle(struct workload *w, int r, const struct error *err,
+			   const char *what)
 {
+	struct store_stat st;
+
 	if (r < 0 && !w->may_fail)
 		die("%s: %s", what, err->message);
 	w->failure = r;
 	w->err = *err;
-	return r == 0;
+	if (r == 0)
+		return DONE;
+	store_stat(w->store, &st);
+	w->nr_refused += !st.failed;
+	return st.failed ? UNKNOWN : REFUSED;
 }
 
 /* ---- steps and states ---- */
@@ -90,13 +101,14 @@ static void open_store(struct workload *w)
 		die("store_open: %s", err.message);
 }
 
-void workload_init(struct workload *w, uint64_t seed)
+void workload_init(struct workload *w, uint64_t seed, uint64_t nr_frames,
+		   unsigned int segment_shift)
 {
 	static const char *const names[] = {"a", "b"};
 	static const uint64_t sizes[] = {300 << 10, 130 << 10};
 
 	*w = (struct workload){.rng = {seed}, .options = {.nr_buffers = 8}};
-	w->disk = test_store_disk(NR_FRAMES);
+	w->disk = test_store_disk_of(nr_frames, segment_shift);
 	w->model = model_create();
 	open_store(w);
 	for (size_t i = 0; i < 2; i++) {
@@ -163,6 +175,45 @@ static void model_by_blocks(struct workload *w, const char *volume,
 	}
 }
 
+/* How far a refused request got: it is done block by block.  NULL: zeros. */
+static uint64_t length_done(struct volume_handle *handle, const uint8_t *data,
+			    uint64_t length, uint64_t offset)
+{
+	static uint8_t found[WRITE_MAX];
+	struct error err = ERROR_NONE;
+	uint64_t done = 0;
+
+	assert(length <= sizeof(found));
+	if (volume_read(handle, found, (uint32_t)length, offset, &err) < 0)
+		die("cannot read back: %s", err.message);
+	while (done < length) {
+		uint64_t n = BLOCK_SIZE - (offset + done) % BLOCK_SIZE;
+
+		if (n > length - done)
+			n = length - done;
+		for (uint64_t i = done; i < done + n; i++)
+			if (found[i] != (data ? data[i] : 0))
+				return done;
+		done += n;
+	}
+	return done;
+}
+
+/* The end of a write, zero or trim, whose handle it closes. */
+static void end_data(struct workload *w, struct step *step, int r,
+		     const struct error *err, struct volume_handle *handle,
+		     const char *volume, const uint8_t *data, uint64_t length,
+		     uint64_t offset, bool fua)
+{
+	enum outcome outcome = settle(w, r, err, step->what);
+
+	if (outcome == REFUSED)
+		length = length_done(handle, data, length, offset);
+	volume_close(handle);
+	model_by_blocks(w, volume, data, length, offset);
+	end(w, step, outcome == DONE && fua);
+}
+
 void work_write(struct workload *w, const char *volume, uint64_t length,
 		uint64_t offset, bool fua)
 {
@@ -171,17 +222,13 @@ void work_write(struct workload *w, const char *volume, uint64_t length,
 		begin(w, fua ? "write-fua" : "write", volume, length, offset);
 	struct volume_handle *handle = open_volume(w, volume);
 	struct error err = ERROR_NONE;
-	bool ok;
 	int r;
 
 	assert(length <= sizeof(data));
 	for (uint64_t i = 0; i < length; i++)
 		data[i] = (uint8_t)rng_next(&w->rng);
 	r = volume_write(handle, data, (uint32_t)length, offset, fua, &err);
-	ok = worked(w, r, &err, step->what);
-	volume_close(handle);
-	model_by_blocks(w, volume, data, length, offset);
-	end(w, step, ok && fua);
+	end_data(w, step, r, &err, handle, volume, data, length, offset, fua);
 }
 
 void work_zero(struct workload *w, const char *volume, uint64_t length,
@@ -190,13 +237,9 @@ void work_zero(struct workload *w, const char *volume, uint64_t length,
 	struct step *step = begin(w, "zero", volume, length, offset);
 	struct volume_handle *handle = open_volume(w, volume);
 	struct error err = ERROR_NONE;
-	bool ok;
+	int r = volume_zero(handle, length, offset, fua, &err);
 
-	ok = worked(w, volume_zero(handle, length, offset, fua, &err), &err,
-		    step->what);
-	volume_close(handle);
-	model_by_blocks(w, volume, NULL, length, offset);
-	end(w, step, ok && fua);
+	end_data(w, step, r, &err, handle, volume, NULL, length, offset, fua);
 }
 
 void work_trim(struct workload *w, const char *volume, uint64_t length,
@@ -205,15 +248,12 @@ void work_trim(struct workload *w, const char *volume, uint64_t length,
 	struct step *step = begin(w, "trim", volume, length, offset);
 	struct volume_handle *handle = open_volume(w, volume);
 	struct error err = ERROR_NONE;
-	bool ok;
+	int r = volume_trim(handle, length, offset, fua, &err);
 
 	assert(length % BLOCK_SIZE == 0 && offset % BLOCK_SIZE == 0);
-	ok = worked(w, volume_trim(handle, length, offset, fua, &err), &err,
-		    step->what);
-	volume_close(handle);
-	model_by_blocks(w, volume, NULL, length, offset);
 	/* FUA is about this request's data only: of nothing, there is none */
-	end(w, step, ok && fua && length > 0);
+	end_data(w, step, r, &err, handle, volume, NULL, length, offset,
+		 fua && length > 0);
 }
 
 void work_random_data(struct workload *w, bool fua)
@@ -240,10 +280,9 @@ void work_flush(struct workload *w)
 {
 	struct step *step = begin(w, "flush", "", 0, 0);
 	struct error err = ERROR_NONE;
-	bool ok;
+	int r = store_flush(w->store, &err);
 
-	ok = worked(w, store_flush(w->store, &err), &err, step->what);
-	end(w, step, ok);
+	end(w, step, settle(w, r, &err, step->what) == DONE);
 }
 
 /* ---- verbs ---- */
@@ -252,25 +291,26 @@ void work_create(struct workload *w, const char *name, uint64_t size)
 {
 	struct step *step = begin(w, "create", name, size, 0);
 	struct error err = ERROR_NONE;
-	bool ok;
+	enum outcome outcome;
 
-	ok = worked(w, store_create(w->store, name, size, &err), &err,
-		    step->what);
-	model_create_volume(w->model, name, size);
-	end(w, step, ok);
+	outcome = settle(w, store_create(w->store, name, size, &err), &err,
+			 step->what);
+	if (outcome != REFUSED)
+		model_create_volume(w->model, name, size);
+	end(w, step, outcome == DONE);
 }
 
 void work_snapshot(struct workload *w, const char *const *names, size_t nr)
 {
 	struct step *step = begin(w, "snapshot", names[0], nr, 0);
 	struct error err = ERROR_NONE;
-	bool ok;
+	enum outcome outcome;
 
-	ok = worked(w, store_snapshot(w->store, names, nr, "text", &err), &err,
-		    step->what);
-	for (size_t i = 0; i < nr; i++)
+	outcome = settle(w, store_snapshot(w->store, names, nr, "text", &err),
+			 &err, step->what);
+	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
 		model_snapshot(w->model, names[i]);
-	end(w, step, ok);
+	end(w, step, outcome == DONE);
 }
 
 void work_clone(struct workload *w, const char *snapshot,
@@ -278,53 +318,54 @@ void work_clone(struct workload *w, const char *snapshot,
 {
 	struct step *step = begin(w, "clone", snapshot, nr, 0);
 	struct error err = ERROR_NONE;
-	bool ok;
+	enum outcome outcome;
 
-	ok = worked(w, store_clone(w->store, snapshot, names, nr, &err), &err,
-		    step->what);
-	for (size_t i = 0; i < nr; i++)
+	outcome = settle(w, store_clone(w->store, snapshot, names, nr, &err),
+			 &err, step->what);
+	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
 		model_clone(w->model, snapshot, names[i]);
-	end(w, step, ok);
+	end(w, step, outcome == DONE);
 }
 
 void work_delete(struct workload *w, const char *const *names, size_t nr)
 {
 	struct step *step = begin(w, "delete", names[0], nr, 0);
 	struct error err = ERROR_NONE;
-	bool ok;
+	enum outcome outcome;
 
-	ok = worked(w, store_delete(w->store, names, nr, true, &err), &err,
-		    step->what);
-	for (size_t i = 0; i < nr; i++)
+	outcome = settle(w, store_delete(w->store, names, nr, true, &err), &err,
+			 step->what);
+	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
 		model_delete(w->model, names[i]);
-	end(w, step, ok);
+	end(w, step, outcome == DONE);
 }
 
 void work_rollback(struct workload *w, const char *const *names, size_t nr)
 {
 	struct step *step = begin(w, "rollback", names[0], nr, 0);
-	char kept[4][NAME_MAX_BYTES + 1];
+	char kept[4][NAME_MAX_BYTES + 1] = {{0}};
 	struct error err = ERROR_NONE;
-	bool ok;
+	enum outcome outcome;
 
 	assert(nr <= 4);
-	ok = worked(w, store_rollback(w->store, names, nr, kept, &err), &err,
-		    step->what);
-	for (size_t i = 0; i < nr; i++)
+	outcome = settle(w, store_rollback(w->store, names, nr, kept, &err),
+			 &err, step->what);
+	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
 		model_rollback(w->model, names[i], kept[i]);
-	end(w, step, ok);
+	end(w, step, outcome == DONE);
 }
 
 void work_undo(struct workload *w, const char *const *names, size_t nr)
 {
 	struct step *step = begin(w, "undo", names[0], nr, 0);
 	struct error err = ERROR_NONE;
-	bool ok;
+	enum outcome outcome;
 
-	ok = worked(w, store_undo(w->store, names, nr, &err), &err, step->what);
-	for (size_t i = 0; i < nr; i++)
+	outcome = settle(w, store_undo(w->store, names, nr, &err), &err,
+			 step->what);
+	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
 		model_undo(w->model, names[i]);
-	end(w, step, ok);
+	end(w, step, outcome == DONE);
 }
 
 /* ---- the store itself ---- */
@@ -333,10 +374,11 @@ void work_checkpoint(struct workload *w)
 {
 	struct step *step = begin(w, "checkpoint", "", 0, 0);
 	struct error err = ERROR_NONE;
-	bool ok;
+	int r = store_checkpoint(w->store, &err);
 
-	ok = worked(w, store_checkpoint(w->store, &err), &err, step->what);
-	end(w, step, ok);
+	for (size_t i = 0; i < w->store->segments.meta.len; i++)
+		w->nr_emptied += w->store->segments.meta.ptr[i]->victim;
+	end(w, step, settle(w, r, &err, step->what) == DONE);
 }
 
 void work_reap(struct workload *w)
@@ -344,7 +386,32 @@ void work_reap(struct workload *w)
 	struct step *step = begin(w, "reap", "", 0, 0);
 	struct error err = ERROR_NONE;
 
-	(void)worked(w, store_reap(w->store, &err), &err, step->what);
+	w->nr_reaped += w->store->nodes.reaper.len;
+	(void)settle(w, store_reap(w->store, &err), &err, step->what);
+	end(w, step, false);
+}
+
+void work_write_early(struct workload *w)
+{
+	struct step *step = begin(w, "write-early", "", 0, 0);
+	struct core *core = &w->store->core;
+
+	mutex_lock(&core->lock);
+	log_seal(&w->store->log);
+	(void)log_write_one(&w->store->log);
+	mutex_unlock(&core->lock);
+	end(w, step, false);
+}
+
+void work_idle(struct workload *w)
+{
+	struct step *step = begin(w, "idle", "", 0, 0);
+	struct core *core = &w->store->core;
+
+	mutex_lock(&core->lock);
+	w->store->log.flushed_at_ms = 0; /* long ago */
+	log_advertise_durable(&w->store->log);
+	mutex_unlock(&core->lock);
 	end(w, step, false);
 }
 
@@ -352,11 +419,11 @@ void work_reopen(struct workload *w, bool clean)
 {
 	struct step *step;
 	struct error err = ERROR_NONE;
-	bool ok;
+	int r;
 
 	work_flush(w);
 	step = begin(w, clean ? "reopen-clean" : "reopen", "", 0, 0);
-	ok = worked(w, store_close(w->store, clean, &err), &err, step->what);
+	r = store_close(w->store, clean, &err);
 	open_store(w);
-	end(w, step, ok);
+	end(w, step, settle(w, r, &err, step->what) == DONE);
 }

@@ -45,18 +45,30 @@ struct workload {
 			*/
 	int failure;   /* negative errno of the last operation */
 	struct error err;
+	uint64_t nr_refused; /* operations */
+	uint64_t nr_reaped;  /* nodes that work_reap() found in the queue */
+	uint64_t nr_emptied; /* META segments that a checkpoint emptied */
 };
 
-/* A store with the volumes a (300 KiB) and b (130 KiB), some data in both. */
-void workload_init(struct workload *w, uint64_t seed);
+#define WORK_FRAMES 128u /* room for every workload */
+#define WORK_FRAMES_FEW 40u
+
+/*
+ * A store of @nr_frames with the volumes a (300 KiB) and b (130 KiB), some
+ * data in both.
+ */
+void workload_init(struct workload *w, uint64_t seed, uint64_t nr_frames,
+		   unsigned int segment_shift);
 void workload_done(struct workload *w);
 /* The recording begins; what there is now is durable. */
 void workload_record(struct workload *w);
 
 /*
  * Each does one thing to both.  A failure ends the program; with may_fail it
- * goes to w->failure, and the model goes on as if it had worked, since a
- * crash may show it: only it is not durable.
+ * goes to w->failure.  When the store has stopped the model goes on as if it
+ * had worked, since a crash may show it: only it is not durable.  Else the
+ * operation was refused: a verb changed nothing, a write, zero or trim got as
+ * far as it reads back.
  */
 void work_write(struct workload *w, const char *volume, uint64_t length,
 		uint64_t offset, bool fua);
@@ -77,6 +89,10 @@ void work_rollback(struct workload *w, const char *const *names, size_t nr);
 void work_undo(struct workload *w, const char *const *names, size_t nr);
 void work_checkpoint(struct workload *w);
 void work_reap(struct workload *w);
+/* What a worker does: write a batch before somebody flushes it. */
+void work_write_early(struct workload *w);
+/* What a worker does after an idle second: log what is durable. */
+void work_idle(struct workload *w);
 /* Stop and open again; not clean: after a flush, as if the process died. */
 void work_reopen(struct workload *w, bool clean);
 

@@ -36,6 +36,7 @@ struct memory_disk {
 	bool paused[NR_MEMORY_OPS];
 	unsigned int nr_held_up[NR_MEMORY_OPS];
 	struct recording recording;
+	uint64_t signature; /* of a rebuild */
 };
 
 struct backend_memory {
@@ -478,13 +479,23 @@ uint64_t memory_disk_nr_events(struct memory_disk *disk)
 	return ret;
 }
 
-bool memory_disk_event_is_write(struct memory_disk *disk, uint64_t event)
+const struct event *memory_disk_event(struct memory_disk *disk, uint64_t event)
 {
-	bool ret;
+	const struct event *ret;
 
 	mutex_lock(&disk->lock);
 	assert(event < disk->recording.events.len);
-	ret = event_is_write(&disk->recording.events.ptr[event]);
+	ret = &disk->recording.events.ptr[event];
+	mutex_unlock(&disk->lock);
+	return ret;
+}
+
+uint64_t memory_disk_nr_unsynced(struct memory_disk *disk, uint64_t nr_events)
+{
+	uint64_t ret;
+
+	mutex_lock(&disk->lock);
+	ret = recording_nr_unsynced(&disk->recording, nr_events);
 	mutex_unlock(&disk->lock);
 	return ret;
 }
@@ -511,11 +522,17 @@ struct memory_disk *memory_disk_rebuild(struct memory_disk *disk,
 	struct memory_disk *ret = memory_disk_create(disk->capacity);
 
 	mutex_lock(&disk->lock);
-	recording_rebuild(&disk->recording, &disk->image, nr_events, policy,
-			  seed, &ret->image);
+	ret->signature =
+		recording_rebuild(&disk->recording, &disk->image, nr_events,
+				  policy, seed, &ret->image);
 	ret->segment_shift = disk->segment_shift;
 	mutex_unlock(&disk->lock);
 	for (uint64_t i = 0; i < ret->image.nr_frames; i++)
 		ret->nr_allocated += ret->image.allocated[i];
 	return ret;
+}
+
+uint64_t memory_disk_signature(struct memory_disk *disk)
+{
+	return disk->signature;
 }

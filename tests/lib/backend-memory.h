@@ -26,6 +26,7 @@
 #include "backend.h"
 
 struct memory_disk;
+struct event; /* memory-recording.h */
 
 enum memory_op {
 	MEMORY_READ,
@@ -38,14 +39,19 @@ enum memory_op {
 	NR_MEMORY_OPS,
 };
 
-/* What a crash does to writes that no completed sync covers. */
+/*
+ * What a crash does to the events (writes, frees, allocations) that no
+ * completed sync covers.
+ */
 enum crash_policy {
 	CRASH_KEEP_ALL,
 	CRASH_KEEP_NONE,
-	CRASH_DROP,    /* each write kept or dropped by chance */
-	CRASH_TEAR,    /* kept, dropped, or torn at 512 bytes, by chance */
-	CRASH_REORDER, /* the latest is there, earlier ones by chance */
-	CRASH_GARBAGE, /* as DROP; sectors of the last one hold garbage */
+	CRASH_DROP,	/* each write kept or dropped by chance */
+	CRASH_TEAR,	/* kept, dropped, or torn at 512 bytes, by chance */
+	CRASH_REORDER,	/* the latest is there, earlier ones by chance */
+	CRASH_GARBAGE,	/* as DROP; sectors of the last one hold garbage */
+	CRASH_LOSE_ONE, /* all kept but one, number seed % nr */
+	CRASH_KEEP_ONE, /* none kept but that one */
 	NR_CRASH_POLICIES,
 };
 
@@ -89,8 +95,10 @@ void memory_disk_damage_super(struct memory_disk *disk, unsigned int copy,
 void memory_disk_record(struct memory_disk *disk);
 /* Events so far: writes, super writes, syncs, frees, allocations. */
 uint64_t memory_disk_nr_events(struct memory_disk *disk);
-/* True for a write or a super write: a cut there has it in flight. */
-bool memory_disk_event_is_write(struct memory_disk *disk, uint64_t event);
+/* One of them; it stays where it is until the next one is recorded. */
+const struct event *memory_disk_event(struct memory_disk *disk, uint64_t event);
+/* How many of the first @nr_events no completed sync covers. */
+uint64_t memory_disk_nr_unsynced(struct memory_disk *disk, uint64_t nr_events);
 /* One line that names an event, for messages. */
 void memory_disk_print_event(struct memory_disk *disk, uint64_t event,
 			     char *ret, size_t size);
@@ -105,6 +113,12 @@ struct memory_disk *memory_disk_rebuild(struct memory_disk *disk,
 					uint64_t nr_events,
 					enum crash_policy policy,
 					uint64_t seed);
+
+/*
+ * What a rebuilt disk kept and lost, as a number: the same for two rebuilds
+ * of one recording and event that left the same.
+ */
+uint64_t memory_disk_signature(struct memory_disk *disk);
 
 const char *crash_policy_name(enum crash_policy policy);
 

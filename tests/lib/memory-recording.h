@@ -36,14 +36,18 @@ void recording_done(struct recording *recording);
 struct event *recording_add(struct recording *recording, enum memory_op op,
 			    uint64_t place);
 bool event_is_write(const struct event *event);
+/* Of the first @nr_events, those that no sync among them covers. */
+uint64_t recording_nr_unsynced(const struct recording *recording,
+			       uint64_t nr_events);
 
 /*
  * The image after the first @nr_events events and a crash; to be done().
- * @now lends its geometry: a recording may have begun without one.
+ * @now lends its geometry: a recording may have begun without one.  Returns
+ * its signature, see memory_disk_signature().
  */
-void recording_rebuild(const struct recording *recording,
-		       const struct image *now, uint64_t nr_events,
-		       enum crash_policy policy, uint64_t seed,
-		       struct image *ret);
+uint64_t recording_rebuild(const struct recording *recording,
+			   const struct image *now, uint64_t nr_events,
+			   enum crash_policy policy, uint64_t seed,
+			   struct image *ret);
 
 #endif

@@ -22,9 +22,15 @@ void die(const char *format, ...)
 
 struct memory_disk *test_store_disk(uint64_t nr_frames)
 {
+	return test_store_disk_of(nr_frames, TEST_SEGMENT_SHIFT);
+}
+
+struct memory_disk *test_store_disk_of(uint64_t nr_frames,
+				       unsigned int segment_shift)
+{
 	struct store_init_options options = {
-		.segment_shift = TEST_SEGMENT_SHIFT,
-		.capacity = backend_frame_offset(nr_frames, TEST_SEGMENT_SHIFT),
+		.segment_shift = segment_shift,
+		.capacity = backend_frame_offset(nr_frames, segment_shift),
 	};
 	struct memory_disk *disk = memory_disk_create(options.capacity);
 	struct backend *be = backend_memory_open(disk);

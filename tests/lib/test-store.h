@@ -20,6 +20,9 @@ _Noreturn void die(const char *format, ...)
 
 /* A disk of @nr_frames frames of 64 KiB with an empty store on it. */
 struct memory_disk *test_store_disk(uint64_t nr_frames);
+/* The same with frames of 2^@segment_shift bytes. */
+struct memory_disk *test_store_disk_of(uint64_t nr_frames,
+				       unsigned int segment_shift);
 
 /* store_open() on @disk; on failure the back end is closed. */
 int test_store_open(struct memory_disk *disk,
