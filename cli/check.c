@@ -29,6 +29,9 @@ static void print_sum(struct json_object *data)
 		printf("%s %llu %.*s", i ? "," : "", (unsigned long long)nr,
 		       (int)strlen(what[i]) - (nr == 1), what[i]);
 	}
+	if (member_number(data, "lost"))
+		printf(", %llu lost in a repair",
+		       (unsigned long long)member_number(data, "lost"));
 	putchar('\n');
 }
 

@@ -100,44 +100,88 @@ static int read_node(struct nodes *nodes, uint32_t id,
 	return r < 0 ? r : decode_node(record, e, id, ret, err);
 }
 
-int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err)
+/* Read the record that @e, the entry of @id, names.  Core held; dropped. */
+static int read_entry(struct nodes *nodes, uint32_t id,
+		      const struct node_entry *e, struct node **ret,
+		      struct error *err) NO_THREAD_SAFETY_ANALYSIS
 {
 	struct core *core = nodes->core;
-	struct segment *s;
-	struct node_entry e;
-	struct node *n = NULL;
+	struct segment *s = segment_find(nodes->segments, e->segno);
 	int r;
 
-	mutex_lock(&core->lock);
-	if (!node_exists(nodes, id) || *node_place(nodes, id)) {
-		mutex_unlock(&core->lock);
-		return 0;
-	}
-	e = *node_entry(nodes, id);
-	s = segment_find(nodes->segments, e.segno);
-	if (!s || s->kind != SEGMENT_META) {
-		mutex_unlock(&core->lock);
+	if (!s || s->kind != SEGMENT_META)
 		return error_set(err, EUCLEAN,
 				 "node %" PRIu32
 				 ": its record is in no META segment",
 				 id);
-	}
 	s->pins++;
 	mutex_unlock(&core->lock);
-
-	r = read_node(nodes, id, &e, s->place, &n, err);
-	if (r < 0)
-		r = error_prefix(err, "node %" PRIu32, id);
-
+	r = read_node(nodes, id, e, s->place, ret, err);
 	mutex_lock(&core->lock);
 	s->pins--;
-	if (r == 0 && node_exists(nodes, id) && !*node_place(nodes, id) &&
-	    node_entry(nodes, id)->checksum == e.checksum &&
-	    node_entry(nodes, id)->segno == e.segno) {
-		node_insert(nodes, n);
-		n = NULL;
+	if (r < 0)
+		(void)error_prefix(err, "node %" PRIu32, id);
+	return r;
+}
+
+int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err)
+{
+	struct core *core = nodes->core;
+	struct node_entry e;
+	struct node *n = NULL;
+	int r = 0;
+
+	mutex_lock(&core->lock);
+	if (node_exists(nodes, id) && !*node_place(nodes, id)) {
+		e = *node_entry(nodes, id);
+		r = read_entry(nodes, id, &e, &n, err);
+		if (r == 0 && node_exists(nodes, id) &&
+		    !*node_place(nodes, id) &&
+		    node_entry(nodes, id)->checksum == e.checksum &&
+		    node_entry(nodes, id)->segno == e.segno) {
+			node_insert(nodes, n);
+			n = NULL;
+		}
 	}
 	mutex_unlock(&core->lock);
 	free(n);
+	return r;
+}
+
+/* A copy of what is in memory. */
+static int dup_node(const struct node *n, struct node **ret, struct error *err)
+{
+	struct node *copy = node_alloc(n->level);
+
+	if (!copy)
+		return error_set(err, ENOMEM, "out of memory");
+	copy->id = n->id;
+	copy->epoch = n->epoch;
+	if (n->level == 0)
+		*copy->leaf = *n->leaf;
+	else
+		*copy->inner = *n->inner;
+	*ret = copy;
+	return 0;
+}
+
+int node_copy(struct nodes *nodes, uint32_t id, struct node **ret,
+	      struct error *err)
+{
+	struct core *core = nodes->core;
+	struct node_entry e;
+	int r;
+
+	mutex_lock(&core->lock);
+	if (!node_exists(nodes, id)) {
+		r = error_set(err, EUCLEAN, "node %" PRIu32 " does not exist",
+			      id);
+	} else if (*node_place(nodes, id)) {
+		r = dup_node(*node_place(nodes, id), ret, err);
+	} else {
+		e = *node_entry(nodes, id);
+		r = read_entry(nodes, id, &e, ret, err);
+	}
+	mutex_unlock(&core->lock);
 	return r;
 }

@@ -127,6 +127,14 @@ void node_prefetch(const struct nodes *nodes, uint32_t id, uint32_t index);
  */
 int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err);
 
+/*
+ * A copy of node @id for the caller, who frees it: as it is in memory, or
+ * read from the medium.  It is not brought into memory for others.
+ * -EBADMSG, -EUCLEAN: damage; also when it does not exist.  Core not held.
+ */
+int node_copy(struct nodes *nodes, uint32_t id, struct node **ret,
+	      struct error *err);
+
 /* A new node with count 1, all holes, touched. */
 struct node *node_new(struct nodes *nodes, unsigned int level, uint32_t epoch);
 /*

@@ -175,6 +175,7 @@ int verb_check_store(struct store *store, struct json_object *args,
 	json_put_uint(data, "errors", report.nr_errors);
 	json_put_uint(data, "nodes", report.nr_nodes);
 	json_put_uint(data, "blocks", report.nr_blocks);
+	json_put_uint(data, "lost", report.nr_lost);
 	json_put_uint(data, "segments", report.nr_segments);
 	json_put_uint(data, "volumes", report.nr_volumes);
 	json_put_bool(data, "truncated", lines.truncated);

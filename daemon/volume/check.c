@@ -7,25 +7,22 @@
  * beside the store and checks that; until it is done no dead segment is freed,
  * so nothing the image names is reused (I7).  Both use the same recount.
  */
-#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "store.h"
+#include "recount.h"
 
 struct check {
 	struct store *store;
 	line_fn *line;
 	void *opaque;
 	struct check_report *report;
-	uint32_t *node_refs;	   /* by node id: references found (I3) */
-	uint64_t *node_used;	   /* by node id: data blocks below */
-	uint32_t **block_refs;	   /* by index of the segment table (I2) */
-	struct index_vector queue; /* nodes met, not yet walked */
-	struct index_vector order; /* walked, parents first */
+	struct recount found;
+	/* counts above what was found, which what cannot be read may explain */
+	uint64_t nr_unsure;
 };
 
 static void complain(struct check *c, const char *format, ...)
@@ -33,7 +30,7 @@ static void complain(struct check *c, const char *format, ...)
 
 static void complain(struct check *c, const char *format, ...)
 {
-	char text[300];
+	char text[500];
 	va_list ap;
 
 	va_start(ap, format);
@@ -44,193 +41,124 @@ static void complain(struct check *c, const char *format, ...)
 		c->line(c->opaque, text);
 }
 
-/* One reference to node @id from @who; queued when it is the first. */
-static int meet_node(struct check *c, uint32_t id, const char *who)
+/* ---- the walk ---- */
+
+/* Who refers: "a@s", "node 5" or "the reaper queue". */
+static void print_referrer(const struct check *c,
+			   const struct recount_finding *f,
+			   char ret[NAME_MAX_BYTES + 1])
 {
-	if (!node_exists(&c->store->nodes, id)) {
+	if (f->volume)
+		volume_full_name(&c->store->volumes, f->volume, ret);
+	else if (f->parent)
+		(void)snprintf(ret, NAME_MAX_BYTES + 1, "node %" PRIu32,
+			       f->parent);
+	else
+		(void)snprintf(ret, NAME_MAX_BYTES + 1, "the reaper queue");
+}
+
+static void complain_names(struct check *c, const struct recount_finding *f)
+{
+	unsigned int nr = (unsigned int)__builtin_popcountll(f->entries);
+	unsigned int i = (unsigned int)__builtin_ctzll(f->entries);
+
+	if (nr == 1)
+		complain(c,
+			 "node %" PRIu32 ": block %u: name %" PRIu64 ":%" PRIu32
+			 " is in no segment",
+			 f->parent, i, birth_segno(f->name),
+			 birth_slot(f->name));
+	else
+		complain(c,
+			 "node %" PRIu32 ": %u blocks from block %u on: their "
+			 "names, the first %" PRIu64 ":%" PRIu32
+			 ", are in no segment",
+			 f->parent, nr, i, birth_segno(f->name),
+			 birth_slot(f->name));
+}
+
+static int finding(void *opaque, const struct recount_finding *f,
+		   struct error *err)
+{
+	struct check *c = opaque;
+	char who[NAME_MAX_BYTES + 1];
+
+	print_referrer(c, f, who);
+	switch (f->fault) {
+	case RECOUNT_NO_NODE:
 		complain(c,
 			 "%s refers to node %" PRIu32 ", which does not exist",
-			 who, id);
-		return 0;
+			 who, f->id);
+		break;
+	case RECOUNT_UNREADABLE:
+		if (f->first) /* once is enough */
+			complain(c, "%s", f->text);
+		break;
+	case RECOUNT_LEVEL:
+		complain(c, "%s: node %" PRIu32 " below it has the wrong level",
+			 who, f->id);
+		break;
+	case RECOUNT_NO_BLOCKS:
+		complain_names(c, f);
+		break;
 	}
-	if (c->node_refs[id]++ > 0)
-		return 0;
-	return index_vector_push(&c->queue, id);
-}
-
-static void meet_block(struct check *c, const struct node *leaf, uint32_t i)
-{
-	struct segment_table *segments = &c->store->segments;
-	struct birth name = leaf_entry_birth(leaf->leaf->entries[i]);
-	struct segment *s = segment_find(segments, birth_segno(name));
-
-	c->report->nr_blocks++;
-	c->node_used[leaf->id]++;
-	if (!s || s->index == NO_INDEX ||
-	    birth_slot(name) >= c->store->core.nr_slots) {
-		complain(c,
-			 "node %" PRIu32 ": block %" PRIu32 ": name %" PRIu64
-			 ":%" PRIu32 " is in no segment",
-			 leaf->id, i, birth_segno(name), birth_slot(name));
-		return;
-	}
-	c->block_refs[s->index][birth_slot(name)]++;
-}
-
-static int walk_content(struct check *c, const struct node *n)
-{
-	char who[64];
-	int r = 0;
-
-	(void)snprintf(who, sizeof(who), "node %" PRIu32, n->id);
-	for (uint32_t i = 0; n->level == 0 && i < LEAF_BLOCKS; i++)
-		if (leaf_entry_kind(n->leaf->entries[i]) == ENTRY_DATA)
-			meet_block(c, n, i);
-	for (uint32_t i = 0; r == 0 && n->level > 0 && i < INNER_CHILDREN; i++)
-		if (n->inner->children[i])
-			r = meet_node(c, n->inner->children[i], who);
-	return r;
-}
-
-/* A child is one level below its parent: so a walk always ends. */
-static void check_levels(struct check *c, const struct node *n)
-{
-	for (uint32_t i = 0; n->level > 0 && i < INNER_CHILDREN; i++) {
-		uint32_t id = n->inner->children[i], missing;
-		struct node *child;
-
-		if (id && node_exists(&c->store->nodes, id) &&
-		    node_get(&c->store->nodes, id, n->level - 1u, &child,
-			     &missing, NULL) == -EUCLEAN)
-			complain(c,
-				 "node %" PRIu32 ": child %" PRIu32
-				 " has the wrong level",
-				 n->id, id);
-	}
-}
-
-/* Walk the last node of the queue.  Core held, dropped. */
-static int walk_next(struct check *c)
-{
-	uint32_t id = c->queue.ptr[--c->queue.len], missing;
-	struct error err = ERROR_NONE;
-	struct node *n;
-	int r;
-
-	r = node_get(&c->store->nodes, id, LEVEL_ANY, &n, &missing, &err);
-	if (r == -EAGAIN) {
-		r = store_fault(c->store, missing, &err);
-		if (r == 0)
-			r = node_get(&c->store->nodes, id, LEVEL_ANY, &n,
-				     &missing, &err);
-	}
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0) {
-		complain(c, "%s", err.message);
-		return 0;
-	}
-	c->report->nr_nodes++;
-	r = index_vector_push(&c->order, id);
-	return r < 0 ? r : walk_content(c, n);
-}
-
-static int walk_roots(struct check *c)
-{
-	const struct volumes *volumes = &c->store->volumes;
-	const struct index_vector *reaper = &c->store->nodes.reaper;
-	char name[NAME_MAX_BYTES + 1];
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < volumes->all.len; i++) {
-		const struct volume *v = volumes->all.ptr[i];
-
-		c->report->nr_volumes++;
-		volume_full_name(volumes, v, name);
-		if (v->map.root)
-			r = meet_node(c, v->map.root, name);
-	}
-	for (size_t i = 0; r == 0 && i < reaper->len; i++)
-		r = meet_node(c, reaper->ptr[i], "the reaper queue");
-	while (r == 0 && c->queue.len > 0)
-		r = walk_next(c);
-	return r;
+	(void)err;
+	return 0;
 }
 
 /* ---- compare ---- */
 
-static void check_nodes(struct check *c)
+/*
+ * A count above what was found is an error only when everything could be
+ * read: what cannot be read may hold the rest.
+ */
+static bool count_is_wrong(struct check *c, uint32_t count, uint32_t found)
 {
-	struct nodes *nodes = &c->store->nodes;
-
-	for (size_t i = 0; i < c->order.len; i++) {
-		uint32_t id = c->order.ptr[i], missing;
-		struct node *n;
-
-		if (node_get(nodes, id, LEVEL_ANY, &n, &missing, NULL) < 0)
-			continue;
-		check_levels(c, n);
+	if (count > found && c->found.nr_unread > 0) {
+		c->nr_unsure++;
+		return false;
 	}
-	for (uint32_t id = 1; id < nodes->next_id; id++) {
-		uint32_t count = node_entry(nodes, id)->count;
-
-		if (count != c->node_refs[id])
-			complain(c,
-				 "node %" PRIu32 ": count %" PRIu32
-				 ", but %" PRIu32 " references",
-				 id, count, c->node_refs[id]);
-	}
+	return count != found;
 }
 
-/* Data blocks below @id: from its children, which were added up before. */
-static uint64_t add_used(struct check *c, const struct node *n)
+/* I3, and the blocks below. */
+static void check_node(struct check *c, uint32_t id)
 {
-	uint64_t used = c->node_used[n->id];
+	const struct node_entry *e = node_entry(&c->store->nodes, id);
+	const struct recount *rc = &c->found;
 
-	for (uint32_t i = 0; n->level > 0 && i < INNER_CHILDREN; i++) {
-		uint32_t id = n->inner->children[i];
-
-		if (id && id < c->store->nodes.next_id)
-			used += c->node_used[id];
-	}
-	return used;
+	if (count_is_wrong(c, e->count, rc->node_refs[id]))
+		complain(c,
+			 "node %" PRIu32 ": count %" PRIu32 ", but %" PRIu32
+			 " references",
+			 id, e->count, rc->node_refs[id]);
+	if (recount_was_walked(rc, id) && !recount_is_partly(rc, id) &&
+	    recount_level(rc, id) < INNER_LEVELS &&
+	    e->used != recount_used(rc, id))
+		complain(c,
+			 "node %" PRIu32 ": used %" PRIu32 ", but %" PRIu64
+			 " blocks",
+			 id, e->used, recount_used(rc, id));
 }
 
-/* entry.used and refer, level by level from the leaves. */
-static void check_used(struct check *c)
+static void check_refer(struct check *c, const struct volume *v)
 {
-	struct nodes *nodes = &c->store->nodes;
+	const struct recount *rc = &c->found;
+	char name[NAME_MAX_BYTES + 1];
+	uint64_t used = 0;
 
-	for (unsigned int level = 0; level <= INNER_LEVELS; level++) {
-		for (size_t i = 0; i < c->order.len; i++) {
-			uint32_t id = c->order.ptr[i], missing;
-			struct node *n;
-
-			if (node_get(nodes, id, LEVEL_ANY, &n, &missing, NULL) <
-				    0 ||
-			    n->level != level)
-				continue;
-			c->node_used[id] = add_used(c, n);
-			if (level < INNER_LEVELS &&
-			    node_entry(nodes, id)->used != c->node_used[id])
-				complain(c,
-					 "node %" PRIu32 ": used %" PRIu32
-					 ", but %" PRIu64 " blocks",
-					 id, node_entry(nodes, id)->used,
-					 c->node_used[id]);
-		}
+	c->report->nr_volumes++;
+	if (v->map.root) {
+		if (!recount_was_walked(rc, v->map.root) ||
+		    recount_is_partly(rc, v->map.root))
+			return;
+		used = recount_used(rc, v->map.root);
 	}
-	for (size_t i = 0; i < c->store->volumes.all.len; i++) {
-		const struct volume *v = c->store->volumes.all.ptr[i];
-		uint64_t used = v->map.root ? c->node_used[v->map.root] : 0;
-		char name[NAME_MAX_BYTES + 1];
-
-		if (v->map.refer == used)
-			continue;
-		volume_full_name(&c->store->volumes, v, name);
-		complain(c, "%s: refers to %" PRIu64 " blocks, but %" PRIu64,
-			 name, v->map.refer, used);
-	}
+	if (v->map.refer == used)
+		return;
+	volume_full_name(&c->store->volumes, v, name);
+	complain(c, "%s: refers to %" PRIu64 " blocks, but %" PRIu64, name,
+		 v->map.refer, used);
 }
 
 /* I2 for one segment; adds to the live numbers of where its names are. */
@@ -241,11 +169,11 @@ static void check_counts(struct check *c, const struct segment *s,
 
 	for (uint32_t slot = 1; slot < c->store->core.nr_slots; slot++) {
 		struct birth name = birth_make(s->segno, slot);
-		uint32_t found = c->block_refs[s->index][slot], at;
+		uint32_t found = recount_block(&c->found, s, slot), at;
 		uint32_t count = count_get(t, name);
 		struct segment *holder;
 
-		if (count != found)
+		if (count_is_wrong(c, count, found))
 			complain(c,
 				 "segment %" PRIu64 " slot %" PRIu32
 				 ": count %" PRIu32 ", but %" PRIu32
@@ -263,14 +191,14 @@ static void check_counts(struct check *c, const struct segment *s,
 	}
 }
 
-static int check_segments(struct check *c)
+static int check_segments(struct check *c, struct error *err)
 {
 	struct segment_table *t = &c->store->segments;
 	CLEANUP_FREE uint32_t *live =
 		calloc(t->pages.nr_pages + 1, sizeof(*live));
 
 	if (!live)
-		return -ENOMEM;
+		return error_set(err, ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < t->pages.nr_pages; i++) {
 		if (!t->by_index[i])
 			continue;
@@ -289,39 +217,33 @@ static int check_segments(struct check *c)
 	return 0;
 }
 
-/* ---- all ---- */
-
-static int check_alloc(struct check *c)
+static int compare(struct check *c, struct error *err)
 {
-	struct segment_table *t = &c->store->segments;
-	uint32_t nr_ids = c->store->nodes.next_id;
+	struct store *store = c->store;
+	int r;
 
-	c->node_refs = calloc(nr_ids, sizeof(*c->node_refs));
-	c->node_used = calloc(nr_ids, sizeof(*c->node_used));
-	c->block_refs = calloc(t->pages.nr_pages + 1, sizeof(*c->block_refs));
-	if (!c->node_refs || !c->node_used || !c->block_refs)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < t->pages.nr_pages; i++) {
-		if (!t->by_index[i])
-			continue;
-		c->block_refs[i] = calloc(c->store->core.nr_slots,
-					  sizeof(**c->block_refs));
-		if (!c->block_refs[i])
-			return -ENOMEM;
-	}
-	return 0;
+	mutex_lock(&store->core.lock);
+	for (uint32_t id = 1; id < store->nodes.next_id; id++)
+		check_node(c, id);
+	for (size_t i = 0; i < store->volumes.all.len; i++)
+		check_refer(c, store->volumes.all.ptr[i]);
+	r = check_segments(c, err);
+	mutex_unlock(&store->core.lock);
+	return r;
 }
 
-static void check_done(struct check *c)
+/* ---- all ---- */
+
+static void tell_unsure(const struct check *c)
 {
-	for (uint32_t i = 0;
-	     c->block_refs && i < c->store->segments.pages.nr_pages; i++)
-		free(c->block_refs[i]);
-	free(c->block_refs);
-	free(c->node_refs);
-	free(c->node_used);
-	index_vector_done(&c->queue);
-	index_vector_done(&c->order);
+	char text[120];
+
+	(void)snprintf(text, sizeof(text),
+		       "%" PRIu64 " counts are above the references found, "
+		       "which may be in what cannot be read",
+		       c->nr_unsure);
+	if (c->nr_unsure && c->line)
+		c->line(c->opaque, text);
 }
 
 /* Check what @store has in memory; nobody changes it meanwhile. */
@@ -334,19 +256,19 @@ static int check_image(struct store *store, line_fn *line, void *opaque,
 			  .report = report};
 	int r;
 
-	mutex_lock(&store->core.lock);
-	r = check_alloc(&c);
+	r = recount_init(&c.found, store, finding, &c, err);
 	if (r == 0)
-		r = walk_roots(&c);
-	if (r == 0) {
-		check_nodes(&c);
-		check_used(&c);
-		r = check_segments(&c);
-	}
-	mutex_unlock(&store->core.lock);
-	check_done(&c);
+		r = recount_walk(&c.found, err);
+	report->nr_nodes = c.found.nr_nodes;
+	report->nr_blocks = c.found.nr_blocks;
+	report->nr_lost = c.found.nr_lost;
+	if (r == 0)
+		r = compare(&c, err);
+	if (r == 0)
+		tell_unsure(&c);
+	recount_done(&c.found);
 	if (r < 0)
-		return error_set(err, ENOMEM, "out of memory");
+		return r;
 	if (report->nr_errors)
 		return error_set(err, EUCLEAN, "%" PRIu64 " errors found",
 				 report->nr_errors);

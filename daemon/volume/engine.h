@@ -263,6 +263,7 @@ struct check_report {
 	uint64_t nr_errors;
 	uint64_t nr_nodes;
 	uint64_t nr_blocks; /* leaf entries */
+	uint64_t nr_lost;   /* blocks that a repair had to give up */
 	uint64_t nr_segments;
 	uint32_t nr_volumes;
 };

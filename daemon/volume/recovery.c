@@ -450,8 +450,7 @@ static int start_log(struct recovery *rec, struct error *err)
 		     rec->tail.end_hash, rec->tail.time_ns, err);
 	if (r < 0)
 		return r;
-	if (!o->read_only)
-		store->nodes.bytes_max = nodes_memory(store, o);
+	store->nodes.bytes_max = nodes_memory(store, o);
 	mutex_lock(&store->core.lock);
 	segment_table_seal_open(&store->segments, store->log.current,
 				rec->tail.end_seq);

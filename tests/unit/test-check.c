@@ -150,7 +150,7 @@ static void a_child_of_the_wrong_level_is_found(void **state)
 	/* the leaf hangs two levels too high */
 	n->inner->children[1] = node_of(volume("a"), 0)->id;
 	(void)run_check(-EUCLEAN);
-	assert_non_null(strstr(said, "has the wrong level"));
+	assert_non_null(strstr(said, "below it has the wrong level"));
 }
 
 static void a_wrong_number_of_blocks_below_a_node_is_found(void **state)
@@ -165,10 +165,15 @@ static void a_wrong_refer_is_found(void **state)
 	expect_said(1, "a@s: refers to 7 blocks, but 100");
 }
 
+static struct birth name_of_entry(const struct node *leaf, uint32_t i)
+{
+	return leaf_entry_birth(leaf->leaf->entries[i]);
+}
+
 /* The segment and slot of a's block @i of its first leaf. */
 static struct birth name_of(uint32_t i)
 {
-	return leaf_entry_birth(node_of(volume("a"), 0)->leaf->entries[i]);
+	return name_of_entry(node_of(volume("a"), 0), i);
 }
 
 static void a_name_counted_too_often_is_found(void **state)
@@ -278,6 +283,59 @@ static void a_damaged_page_is_found_while_served(void **state)
 	assert_false(stat_now().failed);
 }
 
+/* More leaves than a byte counts hold one block. */
+static void a_block_in_many_leaves_is_counted(void **state)
+{
+	static char texts[300][16];
+	const char *names[300];
+	struct birth first;
+
+	for (uint32_t i = 0; i < 300; i++) {
+		(void)snprintf(texts[i], sizeof(texts[i]), "many%u", i);
+		names[i] = texts[i];
+	}
+	must(store_clone(store, "a@s", names, 150, &err));
+	must(store_clone(store, "a@s", names + 150, 150, &err));
+	for (uint32_t i = 0; i < 300; i++) {
+		struct volume_handle *h = open_volume(names[i]);
+
+		put(h, 1, 1, 5 + i);
+		volume_close(h);
+	}
+	must(store_checkpoint(store, &err));
+	reopen_read_only();
+	(void)run_check(0);
+	first = name_of_entry(node_of(volume("a@s"), 0), 0);
+	lock_core();
+	must(count_add(&store->segments, first, 1, &err));
+	unlock_core();
+	expect_said(1, "count 302, but 301 references");
+}
+
+static void a_check_brings_no_node_into_memory(void **state)
+{
+	uint64_t before = stat_now().nodes_bytes;
+
+	(void)run_check(0);
+	assert_int_equal(stat_now().nodes_bytes, before);
+}
+
+static void lost_blocks_are_told_but_no_error(void **state)
+{
+	struct node *leaf = node_of(volume("a"), 0);
+	struct check_report report;
+
+	lock_core();
+	must(count_add(&store->segments, name_of_entry(leaf, 3), -1, &err));
+	unlock_core();
+	leaf->leaf->entries[3] = leaf_entry_lost();
+	for (unsigned int level = 0; level < INNER_LEVELS; level++)
+		entry_of(node_of(volume("a"), level))->used--;
+	volume("a")->map.refer--;
+	report = run_check(0);
+	assert_int_equal(report.nr_lost, 1);
+}
+
 static void a_served_store_is_checked_as_it_is_now(void **state)
 {
 	struct volume_handle *h = open_volume("a");
@@ -309,6 +367,9 @@ int main(void)
 		TEST(a_name_in_no_segment_is_found),
 		TEST(a_wrong_live_number_is_found),
 		TEST(a_name_without_an_address_is_found),
+		TEST(a_check_brings_no_node_into_memory),
+		TEST(lost_blocks_are_told_but_no_error),
+		SERVED_TEST(a_block_in_many_leaves_is_counted),
 		TEST(a_damaged_node_is_found),
 		SERVED_TEST(a_damaged_node_is_found_while_served),
 		SERVED_TEST(a_damaged_page_is_found_while_served),
