@@ -59,6 +59,7 @@ struct store {
 	bool replaying;	   /* recovery: no checkpoint, the reserve is open */
 	bool stopping;	   /* workers end */
 	bool stopped;	   /* no request is admitted any more */
+	bool failure_told; /* EVENT_FAILED was sent */
 	bool reaper_stuck; /* a node to be freed cannot be read */
 	uint64_t dirty_since_ms; /* 0: nothing logged since the last cut */
 	uint64_t checksum_errors;

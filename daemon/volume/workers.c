@@ -3,7 +3,8 @@
  * The workers: three threads that call the engine in bounded slices.
  *   writer   writes sealed batches early, advertises durable_seq when idle
  *   janitor  makes frames ready, lets the reaper work
- *   driver   runs checkpoints, drops scratch views nobody uses
+ *   driver   runs checkpoints, drops scratch views nobody uses, says it when
+ *            the store has become fail-stop
  * A worker owns no data; it sleeps while there is nothing to do and wakes by
  * a timer only while something is dirty.
  */
@@ -179,6 +180,22 @@ static bool spare_is_old(const struct store *store)
 	       monotonic_ms() >= store->checkpointed_at_ms + CHECKPOINT_AGE_MS;
 }
 
+/*
+ * Say once why nothing is written any more; those whose requests fail from
+ * now on learn it each by itself.  Core held, dropped.
+ */
+static void tell_failure(struct store *store) NO_THREAD_SAFETY_ANALYSIS
+{
+	struct error failure = store->core.failure;
+
+	store->failure_told = true;
+	mutex_unlock(&store->core.lock);
+	store_message(store, MESSAGE_ERROR, EVENT_FAILED,
+		      "store stopped, reads only until it is opened again: %s",
+		      failure.message);
+	mutex_lock(&store->core.lock);
+}
+
 static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 {
 	struct store *store = arg;
@@ -191,18 +208,20 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 	while (!store->stopping) {
 		bool timer = store->dirty_since_ms != 0 ||
 			     frames_have_spare(&store->frames);
-		struct error err = ERROR_NONE;
-		int r = 0;
 
 		if (core->failed) {
-			nap(core, WORKER_DRIVER, false);
+			if (store->failure_told)
+				nap(core, WORKER_DRIVER, false);
+			else
+				tell_failure(store);
 			continue;
 		}
 		if (spare_is_old(store))
 			store->checkpoint_wanted = true;
 		if (checkpoint_is_due(store) || checkpoint_is_old(store)) {
 			mutex_unlock(&core->lock);
-			r = store_checkpoint(store, &err);
+			/* a failure stops the store: told above */
+			(void)store_checkpoint(store, NULL);
 			mutex_lock(&core->lock);
 		} else if (find_idle_scratch(store, name, &timer)) {
 			mutex_unlock(&core->lock);
@@ -211,12 +230,6 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			mutex_lock(&core->lock);
 		} else {
 			nap(core, WORKER_DRIVER, timer);
-		}
-		if (r < 0) {
-			mutex_unlock(&core->lock);
-			store_message(store, MESSAGE_ERROR, EVENT_FAILED,
-				      "checkpoint failed: %s", err.message);
-			mutex_lock(&core->lock);
 		}
 	}
 	mutex_unlock(&core->lock);
