@@ -25,6 +25,7 @@ struct command;
 #define OPTION_SIZE (1u << 8)
 #define OPTION_READ_ONLY (1u << 9)
 #define OPTION_SERVE (1u << 10)
+#define OPTION_FOLLOW (1u << 11)
 #define OPTION_TABLE (OPTION_NO_HEADER | OPTION_EXACT | OPTION_COLUMNS)
 
 struct options {
@@ -42,6 +43,7 @@ struct options {
 	bool yes;
 	bool read_only;
 	bool daemon;
+	bool follow;
 	const char *columns;
 	const char *types;
 	const char *text;
@@ -56,6 +58,7 @@ struct options {
 	const char *tls_certificates;
 	const char *tls_psk;
 	bool tls_verify_peer;
+	const char *after;
 	char **operands; /* NULL-terminated; into argv */
 	int nr_operands;
 	int nr_after_dashes; /* of them, behind "--" */

@@ -17,6 +17,7 @@
 
 #include "engine.h"
 #include "exports.h"
+#include "log.h"
 #include "server.h"
 #include "superblock.h"
 
@@ -51,13 +52,13 @@ static int nbd_errno(int r)
 	}
 }
 
-/* Report a request that failed, once; returns -1 for the callback. */
+/* Report a request that failed; returns -1 for the callback. */
 static int fail_request(const struct connection *c, const char *what,
 			uint64_t length, uint64_t offset, int r,
 			const struct error *err)
 {
-	nbdkit_error("%s: cannot %s %" PRIu64 " bytes at %" PRIu64 ": %s",
-		     c->name, what, length, offset, err->message);
+	log_request("%s: cannot %s %" PRIu64 " bytes at %" PRIu64 ": %s",
+		    c->name, what, length, offset, err->message);
 	nbdkit_set_error(nbd_errno(r));
 	return -1;
 }
@@ -354,7 +355,7 @@ static int varve_flush(void *handle, uint32_t flags)
 
 	if (r == 0)
 		return 0;
-	nbdkit_error("%s: cannot flush: %s", c->name, err.message);
+	log_request("%s: cannot flush: %s", c->name, err.message);
 	nbdkit_set_error(nbd_errno(r));
 	return -1;
 }

@@ -16,9 +16,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/prctl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,8 @@
 #include "backend-file.h"
 #include "control.h"
 #include "engine.h"
+#include "events.h"
+#include "log.h"
 #include "runtime.h"
 #include "socket.h"
 #include "starter.h"
@@ -42,6 +46,33 @@
 struct server server = {.control_fd = -1, .lock_fd = -1};
 
 static struct control *control; /* NULL: none; set before the stop thread */
+static struct events *events;	/* set before the store is opened */
+
+/* ---- what happens ---- */
+
+static void message(void *opaque, enum message_level level,
+		    enum store_event event, const char *text)
+{
+	if (level == MESSAGE_DEBUG ||
+	    events_add(events, level, event_name(event), text))
+		log_say(level, "%s", text);
+}
+
+/* The same for what the server itself does. */
+static void tell(enum message_level level, const char *kind, const char *format,
+		 ...) __attribute__((format(printf, 3, 4)));
+static void tell(enum message_level level, const char *kind, const char *format,
+		 ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	if (events_add(events, level, kind, text))
+		log_say(level, "%s", text);
+}
 
 /* ---- our sockets ---- */
 
@@ -98,27 +129,12 @@ static void remove_nbd_sockets(void)
 
 /* ---- open ---- */
 
-static void message(void *opaque, enum message_level level,
-		    enum store_event event, const char *text)
-{
-	switch (level) {
-	case MESSAGE_ERROR:
-		nbdkit_error("%s", text);
-		break;
-	case MESSAGE_WARNING:
-		nbdkit_error("warning: %s", text);
-		break;
-	default:
-		nbdkit_debug("%s", text);
-	}
-}
-
 /* varved has bound the sockets and cannot remove them any more. */
 static _Noreturn void quit_for_varved(int exit_code, const char *text)
 {
 	struct sockaddr_un address;
 
-	fprintf(stderr, "varved: %s\n", text);
+	log_say(MESSAGE_ERROR, "%s", text);
 	remove_nbd_sockets();
 	if (!server.keep_control && listening_path(server.control_fd, &address))
 		(void)unlink(address.sun_path);
@@ -132,7 +148,7 @@ static int fail_open(int r, const struct error *err)
 
 	if (server.lock_fd >= 0)
 		quit_for_varved(exit_code, err->message);
-	nbdkit_error("%s", err->message);
+	log_say(MESSAGE_ERROR, "%s", err->message);
 	starter_failed(exit_code);
 	return -1;
 }
@@ -150,6 +166,12 @@ int server_open(void)
 	struct backend *be;
 	int r;
 
+	log_open(server.lock_fd >= 0);
+	events = events_create();
+	if (!events) {
+		r = error_set(&err, ENOMEM, "out of memory");
+		return fail_open(r, &err);
+	}
 	r = backend_file_open(server.store_path,
 			      server.read_only ? BACKEND_FILE_READ_ONLY : 0,
 			      server.lock_fd, LOCK_WAIT_MS, &be, &err);
@@ -186,13 +208,15 @@ static void *stop_main(void *opaque)
 	while (sigwait(&signals, &number) != 0)
 		;
 	starter_stopping();
+	tell(MESSAGE_INFO, "stopping", "stopping");
 	if (control)
 		control_stop(control);
 	remove_nbd_sockets();
 	if (store_stop(server.store, &err) < 0) {
-		nbdkit_error("stop: %s", err.message);
+		log_say(MESSAGE_ERROR, "not stopped cleanly: %s", err.message);
 		_exit(EXIT_FAILED);
 	}
+	log_say(MESSAGE_INFO, "stopped cleanly");
 	_exit(EXIT_DONE);
 }
 
@@ -247,15 +271,32 @@ static void start_control(void)
 		.device = st.st_dev,
 		.inode = st.st_ino,
 		.read_only = server.read_only,
+		.events = events,
 		.keep_socket = server.keep_control,
 	};
 	if (r >= 0)
 		r = control_start(server.store, server.control_fd, &options,
 				  &control, &err);
 	if (r < 0)
-		nbdkit_error("warning: no control socket, so the varve command "
-			     "cannot reach this server: %s",
-			     err.message);
+		log_say(MESSAGE_WARNING,
+			"no control socket, so the varve command cannot reach "
+			"this server: %s",
+			err.message);
+}
+
+static void tell_started(void)
+{
+	struct store_stat stat;
+
+	store_stat(server.store, &stat);
+	tell(MESSAGE_INFO, "started",
+	     "serving %s: volumes=%" PRIu32 " snapshots=%" PRIu32
+	     " incarnation=%" PRIu64 " clean=%s read_only=%s tail=%s",
+	     server.store_path, stat.nr_volumes, stat.nr_snapshots,
+	     stat.open_incarnation, stat.recovered_batches ? "no" : "yes",
+	     stat.read_only ? "yes" : "no",
+	     stat.tail_shared ? "shared" : "private");
+	log_started();
 }
 
 static int start_stop_thread(void)
@@ -291,6 +332,7 @@ int server_start(void)
 				strerror(-r));
 		return fail_open(r, &err);
 	}
+	tell_started();
 	starter_ready();
 	return 0;
 }

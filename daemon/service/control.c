@@ -3,7 +3,7 @@
  * NOTES ON THE DESIGN
  *
  * The accept thread also sends the "working" lines: it wakes once a second,
- * and for every client whose thread is inside verb_run() it sends one.  The
+ * and for every client whose thread is inside run_verb() it sends one.  The
  * client's thread clears `busy' under the lock before it sends the answer,
  * so the two never mix.
  */
@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "engine.h"
+#include "events.h"
 #include "json.h"
 #include "line.h"
 #include "mutex.h"
@@ -35,25 +36,30 @@
 #define IDLE_MS 60000
 #define WORKING_MS 1000
 #define GROUPS_MAX 256
+/* Those who wait for events leave the other places to those who work. */
+#define WAITING_MAX (CLIENTS_MAX / 4)
+#define WAIT_S_MAX 60
 
 struct control_client {
 	struct control *control;
 	int fd;	   /* -1: this place is free */
-	bool busy; /* inside verb_run() */
+	bool busy; /* inside run_verb() */
 };
 
 struct control {
 	struct store *store;
+	struct events *events;
 	int listen_fd;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
 	mode_t mode; /* of the socket */
 	gid_t group;
 	char *greeting; /* with its newline */
 	bool keep_socket;
-	/* protects clients[]; rank LOCK_SERVICE */
+	/* protects clients[] and nr_waiting; rank LOCK_SERVICE */
 	struct mutex lock;
 	struct cond left; /* a client's place has become free */
 	struct control_client clients[CLIENTS_MAX];
+	unsigned int nr_waiting; /* inside wait_for_event() */
 };
 
 /* ---- one client ---- */
@@ -106,6 +112,85 @@ static void set_busy(struct control_client *client, bool busy)
 	mutex_unlock(&client->control->lock);
 }
 
+/* ---- events ---- */
+
+static bool begin_waiting(struct control *control)
+{
+	bool ret;
+
+	mutex_lock(&control->lock);
+	ret = control->nr_waiting < WAITING_MAX;
+	control->nr_waiting += ret;
+	mutex_unlock(&control->lock);
+	return ret;
+}
+
+static void end_waiting(struct control *control)
+{
+	mutex_lock(&control->lock);
+	control->nr_waiting--;
+	mutex_unlock(&control->lock);
+}
+
+static bool has_hung_up(int fd)
+{
+	struct pollfd pollfd = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&pollfd, 1, 0) > 0;
+}
+
+/* A second at a time: the client may have gone. */
+static int wait_for_event(struct control_client *client, uint64_t after,
+			  uint64_t seconds, struct error *err)
+{
+	struct control *control = client->control;
+
+	if (events_wait(control->events, after, 0))
+		return 0;
+	if (!begin_waiting(control))
+		return error_set(err, EBUSY,
+				 "%u clients wait for events already",
+				 WAITING_MAX);
+	while (seconds-- > 0 && !has_hung_up(client->fd))
+		if (events_wait(control->events, after, 1000))
+			break;
+	end_waiting(control);
+	return 0;
+}
+
+/* As a verb of verbs.h; but it is the server's and not the store's. */
+static int run_events(struct control_client *client, struct json_object *args,
+		      struct json_object **ret, struct error *err)
+{
+	uint64_t after = 0, wait = 0;
+	int r;
+
+	r = args_find_uint(args, "after", &after, err);
+	if (r == 0)
+		r = args_find_uint(args, "wait", &wait, err);
+	if (r < 0)
+		return r;
+	if (wait > WAIT_S_MAX)
+		wait = WAIT_S_MAX;
+	if (wait > 0)
+		r = wait_for_event(client, after, wait, err);
+	if (r < 0)
+		return r;
+	*ret = events_json(client->control->events, after);
+	return *ret ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+/* ---- requests ---- */
+
+static int run_verb(struct control_client *client, const char *verb,
+		    struct json_object *args, struct json_object **ret,
+		    struct error *err)
+{
+	if (strcmp(verb, "events") == 0)
+		return run_events(client, args, ret, err);
+	return verb_run(client->control->store, verb, args, ret, err);
+}
+
 static int run_request(struct control_client *client,
 		       struct json_object *request)
 {
@@ -118,7 +203,7 @@ static int run_request(struct control_client *client,
 	if (r == 0) {
 		(void)json_object_object_get_ex(request, "args", &args);
 		set_busy(client, true);
-		r = verb_run(client->control->store, verb, args, &data, &err);
+		r = run_verb(client, verb, args, &data, &err);
 		set_busy(client, false);
 	}
 	if (r < 0)
@@ -402,6 +487,7 @@ int control_start(struct store *store, int listen_fd,
 	if (!control)
 		return error_set(err, ENOMEM, "out of memory");
 	control->store = store;
+	control->events = options->events;
 	control->listen_fd = listen_fd;
 	control->keep_socket = options->keep_socket;
 	learn_socket(control);

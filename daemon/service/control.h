@@ -14,6 +14,7 @@
 #include "error.h"
 
 struct control;
+struct events;
 struct store;
 
 struct control_options {
@@ -22,7 +23,8 @@ struct control_options {
 	uint64_t device;	/* of the store, as stat(2) */
 	uint64_t inode;
 	bool read_only;
-	bool keep_socket; /* its name belongs to somebody else (systemd) */
+	struct events *events; /* stays the caller's */
+	bool keep_socket;      /* its name belongs to somebody else (systemd) */
 };
 
 /*

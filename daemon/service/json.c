@@ -70,6 +70,21 @@ int args_size(struct json_object *args, const char *key, uint64_t *ret,
 	return 0;
 }
 
+int args_find_uint(struct json_object *args, const char *key, uint64_t *ret,
+		   struct error *err)
+{
+	struct json_object *value = find(args, key);
+
+	if (!value)
+		return 0;
+	if (!json_object_is_type(value, json_type_int) ||
+	    json_object_get_int64(value) < 0)
+		return error_set(err, EINVAL, "%s: must be a whole number",
+				 key);
+	*ret = json_object_get_uint64(value);
+	return 0;
+}
+
 int args_find_bool(struct json_object *args, const char *key, bool *ret,
 		   struct error *err)
 {

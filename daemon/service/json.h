@@ -28,6 +28,8 @@ int args_size(struct json_object *args, const char *key, uint64_t *ret,
 	      struct error *err);
 int args_find_string(struct json_object *args, const char *key,
 		     const char **ret, struct error *err);
+int args_find_uint(struct json_object *args, const char *key, uint64_t *ret,
+		   struct error *err);
 int args_find_bool(struct json_object *args, const char *key, bool *ret,
 		   struct error *err);
 

@@ -71,8 +71,9 @@ refused() {
 	local code=$1 text=$2 store=$3 verb
 	shift 3
 	for verb in $(store_verbs); do
-		# what attach lacks here is a server
-		[ "$verb" = attach ] && [ -e "$store" ] && continue
+		# what these lack here is a server
+		[[ $verb = attach || $verb = events ]] &&
+			[ -e "$store" ] && continue
 		# shellcheck disable=SC2046
 		expect "$code" "$@" "$VARVE" -s "$store" "$verb" \
 			$(operands "$verb")
@@ -155,7 +156,7 @@ a_truncated_store_does_no_harm() {
 	for bytes in 2000 4096 131072; do
 		head -c "$bytes" "$tmp/main.varve" >"$tmp/short"
 		for verb in $(store_verbs); do
-			[ "$verb" = attach ] && continue
+			[[ $verb = attach || $verb = events ]] && continue
 			# shellcheck disable=SC2046
 			"$VARVE" -s "$tmp/short" "$verb" $(operands "$verb") \
 				>"$tmp/out" 2>"$tmp/err" </dev/null
@@ -177,7 +178,7 @@ a_read_only_file_system_can_be_read() {
 	cleanup_fn umount "$tmp/ro"
 	mount -o remount,bind,ro "$tmp/ro" || return 0
 	for verb in $(store_verbs); do
-		[ "$verb" = attach ] && continue
+		[[ $verb = attach || $verb = events ]] && continue
 		if is_read_only "$verb"; then
 			[ "$verb" = show ] && continue
 			expect 0 "$VARVE" -s "$tmp/ro/s.varve" "$verb"
@@ -191,11 +192,18 @@ a_read_only_file_system_can_be_read() {
 	expect_error 12 ead-only "$VARVE" init --size 512M "$tmp/ro/new"
 }
 
+what_needs_a_server_says_so() {
+	expect_error 10 "not served" "$VARVE" -s "$tmp/main.varve" events
+	expect_error 10 "not served" "$VARVE" -s "$tmp/main.varve" attach v
+	expect_error 2 "--after" "$VARVE" -s "$tmp/main.varve" events --after x
+}
+
 every_verb_explains_itself
 every_verb_refuses_bad_usage
 every_verb_needs_a_store
 every_verb_refuses_what_is_no_store
 init_store "$tmp/main.varve"
+what_needs_a_server_says_so
 every_verb_refuses_what_it_may_not_read
 every_verb_refuses_a_newer_format
 every_verb_reports_damage

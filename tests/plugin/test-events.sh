@@ -1,0 +1,220 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# varve events: what happens to a served store reaches those who wait, once;
+# and those who wait are in nobody's way.
+
+. "$(dirname "$0")/../lib/functions.sh"
+requires nbdsh -c pass
+requires jq --version
+requires cc --version
+
+store=$tmp/disks.varve
+socket=$tmp/sock
+make_store "$store"
+"$VARVE" -q -s "$store" create vm1 64M
+
+events() {
+	"$VARVE" -s "$store" events "$@"
+}
+
+# follow AFTER: print what comes to $tmp/follow, in the background.
+follow() {
+	events --follow --after "$1" >"$tmp/follow" 2>"$tmp/follow.err" &
+	follower=$!
+	cleanup_fn end_process "$follower"
+}
+
+# has FILTER: one of the followed events is such.
+has() {
+	jq -e -s "any(.[]; $1)" "$tmp/follow"
+}
+
+arrives() {
+	wait_for 10 has "$1" || fail "no event $1: $(cat "$tmp/follow")"
+}
+
+# ---- an orderly start and stop ----
+
+start_varved "$store" "$socket" 2>"$tmp/log"
+events >"$tmp/out"
+jq -e -s 'length == 1 and (.[0] | .seq == 1 and .event == "started" and
+	.level == "info" and .clean == "yes" and .volumes == 1 and
+	(.time | test("^[0-9-]{10}T[0-9:]{8}Z$")))' "$tmp/out" >/dev/null ||
+	fail "at the start: $(cat "$tmp/out")"
+[ -z "$(events --after 1)" ] || fail "something came after the start"
+follow 1
+nbdsh -u "$(uri vm1 "$socket")" -c '
+for i in range(1024):
+    h.pwrite(i.to_bytes(4, "little") * 1024, i * 4096)
+h.flush()'
+stop_server
+status=0
+wait "$follower" || status=$?
+[ $status = 10 ] || fail "events --follow: exit $status after the server's end"
+has '.seq == 2 and .event == "stopping"' >/dev/null || fail "no stopping"
+[ "$(wc -l <"$tmp/follow.err")" = 1 ] || fail "$(cat "$tmp/follow.err")"
+# What an ordinary run says is three lines.
+[ "$(grep -c '^varved: \|Z varved: ' "$tmp/log")" = 3 ] ||
+	fail "the log of an orderly run: $(cat "$tmp/log")"
+! grep -qi 'error\|warning' "$tmp/log" ||
+	fail "the log of an orderly run: $(cat "$tmp/log")"
+
+# ---- a block that goes bad ----
+
+start_varved "$store" "$socket" 2>"$tmp/log"
+follow 1
+python3 - "$store" <<'PYTHON'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    pattern = (77).to_bytes(4, "little") * 1024
+    at = f.read().index(pattern)
+    f.seek(at + 100)
+    f.write(b"\xff")
+PYTHON
+nbdsh -u "$(uri vm1 "$socket")" -c '
+for i in range(30):
+    try:
+        h.pread(4096, 77 * 4096)
+        raise SystemExit("a bad block was read")
+    except nbd.Error as e:
+        assert e.errnum == 5, e
+assert h.pread(4096, 78 * 4096) == (78).to_bytes(4, "little") * 1024'
+arrives '.event == "damage" and .level == "error" and .volume == "vm1"'
+[ "$(grep -c damage "$tmp/follow")" = 1 ] || fail "damage was told twice"
+# Thirty failed requests: ten lines, and the engine's own one.
+[ "$(grep -c 'cannot read' "$tmp/log")" = 10 ] ||
+	fail "the log after damage: $(cat "$tmp/log")"
+[ "$(grep -c 'varved: error: checksum mismatch' "$tmp/log")" = 1 ] ||
+	fail "the log after damage: $(cat "$tmp/log")"
+
+# ---- a server that was killed ----
+
+nbdsh -u "$(uri vm1 "$socket")" -c '
+for i in range(100):
+    h.pwrite(b"x" * 4096, i * 8192)'
+end_process "$server"
+wait "$follower" || true
+start_varved "$store" "$socket" 2>"$tmp/log"
+events >"$tmp/follow"
+for event in '.event == "recovery" and .batches > 0 and .of_tail_file > 0' \
+	'.event == "started" and .clean == "no"'; do
+	has "$event" >/dev/null || fail "after a kill: $(cat "$tmp/follow")"
+done
+stop_server
+
+# ---- a medium that fails ----
+
+cat >"$tmp/failing.c" <<'C'
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int fdatasync(int fd)
+{
+	if (access(FAIL_WHEN, F_OK) == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fdatasync, fd);
+}
+C
+cc -shared -fPIC -D_GNU_SOURCE -DFAIL_WHEN="\"$tmp/fail\"" \
+	-o "$tmp/failing.so" "$tmp/failing.c"
+healthy=$preload
+preload=${preload:+$preload:}$tmp/failing.so
+start_varved "$store" "$socket" 2>"$tmp/log"
+follow 1
+touch "$tmp/fail"
+nbdsh -u "$(uri vm1 "$socket")" -c '
+h.pwrite(b"y" * 4096, 0)
+for i in range(30):
+    try:
+        h.flush()
+        raise SystemExit("a flush that failed was acknowledged")
+    except nbd.Error as e:
+        assert e.errnum == 5, e
+assert h.pread(4096, 4096) == (1).to_bytes(4, "little") * 1024'
+arrives '.event == "failed" and .level == "error"'
+[ "$(grep -c '"failed"' "$tmp/follow")" = 1 ] || fail "failed was told twice"
+[ "$(grep -c 'error: store stopped' "$tmp/log")" = 1 ] ||
+	fail "the log of a failing store: $(cat "$tmp/log")"
+"$VARVE" -s "$store" status >"$tmp/out"
+grep -q 'failed: reads only' "$tmp/out" || fail "status: $(cat "$tmp/out")"
+status=0
+stop_server || status=$?
+[ $status = 1 ] || fail "exit $status after an unclean stop"
+grep -q 'not stopped cleanly' "$tmp/log" || fail "$(cat "$tmp/log")"
+rm "$tmp/fail"
+preload=$healthy
+
+# ---- those who wait ----
+
+start_varved "$store" "$socket"
+cat >"$tmp/wait.py" <<'PYTHON'
+import os, signal, sys, time
+from control import Control
+
+store, pid, sanitized = sys.argv[1], int(sys.argv[2]), sys.argv[3] != ""
+last = Control(store).call("events")["data"]["last"]
+
+def waiter(wait=60):
+    c = Control(store)
+    c.send(b'{"varve":1,"verb":"events","args":{"after":%d,"wait":%d}}\n'
+           % (last, wait))
+    return c
+
+for args in ({"after": -1}, {"after": "1"}, {"wait": 1.5}, {"wait": -1}):
+    answer = Control(store).call("events", **args)
+    assert not answer["ok"] and answer["exit"] == 2, (args, answer)
+
+# A wait that is over gives nothing; "working" shows that the server lives.
+begin = time.monotonic()
+answer = Control(store).call("events", after=last, wait=2)
+assert answer["ok"] and answer["data"]["events"] == [], answer
+assert 1.5 < time.monotonic() - begin < 10
+
+# Eight may wait, not nine, and all others are served.
+many = [waiter() for i in range(8)]
+time.sleep(0.3)
+answer = Control(store).call("events", after=last, wait=60)
+assert not answer["ok"] and answer["exit"] == 5, answer
+busy = [Control(store) for i in range(23)]
+for c in busy:
+    assert c.call("list")["ok"]
+    c.close()
+# What is there already needs no waiting.
+assert len(Control(store).call("events", wait=60)["data"]["events"]) == last
+
+# One that leaves makes room.
+many.pop().close()
+deadline = time.monotonic() + 10
+while True:
+    c = waiter(1)
+    answer = c.read()
+    c.close()
+    if answer["ok"]:
+        break
+    assert time.monotonic() < deadline, answer
+    time.sleep(0.1)
+many.append(waiter())
+time.sleep(0.3)
+
+# The stop is not delayed, and those who wait learn of it.
+begin = time.monotonic()
+os.kill(pid, signal.SIGTERM)
+told = 0
+for c in many:
+    answer = c.read()
+    if answer:
+        assert answer["data"]["events"][-1]["event"] == "stopping", answer
+        told += 1
+    c.close()
+assert told > 0
+while os.path.exists(f"/proc/{pid}/fd/0"):
+    assert sanitized or time.monotonic() - begin < 2, "the stop takes long"
+    time.sleep(0.01)
+PYTHON
+PYTHONPATH=$(dirname "$0") python3 "$tmp/wait.py" "$store" "$server" "$preload"
+wait "$server"
+"$VARVE" -s "$store" check | grep -q 'no errors'
