@@ -151,6 +151,22 @@ static void undos(struct workload *w)
 	work_flush(w);
 }
 
+/* Both are set at once or not at all; a rollback leaves them. */
+static void settings(struct workload *w)
+{
+	work_set(w, "a", 1 << 20, true);
+	work_write(w, "a", 8192, 0, false);
+	work_snapshot(w, a_s, 1);
+	work_set(w, "a", 2 << 20, false);
+	work_rollback(w, a_s, 1);
+	work_set(w, "b", 1 << 20, true);
+	work_checkpoint(w);
+	work_set(w, "a", 0, false);
+	work_reopen(w, false);
+	work_set(w, "b", 3 << 20, true);
+	work_flush(w);
+}
+
 static void checkpoints(struct workload *w)
 {
 	work_write(w, "a", 50000, 0, false);
@@ -467,6 +483,7 @@ const struct crash_case crash_cases[] = {
 	{"deletions", deletions, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
 	{"rollbacks", rollbacks, true, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
 	{"undos", undos, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"settings", settings, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
 	{"checkpoints", checkpoints, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,
 	 false},
 	{"clean stops", clean_stops, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,

@@ -368,6 +368,28 @@ void work_undo(struct workload *w, const char *const *names, size_t nr)
 	end(w, step, outcome == DONE);
 }
 
+/* @quota 0: none. */
+void work_set(struct workload *w, const char *volume, uint64_t quota,
+	      bool pause)
+{
+	struct step *step = begin(w, "set", volume, quota, pause);
+	char bytes[24] = "none";
+	struct setting settings[] = {
+		{"quota", bytes},
+		{"on-full", pause ? "pause" : "error"},
+	};
+	struct error err = ERROR_NONE;
+	enum outcome outcome;
+
+	if (quota)
+		(void)snprintf(bytes, sizeof(bytes), "%" PRIu64, quota);
+	outcome = settle(w, store_set(w->store, volume, settings, 2, &err),
+			 &err, step->what);
+	if (outcome != REFUSED)
+		model_set(w->model, volume, quota, pause);
+	end(w, step, outcome == DONE);
+}
+
 /* ---- the store itself ---- */
 
 void work_checkpoint(struct workload *w)

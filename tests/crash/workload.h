@@ -87,6 +87,8 @@ void work_clone(struct workload *w, const char *snapshot,
 void work_delete(struct workload *w, const char *const *names, size_t nr);
 void work_rollback(struct workload *w, const char *const *names, size_t nr);
 void work_undo(struct workload *w, const char *const *names, size_t nr);
+void work_set(struct workload *w, const char *volume, uint64_t quota,
+	      bool pause);
 void work_checkpoint(struct workload *w);
 void work_reap(struct workload *w);
 /* What a worker does: write a batch before somebody flushes it. */

@@ -53,6 +53,14 @@ static uint64_t volume_term(const char *name, uint64_t size)
 	return mix(name_hash(name), size);
 }
 
+/* 0 where nothing is set. */
+static uint64_t settings_term(const char *name, uint64_t quota, bool pause)
+{
+	if (!quota && !pause)
+		return 0;
+	return mix(name_hash(name) + pause, ~quota);
+}
+
 static bool all_zero(const uint8_t *bytes, size_t length)
 {
 	return length == 0 ||
@@ -156,14 +164,16 @@ static void add(struct model *model, struct model_volume *v)
 	}
 	v->snapshot = strchr(v->name, '@') != NULL;
 	model->volumes[model->nr++] = v;
-	model->hash += volume_term(v->name, v->size) + content_terms(v);
+	model->hash += volume_term(v->name, v->size) + content_terms(v) +
+		       settings_term(v->name, v->quota, v->pause);
 }
 
 static void drop(struct model *model, size_t i)
 {
 	struct model_volume *v = model->volumes[i];
 
-	model->hash -= volume_term(v->name, v->size) + content_terms(v);
+	model->hash -= volume_term(v->name, v->size) + content_terms(v) +
+		       settings_term(v->name, v->quota, v->pause);
 	volume_free(v);
 	model->volumes[i] = model->volumes[--model->nr];
 }
@@ -184,6 +194,8 @@ add_copy(struct model *model, const struct model_volume *v, const char *name)
 	copy = volume_copy(v);
 	set_name(copy, name);
 	copy->kept[0] = '\0';
+	copy->quota = 0;
+	copy->pause = false;
 	add(model, copy);
 	return copy;
 }
@@ -321,6 +333,18 @@ void model_undo(struct model *model, const char *volume)
 	head->blocks = kept->blocks;
 	kept->blocks = blocks;
 	model->hash += content_terms(head) + content_terms(kept);
+}
+
+void model_set(struct model *model, const char *volume, uint64_t quota,
+	       bool pause)
+{
+	struct model_volume *v = model_find(model, volume);
+
+	assert(v && !v->snapshot);
+	model->hash -= settings_term(volume, v->quota, v->pause);
+	v->quota = quota;
+	v->pause = pause;
+	model->hash += settings_term(volume, quota, pause);
 }
 
 /* ---- bytes ---- */
@@ -496,14 +520,18 @@ bool model_volume_check_extents(const struct model_volume *v,
 }
 
 static bool compare_one(const struct model *model, struct store *store,
-			const char *name, struct error *err)
+			const struct volume_info *info, struct error *err)
 {
+	const char *name = info->name;
 	const struct model_volume *v = model_find(model, name);
 	struct volume_handle *handle;
 	bool equal;
 
 	if (!v)
 		return differs(err, name, 0, "should not exist");
+	if (info->quota_bytes != v->quota || info->pause_on_full != v->pause)
+		return differs(err, name, info->quota_bytes,
+			       "is not its quota");
 	if (volume_open(store, name, 0, &handle, err) < 0)
 		return false;
 	equal = model_volume_equals(v, handle, err) &&
@@ -525,7 +553,7 @@ bool model_equals_store(const struct model *model, struct store *store,
 		if (list[i].hidden)
 			continue;
 		visible++;
-		equal = compare_one(model, store, list[i].name, err);
+		equal = compare_one(model, store, &list[i], err);
 	}
 	free(list);
 	if (equal && visible != model->nr)
@@ -547,9 +575,10 @@ static uint64_t terms_of(const char *name, uint64_t first, uint8_t *bytes,
 	return sum;
 }
 
-static int hash_one(struct store *store, const char *name, uint64_t *sum,
-		    struct error *err)
+static int hash_one(struct store *store, const struct volume_info *info,
+		    uint64_t *sum, struct error *err)
 {
+	const char *name = info->name;
 	static __thread uint8_t bytes[READ_BYTES];
 	struct volume_handle *handle;
 	uint64_t size;
@@ -558,7 +587,8 @@ static int hash_one(struct store *store, const char *name, uint64_t *sum,
 	if (r < 0)
 		return r;
 	size = volume_size(handle);
-	*sum += volume_term(name, size);
+	*sum += volume_term(name, size) +
+		settings_term(name, info->quota_bytes, info->pause_on_full);
 	for (uint64_t at = 0; at < size && r == 0; at += READ_BYTES) {
 		uint32_t n = READ_BYTES;
 
@@ -583,7 +613,7 @@ int model_hash_store(struct store *store, uint64_t *ret, struct error *err)
 		return r;
 	for (size_t i = 0; i < nr && r == 0; i++)
 		if (!list[i].hidden)
-			r = hash_one(store, list[i].name, &sum, err);
+			r = hash_one(store, &list[i], &sum, err);
 	free(list);
 	if (r == 0)
 		*ret = sum;

@@ -25,6 +25,8 @@ struct model_volume {
 	bool snapshot;
 	char kept[NAME_MAX_BYTES + 1]; /* head: old head of its last rollback */
 	uint64_t size;		       /* bytes */
+	uint64_t quota;		       /* bytes, 0: none */
+	bool pause;		       /* on-full=pause */
 	uint64_t nr_blocks;
 	struct model_block **blocks; /* NULL: zeros */
 };
@@ -32,7 +34,7 @@ struct model_volume {
 struct model {
 	struct model_volume **volumes;
 	size_t nr, cap;
-	uint64_t hash; /* of names, sizes and content; kept up to date */
+	uint64_t hash; /* of names, sizes, settings, content; up to date */
 };
 
 struct model *model_create(void);
@@ -58,6 +60,9 @@ void model_delete(struct model *model, const char *name);
 void model_rollback(struct model *model, const char *snapshot,
 		    const char *kept);
 void model_undo(struct model *model, const char *volume);
+/* Settings of a volume; a copy of it has none. */
+void model_set(struct model *model, const char *volume, uint64_t quota,
+	       bool pause);
 
 void model_write(struct model *model, struct model_volume *volume,
 		 const void *data, uint64_t length, uint64_t offset);
@@ -70,8 +75,9 @@ bool model_is_zero(const struct model_volume *volume, uint64_t length,
 		   uint64_t offset);
 
 /*
- * Compare with the engine: names, sizes and every byte; extents: a hole must
- * be zeros in the model.  On a difference false, and a sentence in @err.
+ * Compare with the engine: names, sizes, settings and every byte; extents: a
+ * hole must be zeros in the model.  On a difference false, and a sentence in
+ * @err.
  */
 bool model_volume_equals(const struct model_volume *volume,
 			 struct volume_handle *handle, struct error *err);

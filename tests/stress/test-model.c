@@ -482,6 +482,27 @@ static void do_rollback(void)
 	model_rollback(t.model, name, kept[0]);
 }
 
+/* A quota that nothing here reaches: that it is kept is what counts. */
+static void do_set(void)
+{
+	struct model_volume *v = any_head();
+	struct setting setting = {"quota", "none"};
+	struct error err = ERROR_NONE;
+	uint64_t quota = 0;
+	char bytes[24];
+
+	if (!v)
+		return;
+	if (!rng_one_in(&t.rng, 4)) {
+		quota = (1 + rng_below(&t.rng, 1000)) << 40;
+		(void)snprintf(bytes, sizeof(bytes), "%" PRIu64, quota);
+		setting.value = bytes;
+	}
+	note("set", v->name, quota, 0);
+	if (verb_worked(store_set(t.store, v->name, &setting, 1, &err), &err))
+		model_set(t.model, v->name, quota, v->pause);
+}
+
 static void do_undo(void)
 {
 	const struct model_volume *v = any_head();
@@ -582,15 +603,15 @@ static const struct {
 	unsigned int weight;
 	void (*run)(void);
 } operations[] = {
-	{4000, do_write},    {2500, do_read},
-	{700, do_zero},	     {700, do_trim},
-	{500, do_extents},   {400, do_flush},
-	{120, do_snapshot},  {90, do_delete_snapshot},
-	{40, do_clone},	     {40, do_rollback},
-	{40, do_undo},	     {30, do_delete_volume},
-	{25, do_create},     {30, do_mischief},
-	{15, do_checkpoint}, {20, do_reap},
-	{5, do_reopen},
+	{4000, do_write},	{2500, do_read},
+	{700, do_zero},		{700, do_trim},
+	{500, do_extents},	{400, do_flush},
+	{120, do_snapshot},	{90, do_delete_snapshot},
+	{40, do_clone},		{40, do_rollback},
+	{20, do_set},		{40, do_undo},
+	{30, do_delete_volume}, {25, do_create},
+	{30, do_mischief},	{15, do_checkpoint},
+	{20, do_reap},		{5, do_reopen},
 };
 
 static void run_operation(unsigned int total_weight)
