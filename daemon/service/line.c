@@ -105,15 +105,15 @@ int line_read(struct line_reader *reader, int idle_ms, char **ret,
 	if (reader->end > reader->start)
 		deadline = now_ms() + LINE_TIMEOUT_MS;
 	for (;;) {
-		char *line = reader->buffer + reader->start;
-		size_t length = reader->end - reader->start;
+		size_t from = reader->start + searched;
 
-		newline = length > searched ? memchr(line + searched, '\n',
-						     length - searched)
-					    : NULL;
+		/* there is no buffer before the first bytes */
+		newline = reader->end > from ? memchr(reader->buffer + from,
+						      '\n', reader->end - from)
+					     : NULL;
 		if (newline)
 			break;
-		searched = length;
+		searched = reader->end - reader->start;
 		r = make_room(reader);
 		if (r < 0)
 			return r;

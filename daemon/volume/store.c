@@ -156,7 +156,8 @@ static int reap_one(struct store *store, struct error *err)
 		r = reaper_step(&store->nodes, &missing, &failure);
 		if (r < 0 && r != -EAGAIN) {
 			core_fail(core, &failure);
-			(void)core_check(core, err);
+			if (err)
+				*err = failure;
 		}
 	}
 	mutex_unlock(&core->lock);

@@ -30,12 +30,12 @@ void must_at(int r, const char *file, int line)
 
 void refused_at(int r, int code, const char *words, const char *file, int line)
 {
-	if (r == -code && strstr(err.message, words)) {
+	if (r == -code && err.code == code && strstr(err.message, words)) {
 		err = (struct error)ERROR_NONE;
 		return;
 	}
-	print_error("%d: '%s', wanted %d: '%s'\n", r, err.message, -code,
-		    words);
+	print_error("%d (%d): '%s', wanted %d: '%s'\n", r, -err.code,
+		    err.message, -code, words);
 	_fail(file, line);
 }
 
