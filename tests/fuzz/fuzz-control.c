@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "fuzz.h"
+#include "fuzz-text.h"
 #include "json.h"
 #include "line.h"
 #include "test-store.h"
@@ -184,7 +184,14 @@ static const char *const values[] = {
 	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	"\"",
+	NULL,
 };
+
+/* One of values[], but not the NULL at its end. */
+static const char *pick_value(struct rng *rng)
+{
+	return values[rng_below(rng, sizeof(values) / sizeof(values[0]) - 1)];
+}
 
 static size_t make_line(struct rng *rng, char *ret, size_t size)
 {
@@ -196,29 +203,38 @@ static size_t make_line(struct rng *rng, char *ret, size_t size)
 	for (uint64_t i = 0; i < nr; i++)
 		n += (size_t)snprintf(ret + n, size - n, "%s\"%s\":%s",
 				      i ? "," : "", PICK(rng, keys),
-				      PICK(rng, values));
+				      pick_value(rng));
 	n += (size_t)snprintf(ret + n, size - n, "}}\n");
 	return n;
 }
 
-size_t fuzz_generate(struct rng *rng, uint8_t *ret)
+/* Put a request before, between or behind the lines that are there. */
+static size_t add_line(struct rng *rng, uint8_t *data, size_t size,
+		       size_t max_size)
 {
-	uint64_t nr_lines = 1 + rng_below(rng, 12);
-	size_t size = 0;
+	size_t at = rng_below(rng, size + 1);
+	const uint8_t *newline = memchr(data + at, '\n', size - at);
+	char line[2048];
+	size_t length = make_line(rng, line, sizeof(line));
 
-	for (uint64_t i = 0; i < nr_lines; i++) {
-		size_t start = size;
+	if (length > max_size - size)
+		return size;
+	at = newline ? (size_t)(newline - data) + 1 : size;
+	memmove(data + at + length, data + at, size - at);
+	memcpy(data + at, line, length);
+	return size + length;
+}
 
-		size += make_line(rng, (char *)ret + size, 2048);
-		while (rng_one_in(rng, 4))
-			ret[start + rng_below(rng, size - start)] =
-				(uint8_t)rng_next(rng);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
+			       unsigned int seed)
+{
+	struct rng rng = {seed};
+
+	if (size < 8 || rng_one_in(&rng, 2))
+		return add_line(&rng, data, size, max_size);
+	if (rng_one_in(&rng, 64) && max_size - size > 2 * LINE_MAX_BYTES) {
+		memset(data + size, ' ', 2 * LINE_MAX_BYTES); /* too long */
+		return size + 2 * LINE_MAX_BYTES;
 	}
-	if (rng_one_in(rng, 16)) { /* too long, or without an end */
-		uint64_t nr = rng_below(rng, 2 * LINE_MAX_BYTES);
-
-		memset(ret + size, ' ', nr);
-		size += nr;
-	}
-	return size;
+	return fuzz_text_mutate(data, size, max_size, values, &rng);
 }

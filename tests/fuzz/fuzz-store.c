@@ -386,14 +386,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-size_t fuzz_generate(struct rng *rng, uint8_t *ret)
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
+			       unsigned int seed)
 {
-	/* mostly one change: the more, the sooner it is refused */
-	size_t size = 2 + CHANGE_BYTES * (rng_one_in(rng, 3)
-						  ? rng_below(rng, CHANGES_MAX)
-						  : 1);
+	struct rng rng = {seed};
+	size_t nr;
 
-	for (size_t i = 0; i < size; i++)
-		ret[i] = (uint8_t)rng_next(rng);
+	if (size < 2 + CHANGE_BYTES || rng_one_in(&rng, 8)) {
+		/* mostly one change: the more, the sooner it is refused */
+		nr = rng_one_in(&rng, 3) ? rng_below(&rng, CHANGES_MAX) : 1;
+		size = 2 + CHANGE_BYTES * nr;
+		for (size_t i = 0; size <= max_size && i < size; i++)
+			data[i] = (uint8_t)rng_next(&rng);
+		return size <= max_size ? size : 0;
+	}
+	if (rng_one_in(&rng, 2))
+		return LLVMFuzzerMutate(data, size, max_size);
+	nr = (size - 2) / CHANGE_BYTES;
+	if (nr < CHANGES_MAX && size + CHANGE_BYTES <= max_size &&
+	    rng_one_in(&rng, 3))
+		nr++;
+	size = 2 + CHANGE_BYTES * nr;
+	for (size_t i = size - CHANGE_BYTES; i < size; i++)
+		data[i] = (uint8_t)rng_next(&rng);
 	return size;
 }
