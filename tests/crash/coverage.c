@@ -41,6 +41,7 @@ static const struct {
 	[MET_DELETE] = {"log: DELETE", ONLY_WORK | REPLAYED},
 	[MET_ROLLBACK] = {"log: ROLLBACK", ONLY_WORK | REPLAYED},
 	[MET_UNDO] = {"log: UNDO", ONLY_WORK | REPLAYED},
+	[MET_SET] = {"log: SET", ONLY_WORK | REPLAYED},
 	[MET_DURABLE] = {"log: durable_seq only", ONLY_WORK | REPLAYED},
 	[MET_LOG_BATCH] = {"log: batch", ONLY_WORK | REPLAYED},
 	[MET_LOG_SEGMENT] = {"log: next segment", ONLY_WORK | REPLAYED},
@@ -119,6 +120,8 @@ static uint64_t op_feature(enum op op)
 		return BIT(MET_ROLLBACK);
 	case OP_UNDO:
 		return BIT(MET_UNDO);
+	case OP_SET:
+		return BIT(MET_SET);
 	default:
 		die("coverage: log entry %d is not known", (int)op);
 	}

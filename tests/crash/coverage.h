@@ -28,6 +28,7 @@ enum feature {
 	MET_DELETE,
 	MET_ROLLBACK,
 	MET_UNDO,
+	MET_SET,
 	MET_DURABLE, /* a batch that only says what is durable */
 	/* log and metadata as they are written */
 	MET_LOG_BATCH,
