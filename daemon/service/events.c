@@ -66,6 +66,8 @@ const char *event_name(enum store_event event)
 		return "host-full";
 	case EVENT_SCRUB:
 		return "scrub";
+	case EVENT_STALLED:
+		return "stalled";
 	}
 	return "other";
 }

@@ -7,7 +7,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 
+#include "core.h" /* monotonic_ms() */
 #include "units.h"
 
 static uint64_t frames_offset(unsigned int segment_shift)
@@ -69,6 +71,44 @@ static uint64_t iov_length(const struct iovec *iov, int nr_iov)
 	return length;
 }
 
+/* ---- what is in flight ---- */
+
+/* NULL: more are in flight than are watched. */
+static _Atomic uint64_t *flight_begin(struct backend *be)
+{
+	uint64_t now = monotonic_ms();
+
+	for (unsigned int i = 0; i < BACKEND_IN_FLIGHT; i++) {
+		uint64_t none = 0;
+
+		if (atomic_compare_exchange_strong(&be->in_flight_ms[i], &none,
+						   now))
+			return &be->in_flight_ms[i];
+	}
+	return NULL;
+}
+
+static void flight_end(_Atomic uint64_t *flight)
+{
+	if (flight)
+		atomic_store(flight, 0);
+}
+
+uint64_t backend_in_flight_since(const struct backend *be)
+{
+	uint64_t ret = 0;
+
+	for (unsigned int i = 0; i < BACKEND_IN_FLIGHT; i++) {
+		uint64_t since = atomic_load(&be->in_flight_ms[i]);
+
+		if (since != 0 && (ret == 0 || since < ret))
+			ret = since;
+	}
+	return ret;
+}
+
+/* ---- the callers ---- */
+
 void backend_close(struct backend *be)
 {
 	if (be)
@@ -88,13 +128,17 @@ int backend_read(struct backend *be, uint64_t place, uint32_t offset, void *ret,
 int backend_write(struct backend *be, uint64_t place, uint32_t offset,
 		  const struct iovec *iov, int nr_iov, struct error *err)
 {
+	_Atomic uint64_t *flight;
 	int r;
 
 	assert(offset % BLOCK_SIZE == 0);
 	r = check_range(be, place, offset, iov_length(iov, nr_iov), err);
 	if (r < 0)
 		return r;
-	return be->ops->write(be, place, offset, iov, nr_iov, err);
+	flight = flight_begin(be);
+	r = be->ops->write(be, place, offset, iov, nr_iov, err);
+	flight_end(flight);
+	return r;
 }
 
 int backend_seal(struct backend *be, uint64_t place, struct error *err)
@@ -106,7 +150,11 @@ int backend_seal(struct backend *be, uint64_t place, struct error *err)
 
 int backend_sync(struct backend *be, struct error *err)
 {
-	return be->ops->sync(be, err);
+	_Atomic uint64_t *flight = flight_begin(be);
+	int r = be->ops->sync(be, err);
+
+	flight_end(flight);
+	return r;
 }
 
 int backend_allocate(struct backend *be, uint64_t place, bool zero_fill,
@@ -141,8 +189,13 @@ int backend_super_read(struct backend *be, unsigned int copy,
 int backend_super_write(struct backend *be, unsigned int copy,
 			const struct disk_superblock *disk, struct error *err)
 {
+	_Atomic uint64_t *flight = flight_begin(be);
+	int r;
+
 	assert(copy < SUPERBLOCK_COPIES);
-	return be->ops->super_write(be, copy, disk, err);
+	r = be->ops->super_write(be, copy, disk, err);
+	flight_end(flight);
+	return r;
 }
 
 void backend_stat(struct backend *be, struct backend_stat *ret)

@@ -26,6 +26,7 @@ struct backend;
 #define FRAMES_OFFSET_MIN (128u << 10)
 
 #define BACKEND_READ_AROUND_CACHE 1u
+#define BACKEND_IN_FLIGHT 16u
 
 struct backend_stat {
 	uint64_t size_bytes;	  /* of the file or device */
@@ -66,6 +67,8 @@ struct backend {
 	const struct backend_ops *ops;
 	unsigned int segment_shift;
 	uint64_t nr_frames;
+	/* begin of writes and syncs in flight, as many as fit; 0: none */
+	_Atomic uint64_t in_flight_ms[BACKEND_IN_FLIGHT];
 };
 
 /* Frames that @capacity bytes hold. */
@@ -102,5 +105,11 @@ int backend_super_read(struct backend *be, unsigned int copy,
 int backend_super_write(struct backend *be, unsigned int copy,
 			const struct disk_superblock *disk, struct error *err);
 void backend_stat(struct backend *be, struct backend_stat *ret);
+
+/*
+ * Since when (monotonic milliseconds) the oldest write or sync has been in
+ * flight; 0: none is.  Never blocks.
+ */
+uint64_t backend_in_flight_since(const struct backend *be);
 
 #endif

@@ -207,7 +207,8 @@ int store_admit(struct store *store, struct admission *admission,
 		return error_set(err, ENOMEM, "out of memory");
 	if (store->dirty_since_ms == 0) {
 		store->dirty_since_ms = monotonic_ms();
-		core_wake(core, WORKER_DRIVER); /* it sets its timer */
+		core_wake(core, WORKER_DRIVER); /* they set their timers */
+		core_wake(core, WORKER_WATCHER);
 	}
 	if (core->has_workers && !store->checkpoint_running &&
 	    checkpoint_is_due(store))

@@ -39,6 +39,7 @@ enum store_event {
 	EVENT_SPACE,	 /* a threshold of space was crossed */
 	EVENT_HOST_FULL, /* the host has no room for another frame */
 	EVENT_SCRUB,	 /* a scrub began or ended */
+	EVENT_STALLED,	 /* the medium does not answer, or does again */
 };
 
 enum message_level {

@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The workers: three threads that call the engine in bounded slices.
+ * The workers: four threads that call the engine in bounded slices.
  *   writer   writes sealed batches early, advertises durable_seq when idle
  *   janitor  makes frames ready, lets the reaper work
  *   driver   runs checkpoints, drops scratch views nobody uses, says it when
  *            the store has become fail-stop
+ *   watcher  says it when a write or a sync takes long: the others may be the
+ *            ones who wait for it
  * A worker owns no data; it sleeps while there is nothing to do and wakes by
  * a timer only while something is dirty.
  */
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "store.h"
 
 #define IDLE_TICK_MS 1000u
+/* A write or a sync in flight for so long is worth a word. */
+#define STALL_MS 10000u
 
 /* Sleep until woken; at most a tick when @timer.  Core held. */
 static void nap(struct core *core, enum worker worker, bool timer)
@@ -236,10 +241,63 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 	return NULL;
 }
 
+/*
+ * Which write or sync, by its begin, has been in flight for too long; 0: none.
+ */
+static uint64_t find_stalled(const struct store *store)
+{
+	uint64_t since = backend_in_flight_since(store->core.be);
+
+	return since && monotonic_ms() >= since + STALL_MS ? since : 0;
+}
+
+/* Say that the medium does not answer, or that it does again.  As @since. */
+static void tell_stalled(struct store *store, uint64_t since,
+			 bool is_over) NO_THREAD_SAFETY_ANALYSIS
+{
+	uint64_t seconds = (monotonic_ms() - since) / 1000;
+
+	mutex_unlock(&store->core.lock);
+	if (is_over)
+		store_message(store, MESSAGE_INFO, EVENT_STALLED,
+			      "the medium answers again: seconds=%" PRIu64,
+			      seconds);
+	else
+		store_message(store, MESSAGE_WARNING, EVENT_STALLED,
+			      "the medium does not answer, waiting: "
+			      "seconds=%" PRIu64,
+			      seconds);
+	mutex_lock(&store->core.lock);
+}
+
+static void *watcher_main(void *arg)
+{
+	struct store *store = arg;
+	struct core *core = &store->core;
+	uint64_t stalled = 0, now_stalled; /* begin of what was told */
+
+	yield_to_clients();
+	mutex_lock(&core->lock);
+	while (!store->stopping) {
+		now_stalled = find_stalled(store);
+		if (now_stalled != stalled) {
+			tell_stalled(store, stalled ? stalled : now_stalled,
+				     stalled != 0);
+			stalled = stalled ? 0 : now_stalled;
+			continue;
+		}
+		nap(core, WORKER_WATCHER,
+		    store->dirty_since_ms || store->checkpoint_running ||
+			    backend_in_flight_since(core->be));
+	}
+	mutex_unlock(&core->lock);
+	return NULL;
+}
+
 int store_start(struct store *store, struct error *err)
 {
 	static void *(*const mains[NR_WORKERS])(void *) = {
-		writer_main, janitor_main, driver_main};
+		writer_main, janitor_main, driver_main, watcher_main};
 
 	assert(store->nr_workers == 0);
 	if (store->core.read_only)

@@ -112,6 +112,8 @@ cat >"$tmp/failing.c" <<'C'
 
 int fdatasync(int fd)
 {
+	while (access(STALL_WHEN, F_OK) == 0)
+		(void)usleep(100000);
 	if (access(FAIL_WHEN, F_OK) == 0) {
 		errno = EIO;
 		return -1;
@@ -120,11 +122,26 @@ int fdatasync(int fd)
 }
 C
 cc -shared -fPIC -D_GNU_SOURCE -DFAIL_WHEN="\"$tmp/fail\"" \
-	-o "$tmp/failing.so" "$tmp/failing.c"
+	-DSTALL_WHEN="\"$tmp/stall\"" -o "$tmp/failing.so" "$tmp/failing.c"
 healthy=$preload
 preload=${preload:+$preload:}$tmp/failing.so
 start_varved "$store" "$socket" 2>"$tmp/log"
 follow 1
+
+# One that does not answer is waited for, for ever, and told.
+touch "$tmp/stall"
+nbdsh -u "$(uri vm1 "$socket")" -c '
+h.pwrite(b"z" * 4096, 0)
+h.flush()' &
+client=$!
+wait_for 20 has '.event == "stalled" and .level == "warning" and
+	.seconds >= 10' || fail "nothing about a stall: $(cat "$tmp/follow")"
+rm "$tmp/stall"
+arrives '.event == "stalled" and .level == "info" and .seconds >= 10'
+wait "$client" || fail "a flush that took long failed"
+[ "$(grep -c '"stalled"' "$tmp/follow")" = 2 ] ||
+	fail "told more than twice: $(cat "$tmp/follow")"
+
 touch "$tmp/fail"
 nbdsh -u "$(uri vm1 "$socket")" -c '
 h.pwrite(b"y" * 4096, 0)
