@@ -212,10 +212,10 @@ names_are_names() {
 		fail "a name has made a file: $(cd "$tmp" && find . -newer names.py)"
 	kill -0 "$server" || fail "the server has ended"
 	stop_server
-	# One line for each message, all of them nbdkit's, and no control
-	# characters that a terminal would obey.
+	# One line for each message, all of them ours or nbdkit's, and no
+	# control characters that a terminal would obey.
 	[ -s "$tmp/log" ] || fail "nothing was logged"
-	if LC_ALL=C grep -vE '^nbdkit: ' "$tmp/log"; then
+	if LC_ALL=C grep -vE '^(nbdkit|([0-9TZ:-]+ )?varved): ' "$tmp/log"; then
 		fail "a client has written a line of the log"
 	fi
 	if LC_ALL=C grep -P '[^\x20-\x7e\t]' "$tmp/log" | cat -v | grep .; then
