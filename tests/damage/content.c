@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "random.h"
+#include "le.h"
 #include "test-store.h"
 
 struct vblock block_of_interest(unsigned int i)
@@ -32,14 +32,10 @@ struct vblock block_of_interest(unsigned int i)
 
 void fill_block(uint8_t ret[BLOCK_SIZE], uint32_t number)
 {
-	struct rng rng = {number};
+	le32 word = le32_make(number);
 
-	memset(ret, 0, BLOCK_SIZE);
-	for (unsigned int i = 0; number && i < BLOCK_SIZE; i += 8) {
-		uint64_t word = rng_next(&rng);
-
+	for (unsigned int i = 0; i < BLOCK_SIZE; i += sizeof(word))
 		memcpy(ret + i, &word, sizeof(word));
-	}
 }
 
 /* ---- states ---- */
@@ -62,6 +58,7 @@ struct content *state_add(struct state *state, const struct content *from,
 	*c = from ? *from : (struct content){0};
 	strcpy(c->name, name);
 	c->snapshot = snapshot;
+	c->quota = 0;
 	return c;
 }
 
@@ -69,6 +66,88 @@ void state_remove(struct state *state, const char *name)
 {
 	*state_find(state, name) = state->contents[state->nr - 1];
 	state->nr--;
+}
+
+/* ---- as text ---- */
+
+/* How many blocks from @i on have rising numbers, one after the other. */
+static unsigned int run_length(const struct content *c, unsigned int i)
+{
+	uint64_t first = block_of_interest(i).index;
+	unsigned int nr = 1;
+
+	while (i + nr < NR_BLOCKS && c->numbers[i + nr] == c->numbers[i] + nr &&
+	       block_of_interest(i + nr).index == first + nr)
+		nr++;
+	return nr;
+}
+
+void state_print(const struct state *state, FILE *to)
+{
+	for (unsigned int i = 0; i < state->nr; i++) {
+		const struct content *c = &state->contents[i];
+		unsigned int nr;
+
+		fprintf(to, "%s %" PRIu64 " %s\n",
+			c->snapshot ? "snapshot" : "volume", c->quota, c->name);
+		for (unsigned int b = 0; b < NR_BLOCKS; b += nr) {
+			nr = 1;
+			if (!c->numbers[b])
+				continue;
+			nr = run_length(c, b);
+			fprintf(to, "  %" PRIu64 " %u %" PRIu32 "\n",
+				block_of_interest(b).index, nr, c->numbers[b]);
+		}
+	}
+}
+
+static unsigned int interest_of(uint64_t index)
+{
+	for (unsigned int b = 0; b < NR_BLOCKS; b++)
+		if (block_of_interest(b).index == index)
+			return b;
+	die("block %" PRIu64 " is of no interest", index);
+}
+
+/* A line that begins a volume; NULL: it does not. */
+static struct content *parse_name(struct state *state, const char *line)
+{
+	char kind[9], name[NAME_MAX_BYTES + 1];
+	struct content *c;
+	uint64_t quota;
+
+	if (sscanf(line, "%8s %" SCNu64 " %255s", kind, &quota, name) != 3 ||
+	    (strcmp(kind, "volume") != 0 && strcmp(kind, "snapshot") != 0))
+		return NULL;
+	c = state_add(state, NULL, name, kind[0] == 's');
+	c->quota = quota;
+	return c;
+}
+
+static void parse_run(struct content *c, const char *line)
+{
+	unsigned int nr, number, b;
+	uint64_t first;
+
+	if (!c || sscanf(line, "%" SCNu64 " %u %u", &first, &nr, &number) != 3)
+		die("what is this: %s", line);
+	for (b = interest_of(first); nr-- > 0 && b < NR_BLOCKS; b++)
+		c->numbers[b] = number++;
+}
+
+void state_parse(struct state *ret, FILE *from)
+{
+	char line[NAME_MAX_BYTES + 40];
+	struct content *c = NULL, *next;
+
+	memset(ret, 0, sizeof(*ret));
+	while (fgets(line, sizeof(line), from)) {
+		next = parse_name(ret, line);
+		if (next)
+			c = next;
+		else
+			parse_run(c, line);
+	}
 }
 
 /* ---- comparison ---- */
@@ -149,7 +228,8 @@ static bool is_listed(const struct volume_info *list, size_t nr,
 	for (size_t i = 0; i < nr; i++)
 		if (strcmp(list[i].name, c->name) == 0)
 			return list[i].snapshot == c->snapshot &&
-			       list[i].size == VOLUME_BYTES;
+			       list[i].size == VOLUME_BYTES &&
+			       (c->snapshot || list[i].quota_bytes == c->quota);
 	return false;
 }
 
@@ -169,7 +249,8 @@ static bool compare_names(const struct state *state, struct store *store,
 	for (unsigned int i = 0; good && i < state->nr; i++) {
 		good = is_listed(list, nr, &state->contents[i]);
 		if (!good)
-			(void)error_set(err, EUCLEAN, "%.80s is missing",
+			(void)error_set(err, EUCLEAN,
+					"%.80s is missing or another",
 					state->contents[i].name);
 	}
 	free(list);

@@ -3,14 +3,15 @@
  * What volumes should hold: a number for each block of interest.
  *
  * Blocks are many apart, so that few of them need many nodes.  Each write
- * gives each block a number never used before, from which its bytes follow;
- * 0 is zeros.  So content from another time or place is always told.
+ * gives each block a number never used before, which it is filled with; 0 is
+ * zeros.  So content from another time or place is always told.
  */
 #ifndef DAMAGE_CONTENT_H
 #define DAMAGE_CONTENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "engine.h"
 #include "units.h"
@@ -23,6 +24,7 @@
 struct content {
 	char name[NAME_MAX_BYTES + 1]; /* vol, vol@s or a scratch view */
 	bool snapshot;
+	uint64_t quota; /* of a head; 0: none */
 	uint32_t numbers[NR_BLOCKS];
 };
 
@@ -41,6 +43,14 @@ struct content *state_find(struct state *state, const char *name);
 struct content *state_add(struct state *state, const struct content *from,
 			  const char *name, bool snapshot);
 void state_remove(struct state *state, const char *name);
+
+/*
+ * The same as text: a line for each volume with its quota, then one for each
+ * run of blocks whose numbers rise by one: first block, count, first number.
+ */
+void state_print(const struct state *state, FILE *to);
+/* What state_print() wrote; ends the program when it is anything else. */
+void state_parse(struct state *ret, FILE *from);
 
 /* Which blocks of @state could not be read. */
 struct unread {

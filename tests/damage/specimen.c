@@ -19,7 +19,7 @@
 #define NR_ROUNDS 6u
 
 const char *const specimen_names[NR_SPECIMENS] = {
-	"clean", "crashed", "idle", "large", "between superblocks",
+	"clean", "crashed", "idle", "large", "between",
 };
 
 struct maker {
@@ -236,6 +236,19 @@ static void rollback(struct maker *m, const char *name, const char *head)
 	note(m);
 }
 
+static void set_quota(struct maker *m, const char *name, uint64_t bytes)
+{
+	char value[24];
+	struct setting settings[] = {{"quota", value}, {"on-full", "pause"}};
+	struct error err = ERROR_NONE;
+
+	(void)snprintf(value, sizeof(value), "%" PRIu64, bytes);
+
+	must(store_set(m->store, name, settings, 2, &err), &err);
+	state_find(&m->state, name)->quota = bytes;
+	note(m);
+}
+
 static void flush(struct maker *m)
 {
 	struct error err = ERROR_NONE;
@@ -293,8 +306,10 @@ static void live(struct maker *m)
 		change_some(m, "v");
 		change_some(m, "w");
 		change_some(m, i % 2 ? "w" : "v");
-		if (i == 1)
+		if (i == 1) {
 			snapshot_one(m, "v@1");
+			set_quota(m, "v", 1 << 30);
+		}
 		if (i == 2)
 			clone_one(m, "v@1", "group/c");
 		if (i == 3)
@@ -327,6 +342,7 @@ static void work(struct maker *m)
 		write_blocks(m, i % 3 ? "v" : "w", 4 * i, 16);
 	flush(m);
 	clone_one(m, "w@2", "d");
+	set_quota(m, "d", 512 << 20);
 	change_some(m, "d");
 	rollback(m, "v@3", "v");
 	delete (m, "v@2");
