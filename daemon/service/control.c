@@ -4,8 +4,8 @@
  *
  * The accept thread also sends the "working" lines: it wakes once a second,
  * and for every client whose thread is inside run_verb() it sends one.  The
- * client's thread clears `busy' under the lock before it sends the answer,
- * so the two never mix.
+ * client's thread leaves CLIENT_WORKING under the lock before it sends the
+ * answer, so the two never mix.
  */
 #include "control.h"
 
@@ -35,15 +35,26 @@
 #define REQUEST_BYTES_MAX (1u << 20)
 #define IDLE_MS 60000
 #define WORKING_MS 1000
+/* When all places are taken and somebody waits: who must leave, after what. */
+#define CROWDED_IDLE_MS 250
+#define CROWDED_SENDING_MS 1000
+#define CROWDED_POLL_MS 50
 #define GROUPS_MAX 256
 /* Those who wait for events leave the other places to those who work. */
 #define WAITING_MAX (CLIENTS_MAX / 4)
 #define WAIT_S_MAX 60
 
+enum client_state {
+	CLIENT_IDLE,	/* has not sent a whole request */
+	CLIENT_WORKING, /* inside run_verb() */
+	CLIENT_SENDING, /* is to take the greeting or an answer */
+};
+
 struct control_client {
 	struct control *control;
-	int fd;	   /* -1: this place is free */
-	bool busy; /* inside run_verb() */
+	int fd; /* -1: this place is free */
+	enum client_state state;
+	long since_ms; /* in this state */
 };
 
 struct control {
@@ -105,10 +116,19 @@ static int send_data(int fd, struct json_object *data)
 	return r;
 }
 
-static void set_busy(struct control_client *client, bool busy)
+static long now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void set_state(struct control_client *client, enum client_state state)
 {
 	mutex_lock(&client->control->lock);
-	client->busy = busy;
+	client->state = state;
+	client->since_ms = now_ms();
 	mutex_unlock(&client->control->lock);
 }
 
@@ -202,9 +222,9 @@ static int run_request(struct control_client *client,
 	r = args_string(request, "verb", &verb, &err);
 	if (r == 0) {
 		(void)json_object_object_get_ex(request, "args", &args);
-		set_busy(client, true);
+		set_state(client, CLIENT_WORKING);
 		r = run_verb(client, verb, args, &data, &err);
-		set_busy(client, false);
+		set_state(client, CLIENT_SENDING);
 	}
 	if (r < 0)
 		return send_error(client->fd, verb_exit_code(r), err.message);
@@ -239,6 +259,7 @@ static void serve_client(struct control_client *client)
 	line_reader_init(&reader, client->fd, REQUEST_BYTES_MAX);
 	r = line_send_text(client->fd, client->control->greeting);
 	while (r >= 0) {
+		set_state(client, CLIENT_IDLE);
 		r = line_read(&reader, IDLE_MS, &line, &length);
 		if (r == -EMSGSIZE)
 			(void)send_error(client->fd, EXIT_USAGE,
@@ -304,14 +325,6 @@ static bool peer_is_allowed(const struct control *control, int fd)
 
 /* ---- the accept thread ---- */
 
-static long now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static void send_working(struct control *control)
 {
 	static const char text[] = "{\"varve\":1,\"working\":true}\n";
@@ -324,26 +337,67 @@ static void send_working(struct control *control)
 		 * One that does not read learns nothing; it is not waited
 		 * for.  So short a line is never sent in part.
 		 */
-		if (client->fd >= 0 && client->busy)
+		if (client->fd >= 0 && client->state == CLIENT_WORKING)
 			(void)send(client->fd, text, sizeof(text) - 1,
 				   MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
 	mutex_unlock(&control->lock);
 }
 
-/* A free place, or NULL after a second without one. */
+static bool somebody_waits(const struct control *control)
+{
+	struct pollfd pollfd = {.fd = control->listen_fd, .events = POLLIN};
+
+	return poll(&pollfd, 1, 0) > 0;
+}
+
+/*
+ * Clients that do nothing must not keep those out that want something: the
+ * one that has done so for the longest is hung up on.  Its thread sees that
+ * and leaves.
+ */
+static void make_room(struct control *control)
+{
+	struct control_client *idlest = NULL;
+	long now = now_ms();
+
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct control_client *client = &control->clients[i];
+		long patience = client->state == CLIENT_IDLE
+					? CROWDED_IDLE_MS
+					: CROWDED_SENDING_MS;
+
+		if (client->fd < 0 || client->state == CLIENT_WORKING ||
+		    now - client->since_ms < patience)
+			continue;
+		if (!idlest || client->since_ms < idlest->since_ms)
+			idlest = client;
+	}
+	if (idlest)
+		(void)shutdown(idlest->fd, SHUT_RDWR); /* or it has gone */
+}
+
+static struct control_client *free_place(struct control *control)
+{
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		if (control->clients[i].fd < 0)
+			return &control->clients[i];
+	return NULL;
+}
+
+/* NULL: there is none at the moment. */
 static struct control_client *find_place(struct control *control)
 {
-	struct control_client *ret = NULL;
+	struct control_client *ret;
 
 	mutex_lock(&control->lock);
-	for (int tries = 0; !ret && tries < 2; tries++) {
-		for (size_t i = 0; !ret && i < CLIENTS_MAX; i++)
-			if (control->clients[i].fd < 0)
-				ret = &control->clients[i];
-		if (!ret && tries == 0)
-			(void)cond_wait_ms(&control->left, &control->lock,
-					   WORKING_MS);
+	ret = free_place(control);
+	if (!ret) {
+		if (somebody_waits(control))
+			make_room(control);
+		(void)cond_wait_ms(&control->left, &control->lock,
+				   CROWDED_POLL_MS);
+		ret = free_place(control);
 	}
 	mutex_unlock(&control->lock);
 	return ret;
@@ -382,7 +436,8 @@ static void accept_client(struct control *control, struct control_client *place)
 	}
 	mutex_lock(&control->lock);
 	place->fd = fd;
-	place->busy = false;
+	place->state = CLIENT_SENDING;
+	place->since_ms = now_ms();
 	mutex_unlock(&control->lock);
 	if (start_thread(client_main, place) == 0)
 		return;
