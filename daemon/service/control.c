@@ -185,6 +185,8 @@ static int run_events(struct control_client *client, struct json_object *args,
 	uint64_t after = 0, wait = 0;
 	int r;
 
+	if (args && !json_object_is_type(args, json_type_object))
+		return error_set(err, EINVAL, "args: must be an object");
 	r = args_find_uint(args, "after", &after, err);
 	if (r == 0)
 		r = args_find_uint(args, "wait", &wait, err);

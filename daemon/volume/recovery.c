@@ -500,7 +500,8 @@ static int recover(struct recovery *rec, struct error *err)
 	store->replaying = false;
 	if (r == 0 && rec->tail.damaged)
 		store_message(store, MESSAGE_WARNING, EVENT_DAMAGE,
-			      "log is damaged: read-only as of batch %" PRIu64,
+			      "log is damaged, read-only as it was then: "
+			      "batch=%" PRIu64,
 			      rec->tail.end_seq);
 	if (r == 0 && store->recovered_batches > 0)
 		store_message(store, MESSAGE_INFO, EVENT_RECOVERY,

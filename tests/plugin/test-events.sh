@@ -184,6 +184,9 @@ def waiter(wait=60):
 for args in ({"after": -1}, {"after": "1"}, {"wait": 1.5}, {"wait": -1}):
     answer = Control(store).call("events", **args)
     assert not answer["ok"] and answer["exit"] == 2, (args, answer)
+c = Control(store)
+c.send(b'{"varve":1,"verb":"events","args":[]}\n')
+assert c.read()["exit"] == 2
 
 # A wait that is over gives nothing; "working" shows that the server lives.
 begin = time.monotonic()
