@@ -178,6 +178,14 @@ void frames_release(struct frames *frames, uint64_t place)
 	cond_broadcast(&frames->core->changed);
 }
 
+uint64_t frames_free(const struct frames *frames)
+{
+	uint64_t left = frames->host_full ? frames->ready.len
+					  : frames->nr - frames->nr_used;
+
+	return left > frames->reserve ? left - frames->reserve : 0;
+}
+
 bool frames_want_growth(const struct frames *frames)
 {
 	if (frames->ready.len >= frames->reserve + FRAMES_SPARE_MAX)

@@ -81,6 +81,9 @@ uint64_t frames_take(struct frames *frames, enum frame_user user);
 /* The segment in @place is gone. */
 void frames_release(struct frames *frames, uint64_t place);
 
+/* Frames user writes may still take, those to be grown included. */
+uint64_t frames_free(const struct frames *frames);
+
 /* Should the grower make a frame ready? */
 bool frames_want_growth(const struct frames *frames);
 /*

@@ -4,7 +4,7 @@
  * to do when there is not enough of it.  All waiting happens here, with no
  * lock held but core, which the wait gives up (I9).
  */
-#include "store.h"
+#include "quota.h"
 
 #include <assert.h>
 
@@ -140,14 +140,23 @@ static int pause_for_space(struct store *store)
 	return -EAGAIN;
 }
 
+bool admission_may_wait(struct admission *admission)
+{
+	uint64_t now = monotonic_ms();
+
+	if (admission->deadline_ms == 0)
+		admission->deadline_ms = now + SPACE_WAIT_MS;
+	return now < admission->deadline_ms;
+}
+
+/* There is none: @err says why, and is given back after the wait. */
 static int wait_for_space(struct store *store, struct admission *admission,
 			  struct error *err) NO_THREAD_SAFETY_ANALYSIS
 {
 	size_t nr_dying;
 
 	mutex_assert_held(&store->core.lock);
-	if (admission->deadline_ms == 0)
-		admission->deadline_ms = monotonic_ms() + SPACE_WAIT_MS;
+	(void)admission_may_wait(admission); /* the time begins */
 	nr_dying = store->dying.len;
 	free_dying(store); /* a reader may have left */
 	if (store->dying.len < nr_dying)
@@ -159,13 +168,11 @@ static int wait_for_space(struct store *store, struct admission *admission,
 		mutex_lock(&store->core.lock);
 		return -EAGAIN;
 	}
-	if (monotonic_ms() >= admission->deadline_ms)
-		return error_set(err, ENOSPC, "store is full");
+	if (!admission_may_wait(admission))
+		return -ENOSPC;
 	if (space_is_coming(store))
 		return relieve(store, admission->admin_held, err);
-	if (admission->pause)
-		return pause_for_space(store);
-	return error_set(err, ENOSPC, "store is full");
+	return admission->pause ? pause_for_space(store) : -ENOSPC;
 }
 
 int store_admit(struct store *store, struct admission *admission,
@@ -196,7 +203,13 @@ int store_admit(struct store *store, struct admission *admission,
 		    (!core->has_workers && checkpoint_is_due(store)))
 			return relieve(store, admin_held, err);
 	}
+	if (admission->volume && charge_is_busy(admission->volume)) {
+		cond_wait(&core->changed, &core->lock);
+		return -EAGAIN;
+	}
 	r = log_ready(&store->log, user, err);
+	if (r == 0 && user == FRAME_USER_WRITE && store->unfilled > 0)
+		r = reservations_admit(store, admission, err);
 	if (r == -ENOSPC && !core->read_only && !store->replaying)
 		return wait_for_space(store, admission, err);
 	if (r == -ENOSPC && frames_want_growth(&store->frames))

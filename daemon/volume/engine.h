@@ -245,12 +245,14 @@ struct setting {
 /*
  * Change settings of a volume, all of them or none, in one log record;
  * durable when it returns 0.  A value of `none` or `error` is the standard.
- *   quota=BYTES|none        what the volume and its snapshots may hold
+ *   quota=BYTES|none        what the volume and its snapshots may hold alone;
+ *                           blocks that clones share do not count
  *   reservation=BYTES|none  what others leave free for them
  *   on-full=error|pause     how a write meets a full store: -ENOSPC at once,
  *                           or after 10 s in which nothing came free
  * They outlive rollback and undo; a clone begins without any.
- * -EINVAL: an unknown key, a bad value, or no volume.
+ * -EINVAL: an unknown key, a bad value, or no volume; -ENOSPC: no room for
+ * the reservation.
  */
 int store_set(struct store *store, const char *name,
 	      const struct setting *settings, size_t nr, struct error *err);

@@ -4,6 +4,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* Set in the count of a node whose children have been released, too. */
+#define RELEASED (UINT32_C(1) << 31)
+/* Entries looked at in one hold of core. */
+#define SLICE 4096u
+
 /* References a simulated release has taken away: open addressing. */
 struct taken {
 	uint64_t *keys; /* 0: empty */
@@ -48,19 +53,20 @@ static int taken_grow(struct taken *t)
 	return 0;
 }
 
-/* One reference of @key less; returns how many were taken, or -ENOMEM. */
-static int64_t take(struct taken *t, uint64_t key)
+/* One reference of @key less; returns where it is counted, NULL: no memory. */
+static uint32_t *take(struct taken *t, uint64_t key)
 {
 	size_t i;
 
 	if (t->nr * 2 >= t->cap && taken_grow(t) < 0)
-		return -ENOMEM;
+		return NULL;
 	i = taken_slot(t, key);
 	if (t->keys[i] == 0) {
 		t->keys[i] = key;
 		t->nr++;
 	}
-	return ++t->counts[i];
+	t->counts[i]++;
+	return &t->counts[i];
 }
 
 struct release {
@@ -75,12 +81,15 @@ struct release {
 static int release_node(struct release *rel, uint32_t id)
 {
 	struct nodes *nodes = &rel->store->nodes;
-	int64_t n = take(&rel->nodes, id);
+	uint32_t *n = take(&rel->nodes, id);
 
-	if (n < 0)
+	if (!n)
 		return -ENOMEM;
-	if (!node_exists(nodes, id) || n < node_entry(nodes, id)->count)
+	if (!node_exists(nodes, id) || *n < node_entry(nodes, id)->count)
 		return 0;
+	if (*n & RELEASED) /* hostile: more references than are counted */
+		return 0;
+	*n |= RELEASED;
 	return index_vector_push(&rel->queue, id);
 }
 
@@ -88,15 +97,20 @@ static int release_leaf(struct release *rel, const struct leaf_content *leaf)
 {
 	for (uint32_t i = 0; i < LEAF_BLOCKS; i++) {
 		struct birth name;
-		int64_t n;
+		uint32_t *n, count;
 
 		if (leaf_entry_kind(leaf->entries[i]) != ENTRY_DATA)
 			continue;
 		name = leaf_entry_birth(leaf->entries[i]);
+		count = count_get(&rel->store->segments, name);
+		if (count == 1) { /* most are: no need to remember them */
+			rel->freed++;
+			continue;
+		}
 		n = take(&rel->blocks, name.value);
-		if (n < 0)
+		if (!n)
 			return -ENOMEM;
-		rel->freed += n == count_get(&rel->store->segments, name);
+		rel->freed += *n == count;
 	}
 	return 0;
 }
@@ -124,30 +138,84 @@ static int release_next(struct release *rel, struct error *err)
 	return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
 }
 
-int freed_blocks(struct store *store, const struct index_vector *roots,
-		 uint64_t *ret, struct error *err)
+/* Blocks below the root @id: what a volume with this root refers to. */
+static uint64_t root_refer(const struct volumes *volumes, uint32_t id)
 {
-	struct release rel = {.store = store};
+	for (size_t i = 0; i < volumes->all.len; i++)
+		if (volumes->all.ptr[i]->map.root == id)
+			return volumes->all.ptr[i]->map.refer;
+	return 0;
+}
+
+/* Blocks at or below the @i-th of @t that others hold, too.  Core held. */
+static uint64_t shared_at(const struct release *rel, const struct taken *t,
+			  size_t i)
+{
+	struct store *store = rel->store;
+	struct birth name = {t->keys[i]};
+	uint32_t id = (uint32_t)t->keys[i];
+
+	if (t->keys[i] == 0 || t->counts[i] & RELEASED)
+		return 0;
+	if (t == &rel->blocks)
+		return t->counts[i] < count_get(&store->segments, name);
+	if (!node_exists(&store->nodes, id))
+		return 0;
+	if (node_entry(&store->nodes, id)->used > 0)
+		return node_entry(&store->nodes, id)->used;
+	return root_refer(&store->volumes, id);
+}
+
+static uint64_t count_shared(const struct release *rel, const struct taken *t)
+{
+	struct mutex *lock = &rel->store->core.lock;
+	uint64_t shared = 0;
+
+	for (size_t i = 0; i < t->cap;) {
+		mutex_lock(lock);
+		for (size_t end = i + SLICE; i < end && i < t->cap; i++)
+			shared += shared_at(rel, t, i);
+		mutex_unlock(lock);
+		mutex_give_way(lock);
+	}
+	return shared;
+}
+
+static int release_roots(struct release *rel, const struct index_vector *roots,
+			 struct error *err)
+{
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < roots->len; i++) {
-		mutex_lock(&store->core.lock);
-		r = release_node(&rel, roots->ptr[i]);
-		mutex_unlock(&store->core.lock);
-	}
-	if (r < 0)
-		(void)error_set(err, ENOMEM, "out of memory");
+	/* in one hold: afterwards they may get other names */
+	mutex_lock(&rel->store->core.lock);
+	for (size_t i = 0; r == 0 && i < roots->len; i++)
+		r = release_node(rel, roots->ptr[i]);
+	mutex_unlock(&rel->store->core.lock);
+	return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
+}
+
+int freed_blocks(struct store *store, const struct index_vector *roots,
+		 struct freed *ret, struct error *err)
+{
+	struct release rel = {.store = store};
+	int r;
+
+	r = release_roots(&rel, roots, err);
 	while (r == 0 && rel.queue.len > 0) {
 		mutex_lock(&store->core.lock);
 		r = release_next(&rel, err);
 		mutex_unlock(&store->core.lock);
+		mutex_give_way(&store->core.lock);
+	}
+	if (r == 0) {
+		ret->blocks = rel.freed;
+		ret->shared = count_shared(&rel, &rel.nodes) +
+			      count_shared(&rel, &rel.blocks);
 	}
 	free(rel.nodes.keys);
 	free(rel.nodes.counts);
 	free(rel.blocks.keys);
 	free(rel.blocks.counts);
 	index_vector_done(&rel.queue);
-	if (r == 0)
-		*ret = rel.freed;
 	return r;
 }

@@ -5,11 +5,16 @@
 
 #include "store.h"
 
+struct freed {
+	uint64_t blocks; /* data blocks whose count would reach 0 */
+	uint64_t shared; /* those below the roots that would not, at most */
+};
+
 /*
- * Data blocks whose count would reach 0: exact for the state at the time each
- * node is looked at.  Walks the nodes exclusive to the set.  Core not held.
+ * Exact for the state at the time each node is looked at.  Walks the nodes
+ * exclusive to the set.  Core not held.
  */
 int freed_blocks(struct store *store, const struct index_vector *roots,
-		 uint64_t *ret, struct error *err);
+		 struct freed *ret, struct error *err);
 
 #endif

@@ -4,7 +4,7 @@
  * how it gets into the log.  The same operation_apply() serves the live verb
  * and the replay, so both end in the same state.
  */
-#include "store.h"
+#include "quota.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -303,6 +303,7 @@ static void apply_clone(struct store *store, struct volume *origin,
 	clone->origin = origin->id;
 	clone->map.epoch = volumes_new_epoch(&store->volumes);
 	share_root(store, origin, clone);
+	charge_cloned(store, origin, clone);
 	volume_insert(&store->volumes, clone);
 }
 
@@ -344,6 +345,7 @@ static void apply_delete(struct store *store, struct volume *v)
 {
 	struct volume *parent;
 
+	charge_deleted(store, v);
 	if (v->kind == VOLUME_SNAPSHOT) {
 		parent = volume_find_id(&store->volumes, v->parent);
 		if (parent && parent->kept == v->id) {
@@ -354,6 +356,18 @@ static void apply_delete(struct store *store, struct volume *v)
 	if (v->map.root)
 		node_reap(&store->nodes, v->map.root);
 	volume_remove(&store->volumes, v);
+}
+
+static int apply_set(struct store *store, struct volume *v,
+		     const struct operation_item *item, struct error *err)
+{
+	struct settings before = v->settings;
+
+	volume_touch(&store->volumes, v);
+	if (volume_set_attrs(v, item->attrs, item->attrs_length) < 0)
+		return error_set(err, ENOMEM, "out of memory");
+	charge_settings(store, v, &before);
+	return 0;
 }
 
 static int apply_item(struct store *store, const struct operation *operation,
@@ -398,10 +412,7 @@ static int apply_item(struct store *store, const struct operation *operation,
 		apply_delete(store, v);
 		break;
 	case OP_SET:
-		volume_touch(volumes, v);
-		if (volume_set_attrs(v, item->attrs, item->attrs_length) < 0)
-			return error_set(err, ENOMEM, "out of memory");
-		break;
+		return apply_set(store, v, item, err);
 	default:
 		assert(false); /* operation_check() let it through */
 	}

@@ -23,6 +23,7 @@
 
 #include "checksum.h"
 #include "log-walk.h"
+#include "quota.h"
 #include "volume-io.h"
 
 struct recovery {
@@ -497,6 +498,9 @@ static int recover(struct recovery *rec, struct error *err)
 		r = append_tail_file(rec, err);
 	if (r == 0)
 		r = finish(rec, err);
+	mutex_lock(&store->core.lock);
+	charges_load(store);
+	mutex_unlock(&store->core.lock);
 	store->replaying = false;
 	if (r == 0 && rec->tail.damaged)
 		store_message(store, MESSAGE_WARNING, EVENT_DAMAGE,

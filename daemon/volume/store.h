@@ -67,6 +67,8 @@ struct store {
 	uint64_t recovered_tail_batches;
 	struct index_vector reaper_cut; /* the reaper queue at the cut */
 	struct segment_vector dying; /* dead at a durable cut, still pinned */
+	uint64_t given_up;  /* blocks volumes dropped that others may hold */
+	uint64_t unfilled;  /* blocks of all reservations */
 	uint32_t nr_images; /* checks of an image: dying segments stay */
 
 	pthread_t workers[NR_WORKERS];
@@ -101,9 +103,10 @@ int reap_all(struct store *store, bool admin_held, struct error *err);
 /* Who asks to be admitted, and how long it has waited. */
 struct admission {
 	enum frame_user user;
-	bool admin_held;      /* a checkpoint is run in place */
-	bool pause;	      /* wait for space even if none is coming */
-	uint64_t deadline_ms; /* monotonic; 0: it has not waited yet */
+	bool admin_held;	     /* a checkpoint is run in place */
+	bool pause;		     /* wait for space even if none is coming */
+	const struct volume *volume; /* that is written to; NULL: none */
+	uint64_t deadline_ms;	     /* monotonic; 0: it has not waited yet */
 };
 
 /*
@@ -114,6 +117,9 @@ struct admission {
  */
 int store_admit(struct store *store, struct admission *admission,
 		struct error *err);
+
+/* May it wait (any longer)?  It has begun to, then. */
+bool admission_may_wait(struct admission *admission);
 
 /* Drop core, fault node @id in, take core. */
 int store_fault(struct store *store, uint32_t id, struct error *err);

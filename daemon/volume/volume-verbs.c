@@ -351,6 +351,7 @@ static int delete_set(struct store *store, const char *const *names, size_t nr,
 		      struct error *err)
 {
 	struct index_vector roots = {0};
+	struct freed freed;
 	struct change change;
 	int r;
 
@@ -365,7 +366,9 @@ static int delete_set(struct store *store, const char *const *names, size_t nr,
 	change_end(&change);
 	/* the walk is long and needs nobody to wait for it */
 	if (r == 0 && ret_blocks)
-		r = freed_blocks(store, &roots, ret_blocks, err);
+		r = freed_blocks(store, &roots, &freed, err);
+	if (r == 0 && ret_blocks)
+		*ret_blocks = freed.blocks;
 	index_vector_done(&roots);
 	return r;
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "quota.h"
 
 static bool block_is_zero(const uint8_t *block)
 {
@@ -134,6 +135,7 @@ static int put_data(struct store *store, struct volume *v,
 		    const struct map_path *path, const struct piece *p,
 		    uint32_t i, uint32_t nr, struct error *err)
 {
+	struct charge_mark mark = charge_begin(store, v);
 	int r = 0;
 
 	v->written += nr;
@@ -150,6 +152,19 @@ static int put_data(struct store *store, struct volume *v,
 		i += done;
 		nr -= done;
 	}
+	charge_written(store, v, mark);
+	return r;
+}
+
+static int put_zeros(struct store *store, struct volume *v, enum op op,
+		     struct vblock first, uint32_t nr, struct error *err)
+{
+	struct charge_mark mark = charge_begin(store, v);
+	int r;
+
+	log_append_range(&store->log, op, v->id, first, nr);
+	r = extent_map_clear(&store->nodes, &v->map, first, nr, err);
+	charge_cleared(store, v, mark);
 	return r;
 }
 
@@ -165,12 +180,10 @@ static int piece_put(struct store *store, struct volume *v,
 		struct vblock at = {p->first.index + i};
 
 		nr = piece_run(p, i);
-		if (!(p->zero >> i & 1)) {
+		if (p->zero >> i & 1)
+			r = put_zeros(store, v, OP_ZERO, at, nr, &failure);
+		else
 			r = put_data(store, v, path, p, i, nr, &failure);
-			continue;
-		}
-		log_append_range(&store->log, OP_ZERO, v->id, at, nr);
-		r = extent_map_clear(&store->nodes, &v->map, at, nr, &failure);
 	}
 	return r < 0 ? stop_store(store, &failure, err) : 0;
 }
@@ -191,7 +204,7 @@ static int clear_blocks(struct store *store, struct volume *v, enum op op,
 {
 	struct core *core = &store->core;
 	struct error failure = ERROR_NONE;
-	struct admission admission = {.user = FRAME_USER_METADATA};
+	struct admission admission = {.user = FRAME_USER_METADATA, .volume = v};
 	uint32_t missing = 0;
 	int r;
 
@@ -213,15 +226,34 @@ static int clear_blocks(struct store *store, struct volume *v, enum op op,
 			break;
 	}
 	if (r == 0) {
-		log_append_range(&store->log, op, v->id, first, nr);
-		r = extent_map_clear(&store->nodes, &v->map, first, nr,
-				     &failure);
+		r = put_zeros(store, v, op, first, nr, &failure);
 		if (r < 0)
 			r = stop_store(store, &failure, err);
 	}
 	*ret_seq = log_seq(&store->log);
 	mutex_unlock(&core->lock);
 	return r;
+}
+
+/* Is the piece within the quota?  Blocks that only @v has it may overwrite. */
+static int piece_admit(struct store *store, struct volume *v,
+		       const struct map_path *path, const struct piece *p,
+		       struct admission *admission, struct error *err)
+{
+	const struct leaf_entry *entries =
+		&path->nodes[0]->leaf->entries[p->first.index % LEAF_BLOCKS];
+	uint64_t need = 0;
+
+	if (quota_has_room(store, v, p->nr))
+		return 0;
+	for (uint32_t i = 0; i < p->nr; i++) {
+		bool own = leaf_entry_kind(entries[i]) == ENTRY_DATA &&
+			   count_get(&store->segments,
+				     leaf_entry_birth(entries[i])) == 1;
+
+		need += !own && !(p->zero >> i & 1);
+	}
+	return quota_admit(store, v, need, admission, err);
 }
 
 /*
@@ -233,7 +265,7 @@ static int piece_write(struct store *store, struct volume *v, struct piece *p,
 {
 	struct core *core = &store->core;
 	struct map_path path;
-	struct admission admission = {.user = FRAME_USER_WRITE};
+	struct admission admission = {.user = FRAME_USER_WRITE, .volume = v};
 	uint32_t missing = 0;
 	int r;
 
@@ -252,6 +284,11 @@ static int piece_write(struct store *store, struct volume *v, struct piece *p,
 		volume_touch(&store->volumes, v);
 		r = extent_map_own_leaf(&store->nodes, &v->map, p->first, &path,
 					&missing, err);
+		if (r == 0 && v->settings.quota && !store->replaying) {
+			r = piece_admit(store, v, &path, p, &admission, err);
+			if (r == -EAGAIN)
+				continue;
+		}
 		if (r != -EAGAIN)
 			break;
 		r = store_fault(store, missing, err);

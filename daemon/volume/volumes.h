@@ -16,6 +16,20 @@
 #include "settings.h"
 #include "volume-record.h"
 
+/*
+ * What a head and its snapshots hold alone, in blocks: what would come free
+ * if all of them were deleted.  daemon/volume/quota.c keeps it.
+ */
+struct charge {
+	uint64_t low, high; /* as far as is known, it lies between them */
+	/* at most so many more are held with other volumes, and are added as
+	 * these give theirs up */
+	uint64_t shared;
+	uint64_t given_up; /* the store's, when that was counted */
+	bool counting;	   /* whoever writes to the head waits */
+	bool disturbed;	   /* what is counted has changed meanwhile */
+};
+
 struct volume {
 	uint32_t id;
 	enum volume_kind kind;
@@ -32,6 +46,7 @@ struct volume {
 	char *attrs;
 	uint16_t attrs_length;
 	struct settings settings; /* what the attributes say */
+	struct charge charge;	  /* of a head */
 	uint32_t index;		  /* page of the volume table */
 	bool being_deleted;	  /* while a DELETE is checked */
 	/* open handles */
