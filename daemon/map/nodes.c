@@ -181,6 +181,27 @@ static int load_entry(struct nodes *nodes, uint32_t id, struct error *err)
 	return segment_add_meta(nodes->segments, e->segno, e->length, err);
 }
 
+/*
+ * A page with ids that were in use has been written, so that memory is taken
+ * only for what the store holds.  Those ahead of the ids are made here.
+ */
+static int make_pages(struct nodes *nodes, uint32_t next_id, struct error *err)
+{
+	for (uint32_t p = 0; p < nodes->pages.nr_pages; p++) {
+		bool loaded = p < nodes->table_cap && nodes->table[p];
+
+		if (!loaded && next_id > 1 &&
+		    p * NODE_TABLE_PAGE_ENTRIES < next_id)
+			return error_set(err, EUCLEAN,
+					 "page %" PRIu32
+					 " of the node table is missing",
+					 p);
+		if (table_grow(nodes, p) < 0)
+			return error_set(err, ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
 int nodes_loaded(struct nodes *nodes, uint32_t next_id, struct error *err)
 {
 	uint64_t known =
@@ -197,9 +218,9 @@ int nodes_loaded(struct nodes *nodes, uint32_t next_id, struct error *err)
 		return error_set(err, EUCLEAN,
 				 "%" PRIu32 " pages for %" PRIu32 " nodes",
 				 nodes->pages.nr_pages, next_id);
-	for (uint32_t p = 0; p < nodes->pages.nr_pages; p++)
-		if (table_grow(nodes, p) < 0)
-			return error_set(err, ENOMEM, "out of memory");
+	r = make_pages(nodes, next_id, err);
+	if (r < 0)
+		return r;
 	nodes->next_id = next_id;
 	for (uint32_t id = 0; id < next_id && id < known; id++) {
 		r = load_entry(nodes, id, err);
@@ -439,16 +460,23 @@ int node_shadow(struct nodes *nodes, struct node *n, uint32_t epoch,
 
 void node_ref(struct nodes *nodes, uint32_t id)
 {
+	struct node_entry *e = node_entry(nodes, id);
+
 	node_entry_touch(nodes, id);
-	assert(node_entry(nodes, id)->count > 0);
-	node_entry(nodes, id)->count++;
+	assert(e->count > 0);
+	/* only damage gets there: from then on the node is never freed */
+	if (e->count < UINT32_MAX)
+		e->count++;
 }
 
 void node_unref_shared(struct nodes *nodes, uint32_t id)
 {
+	struct node_entry *e = node_entry(nodes, id);
+
 	node_entry_touch(nodes, id);
-	assert(node_entry(nodes, id)->count > 1);
-	node_entry(nodes, id)->count--;
+	assert(e->count > 1);
+	if (e->count < UINT32_MAX)
+		e->count--;
 }
 
 void node_reap(struct nodes *nodes, uint32_t id)
