@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "store-use.h"
 #include "test-store.h"
 #include "units.h"
 
@@ -24,8 +25,6 @@
 #define LINES_MAX 16384u
 #define CHANGE_BYTES 6u
 #define CHANGES_MAX 12u
-#define VOLUMES_MAX 6u
-#define IO_BYTES 16384u
 
 struct line {
 	uint64_t place; /* of the frame; NR_FRAMES + copy: a superblock */
@@ -226,122 +225,6 @@ static void change(struct memory_disk *disk, struct backend *be,
 	}
 }
 
-/* ---- use ---- */
-
-static void hear_line(void *opaque, const char *line)
-{
-	fuzz_check_text("a line", line);
-}
-
-static int hear_extent(void *opaque, uint64_t offset, uint64_t length,
-		       bool is_hole)
-{
-	if (length == 0)
-		fuzz_fail("extents", "an empty extent");
-	return 0;
-}
-
-static struct error failure;
-
-static struct error *fresh(void)
-{
-	failure = (struct error)ERROR_NONE;
-	return &failure;
-}
-
-static void done(const char *what, int r)
-{
-	fuzz_check_result(what, r, &failure);
-}
-
-static void use_volume(struct store *store, const struct volume_info *info,
-		       bool writable)
-{
-	static uint8_t data[IO_BYTES];
-	struct volume_handle *handle;
-	uint64_t end;
-	int r;
-
-	writable = writable && !info->snapshot;
-	r = volume_open(store, info->name, writable ? VOLUME_OPEN_WRITE : 0,
-			&handle, fresh());
-	done("volume_open", r);
-	if (r < 0)
-		return;
-	end = info->size > IO_BYTES ? info->size - IO_BYTES : 0;
-	done("volume_read",
-	     volume_read(handle, data, sizeof(data), 0, fresh()));
-	done("volume_read",
-	     volume_read(handle, data, sizeof(data), end, fresh()));
-	done("volume_extents", volume_extents(handle, UINT64_C(1) << 30, 0,
-					      hear_extent, NULL, fresh()));
-	if (writable) {
-		done("volume_write",
-		     volume_write(handle, "hello", 5, 100, false, fresh()));
-		done("volume_write",
-		     volume_write(handle, "hello", 5, end, true, fresh()));
-		done("volume_zero",
-		     volume_zero(handle, 8192, 4096, false, fresh()));
-		done("volume_trim",
-		     volume_trim(handle, 100 << 20, 0, false, fresh()));
-	}
-	volume_close(handle);
-}
-
-static void look(struct store *store)
-{
-	struct check_report report;
-	struct store_stat stat;
-
-	store_stat(store, &stat);
-	done("store_check",
-	     store_check(store, hear_line, NULL, &report, fresh()));
-	done("store_dump", store_dump(store, "all", hear_line, NULL, fresh()));
-}
-
-static void change_volume(struct store *store, const struct volume_info *info)
-{
-	const char *name = info->name, *other = info->name;
-	char kept[1][NAME_MAX_BYTES + 1], text[NAME_MAX_BYTES + 8];
-	uint64_t blocks;
-
-	if (!info->snapshot) {
-		(void)snprintf(text, sizeof(text), "%s@new", name);
-		other = text;
-		done("store_snapshot",
-		     store_snapshot(store, &other, 1, "text", fresh()));
-		done("store_undo", store_undo(store, &name, 1, fresh()));
-		return;
-	}
-	done("store_rollback", store_rollback(store, &name, 1, kept, fresh()));
-	(void)snprintf(text, sizeof(text), "%.*s-clone",
-		       (int)strcspn(name, "@"), name);
-	other = text;
-	done("store_clone", store_clone(store, name, &other, 1, fresh()));
-	done("store_delete_dry_run",
-	     store_delete_dry_run(store, &name, 1, false, &blocks, fresh()));
-	done("store_delete", store_delete(store, &name, 1, false, fresh()));
-}
-
-static void use(struct store *store, bool writable)
-{
-	struct volume_info *infos = NULL;
-	size_t nr = 0;
-
-	look(store);
-	done("store_list", store_list(store, &infos, &nr, fresh()));
-	for (size_t i = 0; i < nr && i < VOLUMES_MAX; i++)
-		use_volume(store, &infos[i], writable);
-	for (size_t i = 0; writable && i < nr && i < VOLUMES_MAX; i++)
-		change_volume(store, &infos[i]);
-	free(infos);
-	if (!writable)
-		return;
-	done("store_checkpoint", store_checkpoint(store, fresh()));
-	done("store_reap", store_reap(store, fresh()));
-	look(store);
-}
-
 static void open_and_use(struct memory_disk *disk, uint8_t how)
 {
 	struct store_open_options options = {
@@ -349,14 +232,8 @@ static void open_and_use(struct memory_disk *disk, uint8_t how)
 		.read_only = how % 4 < 2,
 		.at_checkpoint = how % 4 == 1,
 	};
-	struct store *store;
-	int r = test_store_open(disk, &options, &store, fresh());
 
-	done("store_open", r);
-	if (r < 0)
-		return;
-	use(store, !options.read_only);
-	done("store_close", store_close(store, how % 8 < 4, fresh()));
+	(void)store_open_and_use(disk, &options, how % 8 < 4);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
