@@ -60,6 +60,8 @@ static const struct option_spec specs[] = {
 	 "TLS with the keys in FILE; refuse TCP without TLS"},
 	{0, OPTION_SERVE, "threads", "N", FIELD(threads),
 	 "threads per connection (default: 1)"},
+	{0, OPTION_SERVE, "connections", "N", FIELD(connections),
+	 "NBD connections at once (default: 1000)"},
 	{0, OPTION_SERVE, "memory", "SIZE", FIELD(memory),
 	 "memory for the map and buffers (default: 256M)"},
 	{'f', OPTION_FOLLOW, "follow", NULL, FIELD(follow),

@@ -54,6 +54,7 @@ struct options {
 	const char *port;
 	const char *address;
 	const char *threads;
+	const char *connections;
 	const char *memory;
 	const char *tls_certificates;
 	const char *tls_psk;

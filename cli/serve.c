@@ -126,6 +126,7 @@ static int build_args(struct serve *s)
 	if (r == 0 && o->tls_verify_peer)
 		r = add_word(s, "--tls-verify-peer");
 	r = r ? r : add_option(s, "--threads", o->threads);
+	r = r ? r : add_option(s, "--connections", o->connections);
 	r = r ? r : add_option(s, "--memory", o->memory);
 	if (r == 0 && o->read_only)
 		r = add_word(s, "--read-only");

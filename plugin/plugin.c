@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "connections.h"
 #include "engine.h"
 #include "exports.h"
 #include "log.h"
@@ -109,6 +110,9 @@ static int varve_config(const char *key, const char *value)
 		return set_memory(value);
 	if (strcmp(key, "buffers") == 0)
 		return nbdkit_parse_uint32_t(key, value, &server.nr_buffers);
+	if (strcmp(key, "connections") == 0)
+		return nbdkit_parse_uint32_t(key, value,
+					     &server.max_connections);
 	if (strcmp(key, "control-fd") == 0)
 		return set_fd(key, value, &server.control_fd);
 	if (strcmp(key, "lock-fd") == 0)
@@ -137,6 +141,7 @@ static int varve_config_complete(void)
 	"read-only=true      Change nothing in the store.\n" \
 	"memory=SIZE         Memory for map and buffers (default: 256M).\n" \
 	"buffers=N           Buffers of the log (default: 32).\n" \
+	"connections=N       Connections at once (default: 1000).\n" \
 	"control-fd=N        Listening control socket, from varved.\n" \
 	"lock-fd=N           Descriptor that holds the lock, from varved.\n" \
 	"require-tls=true    Refuse TCP without TLS (with --tls=on).\n" \
@@ -149,6 +154,14 @@ static void varve_dump_plugin(void)
 }
 
 /* ---- exports ---- */
+
+static int varve_preconnect(int readonly)
+{
+	if (connections_enter())
+		return 0;
+	log_request("too many connections: one was refused");
+	return -1;
+}
 
 /*
  * A Unix socket is guarded by its mode, so only others must speak TLS.  Who
@@ -401,6 +414,7 @@ static struct nbdkit_plugin plugin = {
 	.dump_plugin = varve_dump_plugin,
 	.get_ready = server_open,
 	.after_fork = server_start,
+	.preconnect = varve_preconnect,
 	.list_exports = varve_list_exports,
 	.default_export = varve_default_export,
 	.export_description = varve_export_description,

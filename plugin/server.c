@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "backend-file.h"
+#include "connections.h"
 #include "control.h"
 #include "engine.h"
 #include "events.h"
@@ -43,7 +44,11 @@
 
 #define LOCK_WAIT_MS 5000
 
-struct server server = {.control_fd = -1, .lock_fd = -1};
+struct server server = {
+	.control_fd = -1,
+	.lock_fd = -1,
+	.max_connections = CONNECTIONS_DEFAULT,
+};
 
 static struct control *control; /* NULL: none; set before the stop thread */
 static struct events *events;	/* set before the store is opened */
@@ -168,8 +173,9 @@ int server_open(void)
 
 	log_open(server.lock_fd >= 0);
 	events = events_create();
-	if (!events) {
-		r = error_set(&err, ENOMEM, "out of memory");
+	r = events ? connections_init(server.max_connections) : -ENOMEM;
+	if (r < 0) {
+		(void)error_set(&err, -r, "%s", strerror(-r));
 		return fail_open(r, &err);
 	}
 	r = backend_file_open(server.store_path,

@@ -33,6 +33,7 @@ static const char help[] =
 	"      --mode OCTAL     mode of both Unix sockets (default: 0600)\n"
 	"      --group GROUP    group of both Unix sockets\n"
 	"      --threads N      threads for each connection (default: 1)\n"
+	"      --connections N  NBD connections at once (default: 1000)\n"
 	"      --memory SIZE    memory for map and buffers (default: 256M)\n"
 	"      --read-only      serve everything read-only, change nothing\n"
 	"  -v, --verbose        nbdkit's debug messages on standard error\n"
@@ -117,6 +118,7 @@ enum {
 	OPTION_MODE,
 	OPTION_GROUP,
 	OPTION_THREADS,
+	OPTION_CONNECTIONS,
 	OPTION_MEMORY,
 	OPTION_READ_ONLY,
 };
@@ -132,6 +134,7 @@ static const struct option long_options[] = {
 	{"mode", required_argument, NULL, OPTION_MODE},
 	{"group", required_argument, NULL, OPTION_GROUP},
 	{"threads", required_argument, NULL, OPTION_THREADS},
+	{"connections", required_argument, NULL, OPTION_CONNECTIONS},
 	{"memory", required_argument, NULL, OPTION_MEMORY},
 	{"read-only", no_argument, NULL, OPTION_READ_ONLY},
 	{"verbose", no_argument, NULL, 'v'},
@@ -175,6 +178,10 @@ static void parse_option(int option, struct varved_options *options)
 	case OPTION_THREADS:
 		(void)parse_number("--threads", optarg, 1, 1024);
 		options->threads = optarg;
+		break;
+	case OPTION_CONNECTIONS:
+		(void)parse_number("--connections", optarg, 1, 1000000);
+		options->connections = optarg;
 		break;
 	case OPTION_MEMORY:
 		options->memory = optarg;

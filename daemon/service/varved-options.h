@@ -13,6 +13,7 @@ struct varved_options {
 	const char *address;
 	const char *port;
 	const char *threads;
+	const char *connections;
 	const char *memory;
 	char *tls_certificates; /* absolute; NULL: none */
 	char *tls_psk;

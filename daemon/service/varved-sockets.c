@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,23 @@ static int listen_control(const struct varved_options *options, int lock_fd)
 	return listen_at(options, path.path);
 }
 
+/*
+ * A client whose host has gone never says so, and would count as a writer
+ * for ever.  Connections inherit this from the socket that listens; where it
+ * cannot be set, they live as long as the system lets them.
+ */
+static void find_dead_peers(int fd)
+{
+	const int on = 1, idle_s = 60, interval_s = 10, probes = 6;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s,
+			 sizeof(idle_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s,
+			 sizeof(interval_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+}
+
 /* NULL, or the step that failed (errno). */
 static const char *listen_tcp(const struct addrinfo *info, int *ret)
 {
@@ -109,6 +127,7 @@ static const char *listen_tcp(const struct addrinfo *info, int *ret)
 	if (fd < 0)
 		return "make a socket";
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	find_dead_peers(fd);
 	if (info->ai_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on,
 				 sizeof(on));

@@ -179,6 +179,8 @@ static void build_command(const struct varved_options *options,
 		add_pair(command, "read-only", "true");
 	if (options->tls_certificates || options->tls_psk)
 		add_pair(command, "require-tls", "true");
+	if (options->connections)
+		add_pair(command, "connections", options->connections);
 	if (options->memory)
 		add_pair(command, "memory", options->memory);
 	if (sockets->nbd_inherited)

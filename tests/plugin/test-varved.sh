@@ -33,7 +33,7 @@ exits 2 'no store given'
 exits 2 'unrecognized option' --nonsense "$store"
 exits 2 'unexpected' "$store" other
 for option in --port=0x1 --port=70000 --port=-1 --mode=9 --mode=1777 \
-	--group=no-such-group --threads=0 --threads=x --address=127.0.0.1; do
+	--group=no-such-group --threads=0 --threads=x --connections=0 --address=127.0.0.1; do
 	exits 2 "${option%%=*}" "$option" "$store"
 done
 exits 10 'No such file' "$tmp/none.varve"
@@ -93,6 +93,18 @@ s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 sanitized "$VARVED" --port "$port" "$store" </dev/null &
 wait_served "$store" "$RUNTIME_DIRECTORY/disks.sock"
 [ "$(nbdinfo --size "nbd://localhost:$port/vm1")" = $((1 << 20)) ]
+# A host that has gone is noticed: 02 is the timer of keepalive.
+python3 - "$port" <<'PYTHON'
+import socket, sys
+port = int(sys.argv[1])
+s = socket.create_connection(("127.0.0.1", port))
+assert s.recv(8) == b"NBDMAGIC"
+rows = [line.split() for line in open("/proc/net/tcp")]
+established = [row for row in rows[1:]
+               if row[1].endswith(f":{port:04X}") and row[3] == "01"]
+assert len(established) == 1, established
+assert established[0][5].startswith("02:"), established
+PYTHON
 stop_server
 
 # --read-only, and options for nbdkit.
