@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A medium that fails: a random workload runs until the k-th write, sync or
- * superblock write fails, for each k.  From then on the store must be
- * fail-stop (I12): reads go on and are right, nothing else is acknowledged.
- * Opened again on a medium that works, it holds a prefix of the log at or
- * after what was acknowledged as durable.
+ * What fails: for each operation of the medium, for an allocation and for the
+ * start of a thread the k-th one fails, for k = 1, 2 ... until the workload
+ * gets through without meeting it; once alone, and each later one too.
  *
- * test-faults [--seed N] [--long]
+ * Whatever failed said so in a sentence, and either the store goes on as if
+ * the operation had never been asked for, or it has stopped (I12): then reads
+ * go on and are right, and nothing else is acknowledged.  Opened again, also
+ * after a power cut, it holds a prefix of the log at or after what was
+ * acknowledged as durable.  Under LeakSanitizer nothing leaks.
+ *
+ * The first round does everything a store can do, one after the other; the
+ * rounds after it work at random.
+ *
+ * test-faults [--seed N] [--long] [--fault N [--k N] [--forever N]]
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,22 +21,276 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faults.h"
 #include "test-store.h"
 #include "workload.h"
 
-#define STEPS_MAX 60u
-#define ROUNDS_DEFAULT 1u
+#define RANDOM_STEPS 40u
+#define ROUNDS_DEFAULT 2u
 #define ROUNDS_LONG 30u
+/* Of the faults that last, by default each so many-th is tried. */
+#define FOREVER_EVERY 4u
+/* With @forever so many operations fail before the fault ends. */
+#define FAILURES_FOREVER 3u
 
-static uint64_t seed, nr_faults;
+struct strike {
+	enum fault fault;
+	uint64_t k;
+	bool forever;
+	uint64_t round;
+	struct workload w;
+};
 
-static void fail(const struct workload *w, enum memory_op op, uint64_t k,
-		 const char *sentence)
+static uint64_t seed;
+
+/* What the faults of a kind came to. */
+static struct tally {
+	uint64_t struck, stopped, refused, unnoticed;
+} tallies[NR_FAULTS];
+
+static void fail(const struct strike *s, const char *sentence)
 {
-	die("FAILED operation %d, fault at %" PRIu64 ", after %s: %s\n"
-	    "  again: --seed %" PRIu64,
-	    (int)op, k, w->steps.ptr[w->steps.len - 1].what, sentence, seed);
+	const struct steps *steps = &s->w.steps;
+
+	die("FAILED %s %" PRIu64 "%s, after %s: %s\n"
+	    "  again: --seed %" PRIu64 " --fault %d --k %" PRIu64
+	    " --forever %d (round %" PRIu64 ")",
+	    fault_name(s->fault), s->k, s->forever ? " and all later" : "",
+	    steps->len ? steps->ptr[steps->len - 1].what : "start", sentence,
+	    seed, (int)s->fault, s->k, s->forever, s->round);
 }
+
+/* ---- what changes nothing ---- */
+
+/* Every byte, extent and record; what is read is right. */
+static int read_volume(struct workload *w, const struct model_volume *v,
+		       struct error *err)
+{
+	static uint8_t ours[4u << 20], theirs[4u << 20];
+	struct volume_handle *handle;
+	int r = volume_open(w->store, v->name, 0, &handle, err);
+
+	if (r < 0)
+		return r;
+	r = volume_read(handle, theirs, (uint32_t)v->size, 0, err);
+	if (r == 0) {
+		model_read(v, ours, v->size, 0);
+		if (memcmp(ours, theirs, v->size) != 0)
+			die("FAILED %s: wrong data (seed %" PRIu64 ")", v->name,
+			    seed);
+		r = volume_cache(handle, 4096, 0, err);
+	}
+	volume_close(handle);
+	return r;
+}
+
+static int read_all(struct workload *w, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < w->model->nr; i++)
+		r = read_volume(w, w->model->volumes[i], err);
+	return r;
+}
+
+static int count_extent(void *opaque, uint64_t offset, uint64_t length,
+			bool is_hole)
+{
+	*(uint64_t *)opaque += length;
+	return 0;
+}
+
+static int extents(struct workload *w, struct error *err)
+{
+	struct volume_handle *handle;
+	uint64_t bytes = 0;
+	int r = volume_open(w->store, "a", 0, &handle, err);
+
+	if (r < 0)
+		return r;
+	r = volume_extents(handle, volume_size(handle), 0, count_extent, &bytes,
+			   err);
+	if (r == 0 && bytes < volume_size(handle))
+		die("FAILED extents are missing (seed %" PRIu64 ")", seed);
+	volume_close(handle);
+	return r;
+}
+
+static void no_line(void *opaque, const char *line)
+{
+}
+
+static int check(struct workload *w, struct error *err)
+{
+	struct check_report report;
+
+	return store_check(w->store, no_line, NULL, &report, err);
+}
+
+static int dump(struct workload *w, struct error *err)
+{
+	return store_dump(w->store, "all", no_line, NULL, err);
+}
+
+static int list(struct workload *w, struct error *err)
+{
+	static const char *const a[] = {"a"};
+	struct volume_info *infos, info;
+	uint64_t blocks;
+	size_t nr;
+	int r = store_list(w->store, &infos, &nr, err);
+
+	if (r < 0)
+		return r;
+	free(infos);
+	r = store_find(w->store, "a", &info, err);
+	if (r == 0)
+		r = store_delete_dry_run(w->store, a, 1, true, &blocks, err);
+	return r;
+}
+
+/* A private view, which goes with its handle. */
+static int scratch(struct workload *w, struct error *err)
+{
+	struct volume_handle *handle;
+	uint8_t bytes[5000] = {1};
+	int r = volume_open(w->store, "a@s:scratch", VOLUME_OPEN_WRITE, &handle,
+			    err);
+
+	if (r < 0)
+		return r;
+	r = volume_write(handle, bytes, sizeof(bytes), 100, false, err);
+	if (r == 0)
+		r = volume_read(handle, bytes, sizeof(bytes), 0, err);
+	volume_close(handle);
+	return r;
+}
+
+static int look_read_only(struct workload *w, struct error *err)
+{
+	struct store_open_options options = {.read_only = true};
+	struct check_report report;
+	struct store *store;
+	uint64_t hash;
+	int r = test_store_open(w->disk, &options, &store, err);
+
+	if (r < 0)
+		return r;
+	r = model_hash_store(store, &hash, err);
+	if (r == 0)
+		r = store_check(store, no_line, NULL, &report, err);
+	if (r == 0)
+		r = store_dump(store, "all", no_line, NULL, err);
+	(void)store_close(store, false, NULL); /* nothing to write */
+	return r;
+}
+
+static int start(struct workload *w, struct error *err)
+{
+	return store_start(w->store, err);
+}
+
+/* ---- the workload ---- */
+
+static const char *const a_s[] = {"a@s"};
+static const char *const set_s[] = {"a@s", "b@s"};
+static const char *const clones[] = {"d", "group/e"};
+static const char *const volume_a[] = {"a"};
+static const char *const clone_d[] = {"d"};
+
+static void do_writes(struct workload *w)
+{
+	work_create(w, "c", 512 << 10);
+	work_write(w, "a", 30000, 4090, false);
+	work_flush(w);
+	work_write(w, "c", 300 << 10, 0, false);
+	work_zero(w, "a", 50000, 100, false);
+	work_trim(w, "b", 64 << 10, 0, true);
+	work_write(w, "b", 100, 50, true);
+	work_idle(w);
+}
+
+static void do_verbs(struct workload *w)
+{
+	work_snapshot(w, set_s, 2);
+	work_write(w, "a", 8192, 0, false);
+	work_clone(w, "a@s", clones, 2);
+	work_write(w, "d", 9000, 4096, false);
+	work_call(w, "scratch", scratch);
+	work_checkpoint(w);
+	if (model_find(w->model, "b@s"))
+		work_rollback(w, set_s, 2);
+	work_write(w, "a", 4096, 0, false);
+	work_undo(w, volume_a, 1);
+	work_trim(w, "c", 512 << 10, 0, false);
+	if (model_find(w->model, "d"))
+		work_delete(w, clone_d, 1);
+	work_reap(w);
+	work_call(w, "list", list);
+}
+
+static void do_looks(struct workload *w)
+{
+	work_call(w, "read", read_all);
+	work_call(w, "extents", extents);
+	work_call(w, "dump", dump);
+	work_call(w, "check", check);
+	work_flush(w);
+	work_call(w, "look-read-only", look_read_only);
+}
+
+static void do_checkpoints(struct workload *w)
+{
+	work_write(w, "a", 100 << 10, 0, false);
+	work_checkpoint(w);
+	work_write(w, "b", 4096, 0, false);
+	if (model_find(w->model, "a@s"))
+		work_delete(w, a_s, 1);
+	work_checkpoint(w);
+	work_reap(w);
+	work_checkpoint(w);
+}
+
+static void do_reopenings(struct workload *w)
+{
+	work_reopen(w, true);
+	work_call(w, "read", read_all);
+	work_write(w, "a", 20000, 0, false);
+	work_snapshot(w, a_s, 1);
+	work_write(w, "a", 4096, 8192, false);
+	work_reopen(w, false);
+	work_call(w, "read", read_all);
+}
+
+static void do_threads(struct workload *w)
+{
+	work_call(w, "start", start);
+	work_write(w, "a", 100 << 10, 0, false);
+	work_trim(w, "a", 64 << 10, 0, false);
+	work_flush(w);
+	work_call(w, "check", check);
+	work_checkpoint(w);
+	work_reopen(w, true);
+}
+
+/* Frames are allocated, and given back when they are not needed any more. */
+static void do_space(struct workload *w)
+{
+	work_create(w, "big", 3 << 20);
+	for (unsigned int i = 0; i < 3; i++)
+		work_write(w, "big", 1 << 20, (uint64_t)i << 20, false);
+	work_trim(w, "big", 3 << 20, 0, false);
+	for (unsigned int i = 0; i < 4; i++) {
+		work_write(w, "a", 4096, 0, false);
+		work_reap(w);
+		work_checkpoint(w);
+	}
+}
+
+static void (*const script[])(struct workload *w) = {
+	do_writes,	do_verbs,      do_looks,
+	do_checkpoints, do_reopenings, do_threads,
+};
 
 static void random_step(struct workload *w, unsigned int i)
 {
@@ -37,7 +298,7 @@ static void random_step(struct workload *w, unsigned int i)
 	const char *const names[] = {name};
 
 	(void)snprintf(name, sizeof(name), "a@f%u", i);
-	switch (rng_below(&w->rng, 8)) {
+	switch (rng_below(&w->rng, 9)) {
 	case 0:
 		work_flush(w);
 		break;
@@ -47,28 +308,54 @@ static void random_step(struct workload *w, unsigned int i)
 	case 2:
 		work_snapshot(w, names, 1);
 		break;
+	case 3:
+		work_call(w, "read", read_all);
+		break;
 	default:
 		work_random_data(w, true);
 	}
 }
 
-/* What the volumes held when the failing operation began. */
-static bool reads_go_on(const struct workload *w, const struct model *before,
-			struct error *err)
+/* ---- afterwards ---- */
+
+static struct model *before; /* the operation at hand */
+
+static void inside(struct workload *w, bool enters)
+{
+	if (enters) {
+		model_free(before);
+		before = model_copy(w->model);
+		if (w->nr_refused >= FAILURES_FOREVER)
+			faults_disarm(w->disk);
+	}
+	faults_inside(w->disk, enters);
+}
+
+/* Does @name hold what it does in @model?  True when it is not there. */
+static bool snapshot_equals(const struct workload *w, const struct model *model,
+			    const char *name, struct error *err)
+{
+	const struct model_volume *v = model_find(model, name);
+	struct volume_handle *handle;
+	bool equal;
+	int r = volume_open(w->store, name, 0, &handle, err);
+
+	if (r < 0)
+		return r == -ENOENT;
+	equal = v && model_volume_equals(v, handle, err);
+	volume_close(handle);
+	return equal;
+}
+
+/* Each snapshot is as it was, or as the failed operation makes it. */
+static bool reads_go_on(const struct workload *w, struct error *err)
 {
 	for (size_t i = 0; i < before->nr; i++) {
 		const struct model_volume *v = before->volumes[i];
-		struct volume_handle *handle;
-		bool equal;
 
 		/* the one that was being written may be half new */
-		if (!v->snapshot)
-			continue;
-		if (volume_open(w->store, v->name, 0, &handle, err) < 0)
-			return false;
-		equal = model_volume_equals(v, handle, err);
-		volume_close(handle);
-		if (!equal)
+		if (v->snapshot && !snapshot_equals(w, before, v->name, err) &&
+		    !snapshot_equals(w, w->model, v->name, err))
 			return false;
 	}
 	return true;
@@ -79,7 +366,6 @@ static bool nothing_is_acknowledged(const struct workload *w)
 {
 	static const char *const a_late[] = {"a@late"};
 	struct volume_handle *handle;
-	struct store_stat st;
 	struct error err;
 	bool ok;
 
@@ -92,88 +378,199 @@ static bool nothing_is_acknowledged(const struct workload *w)
 	     store_snapshot(w->store, a_late, 1, NULL, &err) == -EIO &&
 	     store_checkpoint(w->store, &err) == -EIO;
 	volume_close(handle);
-	store_stat(w->store, &st);
-	return ok && st.failed;
+	return ok;
 }
 
-static bool recovers(struct workload *w, struct error *err)
+/* Open @disk: a prefix of the log, at or after what was durable. */
+static void must_recover(const struct strike *s, struct memory_disk *disk,
+			 const char *when)
 {
+	const struct workload *w = &s->w;
 	struct window window = {0, w->states.len - 1, NULL};
+	struct error err = ERROR_NONE;
+	struct store *store;
 	uint64_t hash;
 
 	for (size_t i = 0; i < w->steps.len; i++)
 		if (w->steps.ptr[i].durable)
 			window.first = w->steps.ptr[i].last_state;
-	if (store_close(w->store, true, NULL) == 0) {
-		(void)error_set(err, EUCLEAN, "a clean stop succeeded");
-		return false;
+	if (test_store_open(disk, &w->options, &store, &err) < 0) {
+		(void)error_prefix(&err, "%s: does not open", when);
+		fail(s, err.message);
 	}
-	if (test_store_open(w->disk, &w->options, &w->store, err) < 0)
-		die("FAILED does not open: %s (seed %" PRIu64 ")", err->message,
-		    seed);
-	if (model_hash_store(w->store, &hash, err) < 0)
-		return false;
+	if (model_hash_store(store, &hash, &err) < 0)
+		fail(s, err.message);
 	if (!workload_allows(w, window, hash)) {
-		(void)error_set(err, EUCLEAN,
-				"recovered no prefix at or after what was "
-				"durable");
-		return false;
+		(void)error_set(&err, EUCLEAN,
+				"%s: no prefix at or after what was durable",
+				when);
+		fail(s, err.message);
 	}
-	return test_store_check(w->store, err);
+	if (!test_store_check(store, &err))
+		fail(s, err.message);
+	(void)store_close(store, false, NULL); /* it was looked at */
 }
 
-/* Run until the @k-th @op fails; false when it was never reached. */
-static bool strike(enum memory_op op, uint64_t k, bool forever, uint64_t round)
+static void must_recover_from_power_cut(const struct strike *s)
 {
-	struct workload w;
-	struct model *before = NULL;
+	struct memory_disk *disk =
+		memory_disk_rebuild(s->w.disk, memory_disk_nr_events(s->w.disk),
+				    CRASH_KEEP_NONE, 0);
+
+	must_recover(s, disk, "after a power cut");
+	memory_disk_put(disk);
+}
+
+/* The store has stopped. */
+static void must_have_stopped(struct strike *s)
+{
+	struct workload *w = &s->w;
 	struct error err = ERROR_NONE;
+	int r;
+
+	if (!reads_go_on(w, &err))
+		fail(s, err.message);
+	if (!nothing_is_acknowledged(w))
+		fail(s, "something was acknowledged");
+	r = store_close(w->store, true, NULL);
+	w->store = NULL;
+	if (r == 0)
+		fail(s, "a clean stop succeeded");
+	must_recover(s, w->disk, "opened again");
+}
+
+/* The store goes on. */
+static void must_be_whole(struct strike *s)
+{
+	struct workload *w = &s->w;
+	struct error err = ERROR_NONE;
+	int r;
+
+	if (!model_equals_store(w->model, w->store, &err) ||
+	    !test_store_check(w->store, &err))
+		fail(s, err.message);
+	r = store_close(w->store, true, &err);
+	w->store = NULL;
+	if (r < 0 || test_store_open(w->disk, &w->options, &w->store, &err) < 0)
+		fail(s, err.message);
+	if (!model_equals_store(w->model, w->store, &err) ||
+	    !test_store_check(w->store, &err))
+		fail(s, err.message);
+}
+
+/* ---- strikes ---- */
+
+/* Work until well after the fault. */
+static void work(struct strike *s)
+{
+	struct workload *w = &s->w;
+	unsigned int after = 0;
+
+	if ((int)s->fault == MEMORY_ALLOCATE || (int)s->fault == MEMORY_FREE)
+		do_space(w);
+	for (unsigned int i = 0; s->round > 0 && i < RANDOM_STEPS; i++)
+		random_step(w, i);
+	for (size_t i = 0;
+	     s->round == 0 && after < 2 && i < sizeof(script) / sizeof(*script);
+	     i++) {
+		script[i](w);
+		after += faults_struck(w->disk) > 0;
+	}
+}
+
+static void count(const struct strike *s)
+{
+	struct tally *tally = &tallies[s->fault];
+
+	tally->struck++;
+	if (s->w.stopped)
+		tally->stopped++;
+	else if (s->w.nr_refused > 0)
+		tally->refused++;
+	else
+		tally->unnoticed++;
+}
+
+/* Run until the fault strikes; false when it was never reached. */
+static bool strike(struct strike *s)
+{
+	struct workload *w = &s->w;
 	bool struck;
 
-	workload_init(&w, seed + round, WORK_FRAMES, TEST_SEGMENT_SHIFT);
-	workload_record(&w);
-	w.may_fail = true;
-	memory_disk_fault(w.disk, op, k, EIO, forever);
-	for (unsigned int i = 0; i < STEPS_MAX && w.failure == 0; i++) {
-		model_free(before);
-		before = model_copy(w.model);
-		random_step(&w, i);
-	}
-	struck = w.failure != 0;
-	if (struck) {
-		nr_faults++;
-		if (w.failure != -EIO)
-			fail(&w, op, k, w.err.message);
-		if (!reads_go_on(&w, before, &err))
-			fail(&w, op, k, err.message);
-		if (!nothing_is_acknowledged(&w))
-			fail(&w, op, k, "something was acknowledged");
-		memory_disk_fault(w.disk, op, 0, 0, false);
-		if (!recovers(&w, &err))
-			fail(&w, op, k, err.message);
-	}
-	model_free(before);
-	workload_done(&w);
+	workload_init(w, seed + s->round, WORK_FRAMES, TEST_SEGMENT_SHIFT);
+	workload_record(w);
+	w->may_fail = true;
+	w->inside = inside;
+	faults_arm(w->disk, s->fault, s->k, s->forever);
+	work(s);
+	faults_disarm(w->disk);
+	struck = faults_struck(w->disk) > 0;
+	w->inside = NULL;
+	must_recover_from_power_cut(s);
+	if (w->stopped)
+		must_have_stopped(s);
+	else
+		must_be_whole(s);
+	workload_done(w);
+	if (struck)
+		count(s);
 	return struck;
+}
+
+static void try_fault(enum fault fault, bool forever, uint64_t round,
+		      uint64_t every)
+{
+	struct strike s = {
+		.fault = fault, .k = 1, .forever = forever, .round = round};
+
+	while (strike(&s))
+		s.k += every;
+}
+
+static void print_tally(enum fault fault)
+{
+	const struct tally *t = &tallies[fault];
+
+	printf("%-18s %6" PRIu64 " faults: %6" PRIu64 " refused, %6" PRIu64
+	       " stopped the store, %6" PRIu64 " without harm\n",
+	       fault_name(fault), t->struck, t->refused, t->stopped,
+	       t->unnoticed);
+	fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-	static const enum memory_op ops[] = {MEMORY_WRITE, MEMORY_SYNC,
-					     MEMORY_SUPER_WRITE};
 	bool is_long = test_flag(&argc, argv, "long");
 	uint64_t rounds = is_long ? ROUNDS_LONG : ROUNDS_DEFAULT;
+	uint64_t only, k, forever, round;
 
 	seed = test_option(&argc, argv, "seed", rng_time_seed());
+	only = test_option(&argc, argv, "fault", NR_FAULTS);
+	k = test_option(&argc, argv, "k", 0);
+	forever = test_option(&argc, argv, "forever", 0);
+	round = test_option(&argc, argv, "round", 0);
 	if (argc > 1)
 		die("%s: unknown option %s", argv[0], argv[1]);
 	printf("seed %" PRIu64 "\n", seed);
 	fflush(stdout);
-	for (uint64_t round = 0; round < rounds; round++)
-		for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
-			for (uint64_t k = 1; strike(ops[i], k, k % 2, round);
-			     k++)
-				;
-	printf("%" PRIu64 " faults, seed %" PRIu64 "\n", nr_faults, seed);
-	return nr_faults > 0 ? 0 : 1;
+	if (k > 0) {
+		struct strike s = {.fault = (enum fault)only,
+				   .k = k,
+				   .forever = forever,
+				   .round = round};
+
+		printf("struck: %d\n", strike(&s));
+		return 0;
+	}
+	for (enum fault f = 0; f < NR_FAULTS; f++) {
+		for (uint64_t i = 0; i < rounds; i++) {
+			if (only != NR_FAULTS && only != f)
+				continue;
+			try_fault(f, false, i, 1);
+			try_fault(f, true, i, is_long ? 1 : FOREVER_EVERY);
+		}
+		print_tally(f);
+	}
+	model_free(before);
+	return 0;
 }

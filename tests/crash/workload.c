@@ -11,7 +11,7 @@
 #include "store.h"
 #include "test-store.h"
 
-#define WRITE_MAX (1u << 20)
+#define WRITE_MAX (1u << 20) /* a multiple of 8 */
 
 enum outcome {
 	DONE,
@@ -19,21 +19,39 @@ enum outcome {
 	UNKNOWN, /* it has stopped: only a recovery tells */
 };
 
-/* Take note of a result. */
-static enum outcome settle(struct workload *w, int r, const struct error *err,
-			   const char *what)
+static void inside(struct workload *w, bool enters)
+{
+	if (w->inside)
+		w->inside(w, enters);
+}
+
+static bool store_has_failed(const struct workload *w)
 {
 	struct store_stat st;
 
+	store_stat(w->store, &st);
+	return st.failed;
+}
+
+/* Take note of a result; what the store does for the operation is done. */
+static enum outcome settle(struct workload *w, int r, const struct error *err,
+			   const char *what)
+{
+	inside(w, false);
 	if (r < 0 && !w->may_fail)
 		die("%s: %s", what, err->message);
+	if (r < 0 && (err->code != -r || !err->message[0]))
+		die("FAILED %s: result %d, but said %d, \"%s\"", what, r,
+		    -err->code, err->message);
 	w->failure = r;
 	w->err = *err;
 	if (r == 0)
 		return DONE;
-	store_stat(w->store, &st);
-	w->nr_refused += !st.failed;
-	return st.failed ? UNKNOWN : REFUSED;
+	w->stopped = store_has_failed(w);
+	if (w->stopped)
+		return UNKNOWN;
+	w->nr_refused++;
+	return REFUSED;
 }
 
 /* ---- steps and states ---- */
@@ -44,16 +62,20 @@ static void push_state(struct workload *w)
 		die("out of memory");
 }
 
+/* NULL: the store has stopped. */
 static struct step *begin(struct workload *w, const char *verb,
 			  const char *operand, uint64_t length, uint64_t offset)
 {
 	struct step step = {.events_before = memory_disk_nr_events(w->disk)};
 
+	if (w->stopped)
+		return NULL;
 	(void)snprintf(step.what, sizeof(step.what),
 		       "%s %.40s %" PRIu64 "@%" PRIu64, verb, operand, length,
 		       offset);
 	if (steps_push(&w->steps, step) < 0)
 		die("out of memory");
+	inside(w, true);
 	return &w->steps.ptr[w->steps.len - 1];
 }
 
@@ -138,16 +160,6 @@ void workload_done(struct workload *w)
 
 /* ---- data ---- */
 
-static struct volume_handle *open_volume(struct workload *w, const char *volume)
-{
-	struct volume_handle *handle;
-	struct error err = ERROR_NONE;
-
-	if (volume_open(w->store, volume, VOLUME_OPEN_WRITE, &handle, &err) < 0)
-		die("%s: %s", volume, err.message);
-	return handle;
-}
-
 /*
  * Apply to the model block by block, with a state after each but the last,
  * which end() adds.
@@ -176,16 +188,22 @@ static void model_by_blocks(struct workload *w, const char *volume,
 }
 
 /* How far a refused request got: it is done block by block.  NULL: zeros. */
-static uint64_t length_done(struct volume_handle *handle, const uint8_t *data,
-			    uint64_t length, uint64_t offset)
+static uint64_t length_done(struct workload *w, const char *volume,
+			    const uint8_t *data, uint64_t length,
+			    uint64_t offset)
 {
-	static uint8_t found[WRITE_MAX];
+	static uint8_t found[4 * WRITE_MAX];
+	struct volume_handle *handle;
 	struct error err = ERROR_NONE;
 	uint64_t done = 0;
 
 	assert(length <= sizeof(found));
-	if (volume_read(handle, found, (uint32_t)length, offset, &err) < 0)
-		die("cannot read back: %s", err.message);
+	if (!model_find(w->model, volume))
+		return 0;
+	if (volume_open(w->store, volume, 0, &handle, &err) < 0 ||
+	    volume_read(handle, found, (uint32_t)length, offset, &err) < 0)
+		die("FAILED to read back: %s", err.message);
+	volume_close(handle);
 	while (done < length) {
 		uint64_t n = BLOCK_SIZE - (offset + done) % BLOCK_SIZE;
 
@@ -199,61 +217,79 @@ static uint64_t length_done(struct volume_handle *handle, const uint8_t *data,
 	return done;
 }
 
-/* The end of a write, zero or trim, whose handle it closes. */
-static void end_data(struct workload *w, struct step *step, int r,
-		     const struct error *err, struct volume_handle *handle,
-		     const char *volume, const uint8_t *data, uint64_t length,
-		     uint64_t offset, bool fua)
-{
-	enum outcome outcome = settle(w, r, err, step->what);
+enum data_op {
+	DATA_WRITE,
+	DATA_ZERO,
+	DATA_TRIM,
+};
 
-	if (outcome == REFUSED)
-		length = length_done(handle, data, length, offset);
+static int do_data(struct workload *w, enum data_op op, const char *volume,
+		   const uint8_t *data, uint64_t length, uint64_t offset,
+		   bool fua, struct error *err)
+{
+	struct volume_handle *handle;
+	int r = volume_open(w->store, volume, VOLUME_OPEN_WRITE, &handle, err);
+
+	if (r < 0)
+		return r;
+	if (op == DATA_WRITE)
+		r = volume_write(handle, data, (uint32_t)length, offset, fua,
+				 err);
+	else if (op == DATA_ZERO)
+		r = volume_zero(handle, length, offset, fua, err);
+	else
+		r = volume_trim(handle, length, offset, fua, err);
 	volume_close(handle);
-	model_by_blocks(w, volume, data, length, offset);
-	end(w, step, outcome == DONE && fua);
+	return r;
+}
+
+static void work_data(struct workload *w, enum data_op op, const char *verb,
+		      const char *volume, const uint8_t *data, uint64_t length,
+		      uint64_t offset, bool fua)
+{
+	struct step *step = begin(w, verb, volume, length, offset);
+	struct error err = ERROR_NONE;
+	enum outcome outcome;
+	int r;
+
+	if (!step)
+		return;
+	r = do_data(w, op, volume, data, length, offset, fua, &err);
+	outcome = settle(w, r, &err, step->what);
+	if (outcome == REFUSED)
+		length = length_done(w, volume, data, length, offset);
+	if (length > 0)
+		model_by_blocks(w, volume, data, length, offset);
+	/* FUA is about this request's data only: of nothing, there is none */
+	end(w, step, outcome == DONE && fua && length > 0);
 }
 
 void work_write(struct workload *w, const char *volume, uint64_t length,
 		uint64_t offset, bool fua)
 {
 	static uint8_t data[WRITE_MAX];
-	struct step *step =
-		begin(w, fua ? "write-fua" : "write", volume, length, offset);
-	struct volume_handle *handle = open_volume(w, volume);
-	struct error err = ERROR_NONE;
-	int r;
 
 	assert(length <= sizeof(data));
-	for (uint64_t i = 0; i < length; i++)
-		data[i] = (uint8_t)rng_next(&w->rng);
-	r = volume_write(handle, data, (uint32_t)length, offset, fua, &err);
-	end_data(w, step, r, &err, handle, volume, data, length, offset, fua);
+	for (uint64_t i = 0; i < length; i += sizeof(uint64_t)) {
+		uint64_t word = rng_next(&w->rng);
+
+		memcpy(data + i, &word, sizeof(word));
+	}
+	work_data(w, DATA_WRITE, fua ? "write-fua" : "write", volume, data,
+		  length, offset, fua);
 }
 
 void work_zero(struct workload *w, const char *volume, uint64_t length,
 	       uint64_t offset, bool fua)
 {
-	struct step *step = begin(w, "zero", volume, length, offset);
-	struct volume_handle *handle = open_volume(w, volume);
-	struct error err = ERROR_NONE;
-	int r = volume_zero(handle, length, offset, fua, &err);
-
-	end_data(w, step, r, &err, handle, volume, NULL, length, offset, fua);
+	work_data(w, DATA_ZERO, "zero", volume, NULL, length, offset, fua);
 }
 
 void work_trim(struct workload *w, const char *volume, uint64_t length,
 	       uint64_t offset, bool fua)
 {
-	struct step *step = begin(w, "trim", volume, length, offset);
-	struct volume_handle *handle = open_volume(w, volume);
-	struct error err = ERROR_NONE;
-	int r = volume_trim(handle, length, offset, fua, &err);
-
 	assert(length % BLOCK_SIZE == 0 && offset % BLOCK_SIZE == 0);
-	/* FUA is about this request's data only: of nothing, there is none */
-	end_data(w, step, r, &err, handle, volume, NULL, length, offset,
-		 fua && length > 0);
+	work_data(w, DATA_TRIM, "trim", volume, NULL, length, offset, fua);
 }
 
 void work_random_data(struct workload *w, bool fua)
@@ -280,8 +316,11 @@ void work_flush(struct workload *w)
 {
 	struct step *step = begin(w, "flush", "", 0, 0);
 	struct error err = ERROR_NONE;
-	int r = store_flush(w->store, &err);
+	int r;
 
+	if (!step)
+		return;
+	r = store_flush(w->store, &err);
 	end(w, step, settle(w, r, &err, step->what) == DONE);
 }
 
@@ -293,6 +332,8 @@ void work_create(struct workload *w, const char *name, uint64_t size)
 	struct error err = ERROR_NONE;
 	enum outcome outcome;
 
+	if (!step)
+		return;
 	outcome = settle(w, store_create(w->store, name, size, &err), &err,
 			 step->what);
 	if (outcome != REFUSED)
@@ -306,6 +347,8 @@ void work_snapshot(struct workload *w, const char *const *names, size_t nr)
 	struct error err = ERROR_NONE;
 	enum outcome outcome;
 
+	if (!step)
+		return;
 	outcome = settle(w, store_snapshot(w->store, names, nr, "text", &err),
 			 &err, step->what);
 	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
@@ -320,6 +363,8 @@ void work_clone(struct workload *w, const char *snapshot,
 	struct error err = ERROR_NONE;
 	enum outcome outcome;
 
+	if (!step)
+		return;
 	outcome = settle(w, store_clone(w->store, snapshot, names, nr, &err),
 			 &err, step->what);
 	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
@@ -333,6 +378,8 @@ void work_delete(struct workload *w, const char *const *names, size_t nr)
 	struct error err = ERROR_NONE;
 	enum outcome outcome;
 
+	if (!step)
+		return;
 	outcome = settle(w, store_delete(w->store, names, nr, true, &err), &err,
 			 step->what);
 	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
@@ -348,6 +395,8 @@ void work_rollback(struct workload *w, const char *const *names, size_t nr)
 	enum outcome outcome;
 
 	assert(nr <= 4);
+	if (!step)
+		return;
 	outcome = settle(w, store_rollback(w->store, names, nr, kept, &err),
 			 &err, step->what);
 	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
@@ -361,6 +410,8 @@ void work_undo(struct workload *w, const char *const *names, size_t nr)
 	struct error err = ERROR_NONE;
 	enum outcome outcome;
 
+	if (!step)
+		return;
 	outcome = settle(w, store_undo(w->store, names, nr, &err), &err,
 			 step->what);
 	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
@@ -396,8 +447,11 @@ void work_checkpoint(struct workload *w)
 {
 	struct step *step = begin(w, "checkpoint", "", 0, 0);
 	struct error err = ERROR_NONE;
-	int r = store_checkpoint(w->store, &err);
+	int r;
 
+	if (!step)
+		return;
+	r = store_checkpoint(w->store, &err);
 	for (size_t i = 0; i < w->store->segments.meta.len; i++)
 		w->nr_emptied += w->store->segments.meta.ptr[i]->victim;
 	end(w, step, settle(w, r, &err, step->what) == DONE);
@@ -408,8 +462,24 @@ void work_reap(struct workload *w)
 	struct step *step = begin(w, "reap", "", 0, 0);
 	struct error err = ERROR_NONE;
 
+	if (!step)
+		return;
 	w->nr_reaped += w->store->nodes.reaper.len;
 	(void)settle(w, store_reap(w->store, &err), &err, step->what);
+	end(w, step, false);
+}
+
+void work_call(struct workload *w, const char *what,
+	       int (*call)(struct workload *w, struct error *err))
+{
+	struct step *step = begin(w, what, "", 0, 0);
+	struct error err = ERROR_NONE;
+	int r;
+
+	if (!step)
+		return;
+	r = call(w, &err);
+	(void)settle(w, r, &err, step->what);
 	end(w, step, false);
 }
 
@@ -418,10 +488,13 @@ void work_write_early(struct workload *w)
 	struct step *step = begin(w, "write-early", "", 0, 0);
 	struct core *core = &w->store->core;
 
+	if (!step)
+		return;
 	mutex_lock(&core->lock);
 	log_seal(&w->store->log);
 	(void)log_write_one(&w->store->log);
 	mutex_unlock(&core->lock);
+	inside(w, false);
 	end(w, step, false);
 }
 
@@ -430,22 +503,35 @@ void work_idle(struct workload *w)
 	struct step *step = begin(w, "idle", "", 0, 0);
 	struct core *core = &w->store->core;
 
+	if (!step)
+		return;
 	mutex_lock(&core->lock);
 	w->store->log.flushed_at_ms = 0; /* long ago */
 	log_advertise_durable(&w->store->log);
 	mutex_unlock(&core->lock);
+	inside(w, false);
 	end(w, step, false);
 }
 
 void work_reopen(struct workload *w, bool clean)
 {
 	struct step *step;
-	struct error err = ERROR_NONE;
-	int r;
+	struct error err = ERROR_NONE, failure = ERROR_NONE;
+	int r, opened;
 
 	work_flush(w);
 	step = begin(w, clean ? "reopen-clean" : "reopen", "", 0, 0);
+	if (!step)
+		return;
 	r = store_close(w->store, clean, &err);
-	open_store(w);
-	end(w, step, settle(w, r, &err, step->what) == DONE);
+	opened = test_store_open(w->disk, &w->options, &w->store, &failure);
+	if (opened < 0) {
+		inside(w, false);
+		r = opened;
+		err = failure;
+		open_store(w);
+	}
+	/* it was flushed: whatever happened, nothing may be lost */
+	(void)settle(w, r, &err, step->what);
+	end(w, step, true);
 }

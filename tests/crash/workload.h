@@ -43,8 +43,11 @@ struct workload {
 	struct store_open_options options;
 	bool may_fail; /* a failure is noted here and does not end the program
 			*/
+	bool stopped;  /* the store has: no operation does anything now */
 	int failure;   /* negative errno of the last operation */
 	struct error err;
+	/* around what the store does for an operation; may be NULL */
+	void (*inside)(struct workload *w, bool enters);
 	uint64_t nr_refused; /* operations */
 	uint64_t nr_reaped;  /* nodes that work_reap() found in the queue */
 	uint64_t nr_emptied; /* META segments that a checkpoint emptied */
@@ -91,11 +94,17 @@ void work_set(struct workload *w, const char *volume, uint64_t quota,
 	      bool pause);
 void work_checkpoint(struct workload *w);
 void work_reap(struct workload *w);
+/* Something that changes nothing. */
+void work_call(struct workload *w, const char *what,
+	       int (*call)(struct workload *w, struct error *err));
 /* What a worker does: write a batch before somebody flushes it. */
 void work_write_early(struct workload *w);
 /* What a worker does after an idle second: log what is durable. */
 void work_idle(struct workload *w);
-/* Stop and open again; not clean: after a flush, as if the process died. */
+/*
+ * Flush, stop and open again; not clean: as if the process died.  When the
+ * store does not open it is tried once more, and must.
+ */
 void work_reopen(struct workload *w, bool clean);
 
 struct window {

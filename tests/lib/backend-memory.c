@@ -33,6 +33,8 @@ struct memory_disk {
 	uint64_t nr_allocated, frames_limit, nr_unallocated_writes;
 	uint64_t counts[NR_MEMORY_OPS];
 	struct fault faults[NR_MEMORY_OPS];
+	bool faults_suspended;
+	uint64_t nr_faults;
 	bool paused[NR_MEMORY_OPS];
 	unsigned int nr_held_up[NR_MEMORY_OPS];
 	struct recording recording;
@@ -115,9 +117,11 @@ static int enter(struct memory_disk *disk, enum memory_op op, struct error *err)
 	while (disk->paused[op])
 		cond_wait(&disk->changed, &disk->lock);
 	disk->nr_held_up[op]--;
-	if (fault->countdown == 0 || --fault->countdown > 0)
+	if (disk->faults_suspended || fault->countdown == 0 ||
+	    --fault->countdown > 0)
 		return 0;
 	fault->countdown = fault->forever ? 1 : 0;
+	disk->nr_faults++;
 	return error_set(err, fault->code, "injected fault: %s: %s",
 			 op_names[op], strerror(fault->code));
 }
@@ -389,6 +393,23 @@ void memory_disk_fault(struct memory_disk *disk, enum memory_op op, uint64_t nr,
 	mutex_lock(&disk->lock);
 	disk->faults[op] = (struct fault){nr, error_code, forever};
 	mutex_unlock(&disk->lock);
+}
+
+void memory_disk_suspend_faults(struct memory_disk *disk, bool suspended)
+{
+	mutex_lock(&disk->lock);
+	disk->faults_suspended = suspended;
+	mutex_unlock(&disk->lock);
+}
+
+uint64_t memory_disk_nr_faults(struct memory_disk *disk)
+{
+	uint64_t ret;
+
+	mutex_lock(&disk->lock);
+	ret = disk->nr_faults;
+	mutex_unlock(&disk->lock);
+	return ret;
 }
 
 static void set_paused(struct memory_disk *disk, enum memory_op op, bool paused)

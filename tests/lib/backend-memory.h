@@ -71,6 +71,11 @@ struct backend *backend_memory_open(struct memory_disk *disk);
 void memory_disk_fault(struct memory_disk *disk, enum memory_op op, uint64_t nr,
 		       int error_code, bool forever);
 
+/* While suspended, operations neither count down nor fail. */
+void memory_disk_suspend_faults(struct memory_disk *disk, bool suspended);
+/* How many operations have failed by a fault. */
+uint64_t memory_disk_nr_faults(struct memory_disk *disk);
+
 /* Hold up every @op from now on, before it takes effect, until resumed. */
 void memory_disk_pause(struct memory_disk *disk, enum memory_op op);
 void memory_disk_resume(struct memory_disk *disk, enum memory_op op);

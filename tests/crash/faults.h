@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Faults on demand in a recorded store: of an operation of its medium, of an
+ * allocation, of the start of a thread.
+ *
+ * The linker puts this file's malloc() and pthread_create() in the place of
+ * libc's (see meson.build).  Only what the store itself asks for counts: not
+ * the allocations of the test, of the model or of the medium in memory.
+ */
+#ifndef CRASH_FAULTS_H
+#define CRASH_FAULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend-memory.h"
+
+enum fault {
+	/* the operations of the medium come first, as enum memory_op has them
+	 */
+	FAULT_ALLOCATION = NR_MEMORY_OPS,
+	FAULT_THREAD,
+	NR_FAULTS,
+};
+
+const char *fault_name(enum fault fault);
+
+/* The @nr-th @fault from now on, and with @forever each after it. */
+void faults_arm(struct memory_disk *disk, enum fault fault, uint64_t nr,
+		bool forever);
+void faults_disarm(struct memory_disk *disk);
+/* Only between true and false does anything count or fail. */
+void faults_inside(struct memory_disk *disk, bool inside);
+/* How many struck since faults_arm(). */
+uint64_t faults_struck(struct memory_disk *disk);
+
+#endif
