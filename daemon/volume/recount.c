@@ -158,7 +158,7 @@ static int read_node(struct recount *rc, struct recount_finding *f,
 /* The node on top of the path is done: its parent takes its sum. */
 static int leave(struct recount *rc, struct error *err)
 {
-	struct recount_step *step = &rc->path[--rc->depth];
+	struct recount_step *step = &rc->path[rc->depth - 1];
 	uint32_t id = step->node->id;
 
 	rc->node_state[id] |=
@@ -172,7 +172,7 @@ static int leave(struct recount *rc, struct error *err)
 	}
 	free(step->node);
 	step->node = NULL;
-	if (rc->depth == 0)
+	if (--rc->depth == 0)
 		return 0;
 	rc->path[rc->depth - 1].used += step->used;
 	rc->path[rc->depth - 1].is_partly |= step->is_partly;
