@@ -91,6 +91,11 @@ void verdict_find(struct verdict *ret, const struct strike *strike)
 		strike_hit_kinds(strike, ret->survey, KIND_TAIL_DATA,
 				 KIND_TAIL_DATA);
 	find_end(ret, strike);
+	/* what died in the part of the log that is gone is alive again */
+	if (!ret->log_is_whole)
+		ret->data_hit = ret->data_hit ||
+				strike_hit_kinds(strike, ret->survey,
+						 KIND_UNUSED, KIND_UNUSED);
 }
 
 bool verdict_is_unread(const struct verdict *verdict,
