@@ -3,10 +3,16 @@
 #include "medium.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "test-store.h"
+
+/* Bytes from superblock A to B. */
+#define SUPER_DISTANCE (64u << 10)
 
 void medium_open(struct medium *ret, struct memory_disk *disk,
 		 unsigned int segment_shift)
@@ -85,6 +91,37 @@ void medium_write(const struct medium *medium, struct address at,
 			   &err),
 	     &err);
 	free(aligned);
+}
+
+static void save_block(const struct medium *medium, struct address from, int fd,
+		       uint64_t offset)
+{
+	static const uint8_t zeros[BLOCK_SIZE];
+	uint8_t data[BLOCK_SIZE];
+
+	medium_read(medium, from, data);
+	if (memcmp(data, zeros, BLOCK_SIZE) != 0 &&
+	    pwrite(fd, data, BLOCK_SIZE, (off_t)offset) != BLOCK_SIZE)
+		die("medium: write: %s", strerror(errno));
+}
+
+void medium_save(const struct medium *medium, const char *path)
+{
+	unsigned int shift = medium->be->segment_shift;
+	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+
+	if (fd < 0 ||
+	    ftruncate(fd, (off_t)backend_frame_offset(NR_FRAMES, shift)) < 0)
+		die("%s: %s", path, strerror(errno));
+	for (unsigned int i = 0; i < SUPERBLOCK_COPIES; i++)
+		save_block(medium, (struct address){NR_FRAMES + i, 0}, fd,
+			   (uint64_t)i * SUPER_DISTANCE);
+	for (uint64_t place = 0; place < NR_FRAMES; place++)
+		for (uint32_t slot = 0; slot < medium->nr_slots; slot++)
+			save_block(medium, (struct address){place, slot}, fd,
+				   backend_frame_offset(place, shift) +
+					   (uint64_t)slot * BLOCK_SIZE);
+	close(fd);
 }
 
 struct memory_disk *disk_copy(struct memory_disk *disk)

@@ -45,6 +45,9 @@ void medium_write(const struct medium *medium, struct address at,
 void medium_read_bytes(const struct medium *medium, uint64_t place,
 		       uint32_t offset, void *ret, uint32_t length);
 
+/* Write all of it to @path, as a store in a file, with holes. */
+void medium_save(const struct medium *medium, const char *path);
+
 /* A copy of @disk as it is now; cheap. */
 struct memory_disk *disk_copy(struct memory_disk *disk);
 
