@@ -288,6 +288,12 @@ static void put_root_fixed(const struct root *root, uint8_t *ret)
 		.next_node_id = le32_make(root->next_node_id),
 		.next_epoch = le32_make(root->next_epoch),
 		.nr_meta_segments = le32_make(root->nr_meta_segments),
+		.scrub_position = le32_make(root->scrub.position),
+		.scrub_began_ns = le64_make(root->scrub.began_ns),
+		.scrub_segno = le64_make(root->scrub.segno),
+		.scrub_ended_ns = le64_make(root->scrub.ended_ns),
+		.scrub_errors = le64_make(root->scrub.errors),
+		.scrub_stage = (uint8_t)root->scrub.stage,
 	};
 
 	memcpy(disk.magic, ROOT_MAGIC, sizeof(disk.magic));
@@ -320,6 +326,26 @@ void root_encode(const struct root *root, const struct meta_segment *meta,
 	}
 }
 
+static int check_scrub(const struct scrub_record *scrub, uint64_t next_segno,
+		       struct error *err)
+{
+	if (scrub->ended_ns == 0 && scrub->errors != 0)
+		return error_set(err, EUCLEAN, "errors of no scrub");
+	if (scrub->began_ns == 0 &&
+	    (scrub->segno || scrub->stage || scrub->position))
+		return error_set(err, EUCLEAN, "position of no scrub");
+	if (scrub->began_ns == 0)
+		return 0;
+	if (scrub->stage >= NR_SCRUB_STAGES)
+		return error_set(err, EUCLEAN, "scrub in stage %" PRIu32,
+				 scrub->stage);
+	if (scrub->segno == 0 || scrub->segno > next_segno)
+		return error_set(err, EUCLEAN,
+				 "scrub began at segment %" PRIu64,
+				 scrub->segno);
+	return 0;
+}
+
 static int check_root(const struct disk_root *disk, const struct root *root,
 		      uint64_t length, uint64_t checkpoint_id,
 		      struct error *err)
@@ -343,7 +369,7 @@ static int check_root(const struct disk_root *disk, const struct root *root,
 				 "length %" PRIu64 " is not the %" PRIu64
 				 " of its tables",
 				 length, directories_offset(root, NR_TABLES));
-	return 0;
+	return check_scrub(&root->scrub, root->next_segno, err);
 }
 
 int root_decode(const void *record, size_t length, uint64_t checkpoint_id,
@@ -364,6 +390,12 @@ int root_decode(const void *record, size_t length, uint64_t checkpoint_id,
 		.next_node_id = le32_get(disk.next_node_id),
 		.next_epoch = le32_get(disk.next_epoch),
 		.nr_meta_segments = le32_get(disk.nr_meta_segments),
+		.scrub = {.began_ns = le64_get(disk.scrub_began_ns),
+			  .segno = le64_get(disk.scrub_segno),
+			  .stage = disk.scrub_stage,
+			  .position = le32_get(disk.scrub_position),
+			  .ended_ns = le64_get(disk.scrub_ended_ns),
+			  .errors = le64_get(disk.scrub_errors)},
 	};
 	for (unsigned int t = 0; t < NR_TABLES; t++)
 		root.nr_pages[t] = le32_get(disk.nr_pages[t]);

@@ -113,7 +113,13 @@ struct disk_root {
 	le32 next_epoch;
 	le32 nr_meta_segments;
 	le32 nr_pages[NR_TABLES];
-	uint8_t reserved[60];
+	le32 scrub_position;
+	le64 scrub_began_ns;
+	le64 scrub_segno;
+	le64 scrub_ended_ns;
+	le64 scrub_errors;
+	uint8_t scrub_stage;
+	uint8_t reserved[23];
 	/*
 	 * then nr_meta_segments x { segno 8, place 8 }, ascending;
 	 * then, for each table, its directory pages' references
@@ -127,6 +133,24 @@ struct meta_segment {
 	uint64_t place;
 };
 
+/* What a scrub verifies, in this order; before these the pages of each table.
+ */
+enum scrub_stage {
+	SCRUB_NODES = NR_TABLES, /* map nodes, and the blocks leaves name */
+	SCRUB_NEW_NODES,	 /* those written since it began */
+	NR_SCRUB_STAGES,
+};
+
+/* Where a scrub goes on, and how the last complete one ended. */
+struct scrub_record {
+	uint64_t began_ns; /* of the one under way; 0: none, and so are: */
+	uint64_t segno;	   /* lowest one not given out when it began */
+	uint32_t stage;	   /* a table, or enum scrub_stage */
+	uint32_t position; /* page of the table, or node id */
+	uint64_t ended_ns; /* of the last complete one; 0: there was none */
+	uint64_t errors;   /* that it found */
+};
+
 struct root {
 	uint64_t checkpoint_id;
 	uint64_t time_ns;
@@ -136,6 +160,7 @@ struct root {
 	uint32_t next_epoch;
 	uint32_t nr_meta_segments;
 	uint32_t nr_pages[NR_TABLES]; /* length of each table, in pages */
+	struct scrub_record scrub;
 };
 
 /* Directory pages that @nr_pages pages need. */

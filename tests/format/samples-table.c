@@ -364,6 +364,12 @@ static const struct root root = {
 	.next_epoch = 6,
 	.nr_meta_segments = 2,
 	.nr_pages = {11, 171, 0, 1, 0},
+	.scrub = {.began_ns = TIME - 1,
+		  .segno = 1001,
+		  .stage = SCRUB_NODES,
+		  .position = 700,
+		  .ended_ns = TIME - 2,
+		  .errors = 3},
 };
 static const struct meta_segment root_meta[2] = {{999, 4}, {1000, 17}};
 
@@ -412,6 +418,12 @@ static void compare_root(const void *bytes, size_t length)
 	assert_int_equal(r.next_epoch, root.next_epoch);
 	assert_int_equal(r.nr_meta_segments, 2);
 	assert_memory_equal(r.nr_pages, root.nr_pages, sizeof(r.nr_pages));
+	assert_int_equal(r.scrub.began_ns, root.scrub.began_ns);
+	assert_int_equal(r.scrub.segno, root.scrub.segno);
+	assert_int_equal(r.scrub.stage, root.scrub.stage);
+	assert_int_equal(r.scrub.position, root.scrub.position);
+	assert_int_equal(r.scrub.ended_ns, root.scrub.ended_ns);
+	assert_int_equal(r.scrub.errors, root.scrub.errors);
 	for (uint32_t i = 0; i < 2; i++) {
 		assert_int_equal(
 			root_get_meta_segment(bytes, &r, i, &meta, NULL), 0);
@@ -435,6 +447,12 @@ static const struct free_bytes root_free[] = {
 	{48, 48, "nr_pages of nodes with as many directories"},
 	{52, 52, "nr_pages of segments with as many directories"},
 	{60, 60, "nr_pages of frames with as many directories"},
+	FIELD(struct disk_root, scrub_position, "any"),
+	FIELD(struct disk_root, scrub_began_ns, "any but 0"),
+	{80, 81, "scrub_segno up to next_segno"},
+	FIELD(struct disk_root, scrub_ended_ns, "any but 0"),
+	FIELD(struct disk_root, scrub_errors, "any"),
+	FIELD(struct disk_root, scrub_stage, "below NR_SCRUB_STAGES"),
 	{128, 129, "first metadata segment, below the second"},
 	{136, 143, "its place"},
 	{144, 144, "second metadata segment, above the first"},

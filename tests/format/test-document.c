@@ -164,7 +164,10 @@ static const struct table_claim claims[] = {
 	  FIELD(disk_root, time_ns), FIELD(disk_root, next_segno),
 	  FIELD(disk_root, next_volume_id), FIELD(disk_root, next_node_id),
 	  FIELD(disk_root, next_epoch), FIELD(disk_root, nr_meta_segments),
-	  FIELD(disk_root, nr_pages), FIELD(disk_root, reserved)}},
+	  FIELD(disk_root, nr_pages), FIELD(disk_root, scrub_position),
+	  FIELD(disk_root, scrub_began_ns), FIELD(disk_root, scrub_segno),
+	  FIELD(disk_root, scrub_ended_ns), FIELD(disk_root, scrub_errors),
+	  FIELD(disk_root, scrub_stage), FIELD(disk_root, reserved)}},
 	/* the header page is the daemon's own: only that the table is whole */
 	{"Tail file", 4096, {{NULL, 0, 0}}},
 };
