@@ -47,8 +47,8 @@ void node_insert(struct nodes *nodes, struct node *n)
 	node_evict_some(nodes);
 }
 
-static int decode_node(const void *record, const struct node_entry *e,
-		       uint32_t id, struct node **ret, struct error *err)
+int node_decode(const void *record, const struct node_entry *e, uint32_t id,
+		struct node **ret, struct error *err)
 {
 	const struct disk_node_header *h = record;
 	unsigned int level = h->kind == NODE_LEAF ? 0 : h->level;
@@ -91,13 +91,13 @@ static int read_node(struct nodes *nodes, uint32_t id,
 			 0, err);
 	if (r < 0)
 		return r;
-	r = decode_node(record, e, id, ret, err);
+	r = node_decode(record, e, id, ret, err);
 	if (r != -EBADMSG)
 		return r;
 	/* once more around the page cache */
 	r = backend_read(nodes->core->be, place, e->offset, record, e->length,
 			 BACKEND_READ_AROUND_CACHE, err);
-	return r < 0 ? r : decode_node(record, e, id, ret, err);
+	return r < 0 ? r : node_decode(record, e, id, ret, err);
 }
 
 /* Read the record that @e, the entry of @id, names.  Core held; dropped. */

@@ -303,6 +303,12 @@ int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
 	return 0;
 }
 
+struct node *node_peek(const struct nodes *nodes, uint32_t id)
+{
+	mutex_assert_held(&nodes->core->lock);
+	return id < nodes->next_id ? *node_place(nodes, id) : NULL;
+}
+
 void node_prefetch(const struct nodes *nodes, uint32_t id, uint32_t index)
 {
 	const struct node *n = NULL;

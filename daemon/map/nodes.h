@@ -121,6 +121,16 @@ int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
  */
 void node_prefetch(const struct nodes *nodes, uint32_t id, uint32_t index);
 
+/* Node @id when it is in memory, else NULL; this is no use of it. */
+struct node *node_peek(const struct nodes *nodes, uint32_t id);
+
+/*
+ * Decode the record of node @id, entry->length bytes, into a new node, which
+ * is in no table: free(*ret).  -EBADMSG, -EUCLEAN, -ENOMEM.  No lock needed.
+ */
+int node_decode(const void *record, const struct node_entry *entry, uint32_t id,
+		struct node **ret, struct error *err);
+
 /*
  * Read node @id into memory.  A node that is there or gone by now is no
  * error.  Core not held.

@@ -48,6 +48,7 @@ void segment_free(struct segment *s)
 	if (!s)
 		return;
 	free(s->counts);
+	free(s->scrubbed);
 	free(s->forwards);
 	free(s);
 }

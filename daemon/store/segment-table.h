@@ -33,7 +33,8 @@ struct segment {
 	bool dying;  /* dead at a durable cut; freed when pins reach 0 */
 	uint64_t sealed_time_ns;
 	uint64_t first_seq, last_seq;
-	uint8_t *counts; /* slots/4 bytes of 2-bit counts; META: NULL */
+	uint8_t *counts;   /* slots/4 bytes of 2-bit counts; META: NULL */
+	uint8_t *scrubbed; /* bit per slot: a scrub saw the name; or NULL */
 	struct slot_forward *forwards; /* sorted by slot */
 	uint32_t nr_forwards;
 	uint32_t nr_overflow; /* slots whose count is 3 or more */

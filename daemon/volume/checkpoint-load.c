@@ -319,6 +319,9 @@ int checkpoint_load(struct store *store, struct error *err)
 		r = error_set(err, EUCLEAN, "next volume id 0");
 	store->volumes.next_id = root.next_volume_id;
 	store->volumes.next_epoch = root.next_epoch;
+	store->scrub_record = root.scrub;
+	store->scrub_stage = root.scrub.stage;
+	store->scrub_position = root.scrub.position;
 	if (r == 0)
 		r = volumes_loaded(&store->volumes, root.nr_pages[TABLE_VOLUME],
 				   err);

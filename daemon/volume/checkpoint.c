@@ -100,7 +100,9 @@ static int cut(struct checkpoint *cp, struct error *err)
 		.next_volume_id = store->volumes.next_id,
 		.next_node_id = store->nodes.next_id,
 		.next_epoch = store->volumes.next_epoch,
+		.scrub = store->scrub_record,
 	};
+	store->scrub_changed = false;
 	for (int t = 0; t < NR_TABLES; t++)
 		cp->root.nr_pages[t] = cp->tables[t]->nr_pages;
 	for (int t = 0; cp->cleans && t < NR_TABLES; t++)
@@ -526,8 +528,9 @@ static void release(struct checkpoint *cp)
 static bool nothing_to_do(const struct store *store)
 {
 	return store->sb.checkpoint_id > 0 && !store->replaying &&
-	       !store->checkpoint_wanted && store->log.bytes == 0 &&
-	       !store->log.open && store->nodes.dirty.len == 0 &&
+	       !store->checkpoint_wanted && !store->scrub_changed &&
+	       store->log.bytes == 0 && !store->log.open &&
+	       store->nodes.dirty.len == 0 &&
 	       store->nodes.pages.dirty.len == 0 &&
 	       store->segments.pages.dirty.len == 0 &&
 	       store->volumes.pages.dirty.len == 0 &&

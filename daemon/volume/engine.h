@@ -137,6 +137,10 @@ struct store_stat {
 	uint32_t nr_snapshots;		 /* hidden ones not counted */
 	uint64_t log_bytes;		 /* since the last checkpoint */
 	uint64_t checksum_errors;	 /* since open */
+	uint64_t scrub_began_ns;	 /* of the one under way; 0: none */
+	unsigned int scrub_percent;	 /* of it */
+	uint64_t scrub_ended_ns;	 /* of the last complete one; 0: none */
+	uint64_t scrub_errors;		 /* that it found */
 	uint64_t recovered_batches;	 /* replayed by this open */
 	uint64_t recovered_tail_batches; /* of those, from the tail file */
 };
@@ -281,6 +285,38 @@ typedef void line_fn(void *opaque, const char *line);
  */
 int store_check(struct store *store, line_fn *line, void *opaque,
 		struct check_report *ret, struct error *err);
+
+/*
+ * Read everything the store refers to from the medium, and verify it, in
+ * slices: the caller asks again until it is done, and rests in between as
+ * long as it likes.  Where a scrub is belongs to the store: the next caller
+ * goes on with it, also after the store was opened anew.
+ */
+struct scrub_options {
+	uint64_t max_bytes; /* of this slice; it verifies a little at least */
+	bool restart;	    /* from the beginning */
+	/* 0, or progress.began_ns of the scrub to go on with; when that one is
+	 * over (another caller may have ended it) no other one is begun */
+	uint64_t began_ns;
+};
+
+struct scrub_progress {
+	bool done;
+	uint64_t began_ns;
+	unsigned int percent;
+	uint64_t bytes; /* verified since it began, or since the store opened */
+	uint64_t errors; /* found */
+	bool busy;	 /* somebody has a volume open */
+};
+
+/*
+ * One slice.  When the scrub is done @line is called for each thing that was
+ * found, and -EUCLEAN returned when there was one.  -EIO: the store is
+ * fail-stopped and its result could not be kept.
+ */
+int store_scrub(struct store *store, const struct scrub_options *options,
+		struct scrub_progress *ret, line_fn *line, void *opaque,
+		struct error *err);
 
 /* @what: "super", "log", "segments", "volumes", "nodes", "all". */
 int store_dump(struct store *store, const char *what, line_fn *line,

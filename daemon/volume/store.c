@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A store's making, end, flush and status. */
-#include "store.h"
+#include "scrub.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -86,7 +86,9 @@ int store_new(struct backend *be, const struct superblock *sb,
 	mutex_unlock(&store->core.lock);
 	if (r < 0)
 		(void)error_set(err, ENOMEM, "out of memory");
-	else if (!options->read_only)
+	else
+		r = scrub_new(store, &store->scrub, err);
+	if (r == 0 && !options->read_only)
 		r = meta_writer_init(&store->meta, &store->core, &store->frames,
 				     &store->segments, err);
 	if (r < 0) {
@@ -104,6 +106,7 @@ void store_free(struct store *store, bool close_backend)
 	if (!store)
 		return;
 	be = store->core.be;
+	scrub_free(store->scrub);
 	log_done(&store->log);
 	meta_writer_done(&store->meta);
 	nodes_done(&store->nodes);
@@ -267,6 +270,10 @@ void store_stat(struct store *store, struct store_stat *ret)
 		.reaper_queue = store->nodes.reaper.len,
 		.log_bytes = store->log.bytes,
 		.checksum_errors = store->checksum_errors,
+		.scrub_began_ns = store->scrub_record.began_ns,
+		.scrub_percent = scrub_percent(store),
+		.scrub_ended_ns = store->scrub_record.ended_ns,
+		.scrub_errors = store->scrub_record.errors,
 		.recovered_batches = store->recovered_batches,
 		.recovered_tail_batches = store->recovered_tail_batches,
 	};

@@ -2,8 +2,8 @@
 /*
  * The store, as the files of this folder see it.  Users include engine.h.
  *
- * Locks, outermost first: admin (metadata verbs, checkpoint, check: one at a
- * time), log.flush_lock, core.lock.
+ * Locks, outermost first: scrub->lock (one slice of a scrub), admin (metadata
+ * verbs, checkpoint, check: one at a time), log.flush_lock, core.lock.
  */
 #ifndef VOLUME_STORE_H
 #define VOLUME_STORE_H
@@ -46,6 +46,7 @@ struct store {
 	struct page_table reaper_pages;
 	struct log log;
 	struct meta_writer meta;
+	struct scrub *scrub;
 	uint64_t checkpoint_log_bytes;
 	void (*message)(void *opaque, enum message_level level,
 			enum store_event event, const char *text);
@@ -63,6 +64,9 @@ struct store {
 	bool reaper_stuck; /* a node to be freed cannot be read */
 	uint64_t dirty_since_ms; /* 0: nothing logged since the last cut */
 	uint64_t checksum_errors;
+	struct scrub_record scrub_record; /* what a checkpoint writes of it */
+	bool scrub_changed;		  /* since a checkpoint wrote it */
+	uint32_t scrub_stage, scrub_position; /* where it really is */
 	uint64_t recovered_batches;
 	uint64_t recovered_tail_batches;
 	struct index_vector reaper_cut; /* the reaper queue at the cut */
@@ -134,6 +138,11 @@ uint64_t dirty_bytes(const struct store *store);
 bool checkpoint_is_due(const struct store *store);
 /* Free the frames of dying segments that nobody reads any more.  Core held. */
 void free_dying(struct store *store);
+
+/* ---- scrub.c ---- */
+
+/* How far the scrub under way is.  Core held. */
+unsigned int scrub_percent(struct store *store);
 
 /* ---- operations.c ---- */
 

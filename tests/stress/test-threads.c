@@ -37,6 +37,7 @@ static struct store *store;
 static uint64_t seed;
 static atomic_bool stopping;
 static _Atomic uint64_t nr_operations;
+static uint64_t nr_scrubs; /* complete ones */
 /* the last number acknowledged, and the last one flushed, of each block */
 static _Atomic uint64_t written[NR_BLOCKS], durable[NR_BLOCKS];
 
@@ -267,12 +268,39 @@ static void *run_looker(void *opaque)
 	return NULL;
 }
 
+static void say_line(void *opaque, const char *line)
+{
+	printf("%s\n", line);
+}
+
+/* Whatever moves and dies meanwhile, a scrub finds nothing damaged. */
+static void *run_scrubber(void *opaque)
+{
+	const struct scrub_options options = {.max_bytes = 256 << 10};
+	struct scrub_progress progress;
+	struct error err = ERROR_NONE;
+
+	while (!atomic_load(&stopping)) {
+		check(store_scrub(store, &options, &progress, say_line, NULL,
+				  &err),
+		      &err, "scrub");
+		if (progress.errors)
+			die("FAILED scrub found %" PRIu64
+			    " errors (seed %" PRIu64 ")",
+			    progress.errors, seed);
+		nr_scrubs += progress.done;
+		atomic_fetch_add(&nr_operations, 1);
+	}
+	return NULL;
+}
+
 /* ---- all of it ---- */
 
 static void run_threads(unsigned int seconds)
 {
-	void *(*const others[])(void *) = {run_clearer, run_verbs, run_looker};
-	pthread_t threads[NR_WRITERS + NR_READERS + 3];
+	void *(*const others[])(void *) = {run_clearer, run_verbs, run_looker,
+					   run_scrubber};
+	pthread_t threads[NR_WRITERS + NR_READERS + 4];
 	struct timespec ts = {.tv_sec = seconds};
 	unsigned int nr = 0;
 	int r = 0;
@@ -283,7 +311,7 @@ static void run_threads(unsigned int seconds)
 	for (uintptr_t i = 0; i < NR_READERS; i++)
 		r |= pthread_create(&threads[nr++], NULL, run_reader,
 				    (void *)i);
-	for (unsigned int i = 0; i < 3; i++)
+	for (unsigned int i = 0; i < 4; i++)
 		r |= pthread_create(&threads[nr++], NULL, others[i], NULL);
 	if (r)
 		die("pthread_create failed");
@@ -345,7 +373,7 @@ int main(int argc, char **argv)
 		die("FAILED %s (seed %" PRIu64 ")", err.message, seed);
 	check(store_close(store, true, &err), &err, "close");
 	memory_disk_put(disk);
-	printf("%" PRIu64 " operations, seed %" PRIu64 "\n",
-	       atomic_load(&nr_operations), seed);
+	printf("%" PRIu64 " operations, %" PRIu64 " scrubs, seed %" PRIu64 "\n",
+	       atomic_load(&nr_operations), nr_scrubs, seed);
 	return 0;
 }
