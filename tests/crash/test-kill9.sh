@@ -1,17 +1,22 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# kill -9 of the server under load, 20 times: every write that was
-# acknowledged reads back, flushed or not.
+# kill -9 of the server under load, again and again: every write that was
+# acknowledged reads back, flushed or not, every verb that was acknowledged
+# has been done, and what was in flight was done wholly or not at all.
 #
-# Two loads: one that notes each acknowledged request (kill9.py), and fio,
-# which verifies what it wrote before the kill.  Snapshots are taken and
-# deleted meanwhile.
+# Three loads: one that notes each acknowledged request of four connections
+# (kill9.py), one of snapshots, clones, rollbacks, undos and deletes
+# (kill9_verbs.py), and every fourth time fio, which verifies what it wrote
+# before the kill.
+#
+# VARVE_TEST_KILLS: how often (10; --long: 200); VARVE_TEST_SEED.
 
 . "$(dirname "$0")/../lib/functions.sh"
 requires python3 -c 'import nbd'
 
-nr_kills=${VARVE_TEST_KILLS:-20}
+nr_kills=${VARVE_TEST_KILLS:-${VARVE_TEST_LONG:+200}}
+nr_kills=${nr_kills:-10}
 seed=${VARVE_TEST_SEED:-$RANDOM}
 echo "VARVE_TEST_SEED=$seed"
 RANDOM=$seed
@@ -22,6 +27,9 @@ socket=$tmp/sock
 make_store "$store" 4G
 "$VARVE" -q -s "$store" create vm1 64M
 "$VARVE" -q -s "$store" create fio 1G
+for tree in tree0 tree1 tree2; do
+	"$VARVE" -q -s "$store" create $tree 384K
+done
 
 # fio's state counts a write that was in flight at the kill as done (it does so
 # with any server), so it has one in flight, and one block may be of before.
@@ -57,6 +65,12 @@ for ((kill = 1; kill <= nr_kills; kill++)); do
 		"$seed.$kill" &
 	load=$!
 	cleanup_fn end_process "$load"
+	python3 -B "$here/kill9_verbs.py" load "$store" "$socket" \
+		"$tmp/verbs" "$seed.$kill" &
+	verbs=$!
+	cleanup_fn end_process "$verbs"
+	wait_for 30 test -e "$tmp/verbs.running" ||
+		fail "kill $kill: the load of verbs does not start"
 	fio=
 	if [ "$have_fio" ] && ((kill % 4 == 0)); then
 		rm -f "$tmp"/*-verify.state
@@ -72,10 +86,11 @@ for ((kill = 1; kill <= nr_kills; kill++)); do
 		"$VARVE" -q -s "$store" snapshot "vm1@kill$kill"
 		((kill < 4)) || "$VARVE" -q -s "$store" delete "vm1@kill$((kill - 2))"
 	fi
-	sleep "$((RANDOM % 2)).$((RANDOM % 90 + 10))"
+	sleep "0.$((RANDOM % 80 + 10))"
 	kill -9 "$server"
 	wait "$server" 2>/dev/null || true
 	wait "$load" || fail "kill $kill: the load failed"
+	wait "$verbs" || fail "kill $kill: the load of verbs failed"
 	[ -z "$fio" ] || wait "$fio" || true
 
 	# Its sockets are stale and its lock has gone with it.
@@ -83,6 +98,9 @@ for ((kill = 1; kill <= nr_kills; kill++)); do
 	start_varved "$store" "$socket"
 	python3 "$here/kill9.py" verify "$(uri vm1 "$socket")" "$tmp/log" ||
 		fail "kill $kill"
+	python3 -B "$here/kill9_verbs.py" verify "$store" "$socket" \
+		"$tmp/verbs" || fail "kill $kill"
+	"$VARVE" -q -s "$store" check || fail "kill $kill: check"
 	if [ -n "$fio" ]; then
 		ls "$tmp"/*-verify.state >/dev/null ||
 			fail "kill $kill: fio has not said what it wrote"
