@@ -123,16 +123,26 @@ static void open_store(struct workload *w)
 		die("store_open: %s", err.message);
 }
 
+void workload_start(struct workload *w, uint64_t seed, struct memory_disk *disk,
+		    struct model *model)
+{
+	*w = (struct workload){
+		.disk = disk,
+		.model = model,
+		.rng = {seed},
+		.options = {.nr_buffers = 8},
+	};
+	open_store(w);
+}
+
 void workload_init(struct workload *w, uint64_t seed, uint64_t nr_frames,
 		   unsigned int segment_shift)
 {
 	static const char *const names[] = {"a", "b"};
 	static const uint64_t sizes[] = {300 << 10, 130 << 10};
 
-	*w = (struct workload){.rng = {seed}, .options = {.nr_buffers = 8}};
-	w->disk = test_store_disk_of(nr_frames, segment_shift);
-	w->model = model_create();
-	open_store(w);
+	workload_start(w, seed, test_store_disk_of(nr_frames, segment_shift),
+		       model_create());
 	for (size_t i = 0; i < 2; i++) {
 		work_create(w, names[i], sizes[i]);
 		work_write(w, names[i], sizes[i] / 2, sizes[i] / 8, false);

@@ -62,6 +62,12 @@ struct workload {
  */
 void workload_init(struct workload *w, uint64_t seed, uint64_t nr_frames,
 		   unsigned int segment_shift);
+/*
+ * A workload on a store that exists, as @model describes it; both are taken
+ * over.
+ */
+void workload_start(struct workload *w, uint64_t seed, struct memory_disk *disk,
+		    struct model *model);
 void workload_done(struct workload *w);
 /* The recording begins; what there is now is durable. */
 void workload_record(struct workload *w);
