@@ -20,6 +20,28 @@ static void print_bytes(const char *key, uint64_t bytes)
 	print_field(key, "%s", text);
 }
 
+/* How full it is in a word; "": not worth one. */
+static const char *fullness(uint64_t percent)
+{
+	if (percent >= 100)
+		return ", full";
+	if (percent >= 95)
+		return ", all but full";
+	if (percent >= 90)
+		return ", nearly full";
+	return percent >= 80 ? ", filling up" : "";
+}
+
+static void print_used(struct json_object *data)
+{
+	uint64_t percent = member_number(data, "used_percent");
+	char text[SIZE_TEXT_BYTES];
+
+	size_format_long(member_number(data, "used"), text);
+	print_field("used", "%s  %llu%%%s", text, (unsigned long long)percent,
+		    fullness(percent));
+}
+
 /* What "free" leaves out of the capacity. */
 static void print_reserve(struct json_object *data)
 {
@@ -91,7 +113,7 @@ static void print_status(const char *store, struct json_object *data,
 	print_served(greeting);
 	print_state(data, greeting != NULL);
 	print_bytes("capacity", member_number(data, "capacity"));
-	print_bytes("used", member_number(data, "used"));
+	print_used(data);
 	print_bytes("free", member_number(data, "free"));
 	print_reserve(data);
 	print_count("volumes", data);

@@ -246,6 +246,7 @@ static void put_space(struct json_object *ret, const struct store_stat *stat)
 {
 	json_put_uint(ret, "capacity", stat->capacity);
 	json_put_uint(ret, "used", stat->frames_used * stat->segment_bytes);
+	json_put_uint(ret, "used_percent", stat->used_percent);
 	json_put_uint(ret, "free", free_bytes(stat));
 	json_put_uint(ret, "live", stat->live_blocks * BLOCK_SIZE);
 	json_put_uint(ret, "metadata", stat->meta_bytes_live);

@@ -158,8 +158,7 @@ uint64_t frames_take(struct frames *frames, enum frame_user user)
 	bit_set(frames->used, place, true);
 	frames->nr_used++;
 	frames->nr_taken++;
-	if (frames_want_growth(frames))
-		core_wake(frames->core, WORKER_JANITOR);
+	core_wake(frames->core, WORKER_JANITOR); /* to replace and to tell */
 	return place;
 }
 
@@ -169,6 +168,7 @@ void frames_release(struct frames *frames, uint64_t place)
 	assert(bit_get(frames->used, place));
 	bit_set(frames->used, place, false);
 	frames->nr_used--;
+	core_wake(frames->core, WORKER_JANITOR); /* to tell */
 	if (!bit_get(frames->allocated, place)) {
 		frames->nr_doubtful--; /* the grower takes it from here */
 		return;

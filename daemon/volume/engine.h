@@ -127,6 +127,7 @@ struct store_stat {
 	uint64_t frames_used;	   /* hold a segment */
 	uint64_t frames_allocated; /* used or ready for use */
 	uint64_t frames_reserve;
+	unsigned int used_percent; /* of what writes may fill */
 	uint64_t meta_bytes_live;
 	uint64_t tables_bytes; /* memory for tables that stay resident */
 	uint64_t nodes_bytes;  /* memory for map nodes */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "space.h"
+
 void store_message(struct store *store, enum message_level level,
 		   enum store_event event, const char *format, ...)
 {
@@ -256,6 +258,7 @@ void store_stat(struct store *store, struct store_stat *ret)
 		.frames_used = store->frames.nr_used,
 		.frames_allocated = store->frames.nr_allocated,
 		.frames_reserve = store->frames.reserve,
+		.used_percent = space_used_percent(store),
 		.meta_bytes_live = store->segments.meta_bytes,
 		.tables_bytes = (uint64_t)store->nodes.pages.nr_pages *
 					sizeof(struct node_page) +

@@ -71,8 +71,10 @@ struct store {
 	uint64_t recovered_tail_batches;
 	struct index_vector reaper_cut; /* the reaper queue at the cut */
 	struct segment_vector dying; /* dead at a durable cut, still pinned */
-	uint64_t given_up;  /* blocks volumes dropped that others may hold */
-	uint64_t unfilled;  /* blocks of all reservations */
+	uint64_t given_up; /* blocks volumes dropped that others may hold */
+	uint64_t unfilled; /* blocks of all reservations */
+	unsigned int space_told; /* threshold in percent, 0: none */
+	bool host_full_told;
 	uint32_t nr_images; /* checks of an image: dying segments stay */
 
 	pthread_t workers[NR_WORKERS];

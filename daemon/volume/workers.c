@@ -2,7 +2,7 @@
 /*
  * The workers: four threads that call the engine in bounded slices.
  *   writer   writes sealed batches early, advertises durable_seq when idle
- *   janitor  makes frames ready, lets the reaper work
+ *   janitor  makes frames ready, lets the reaper work, tells how full it is
  *   driver   runs checkpoints, drops scratch views nobody uses, says it when
  *            the store has become fail-stop
  *   watcher  says it when a write or a sync takes long: the others may be the
@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "store.h"
+#include "space.h"
 
 #define IDLE_TICK_MS 1000u
 /* A write or a sync in flight for so long is worth a word. */
@@ -102,22 +102,13 @@ static int reap_slice(struct store *store, struct error *err)
 	return 1;
 }
 
-/* Make a frame ready; tell when the host becomes full.  Core held, dropped. */
+/* Make a frame ready.  Core held, dropped. */
 static void grow(struct store *store) NO_THREAD_SAFETY_ANALYSIS
 {
 	bool zero_fill = log_flushes_are_small(&store->log);
-	bool was_full = store->frames.host_full, is_full;
 
 	mutex_unlock(&store->core.lock);
 	(void)frames_grow(&store->frames, zero_fill, NULL); /* state tells */
-	mutex_lock(&store->core.lock);
-	is_full = store->frames.host_full;
-	if (!is_full || was_full)
-		return;
-	mutex_unlock(&store->core.lock);
-	store_message(store, MESSAGE_WARNING, EVENT_HOST_FULL,
-		      "host file system is full: the store cannot grow, "
-		      "ignoring");
 	mutex_lock(&store->core.lock);
 }
 
@@ -135,6 +126,8 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			grow(store);
 			continue;
 		}
+		if (space_tell(store))
+			continue;
 		r = reap_slice(store, &err);
 		if (r != 0) {
 			mutex_unlock(&core->lock);
