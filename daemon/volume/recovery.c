@@ -22,8 +22,8 @@
 #include <string.h>
 
 #include "checksum.h"
-#include "log-walk.h"
 #include "quota.h"
+#include "replay.h"
 #include "volume-io.h"
 
 struct recovery {
@@ -90,126 +90,6 @@ static int add_tail_segments(struct recovery *rec, struct error *err)
 	return 0;
 }
 
-static int find_head(struct store *store, uint32_t id, struct volume **ret,
-		     struct error *err)
-{
-	struct volume *v = volume_find_id(&store->volumes, id);
-
-	if (!v || v->kind != VOLUME_HEAD)
-		return error_set(err, EUCLEAN,
-				 "volume %" PRIu32 " does not exist", id);
-	*ret = v;
-	return 0;
-}
-
-/* Decode @payload and check it against the volumes.  Core held. */
-static int operation_load(struct store *store, enum op op, const void *payload,
-			  uint32_t nr_blocks, struct operation *ret,
-			  struct operation_item **ret_items, struct error *err)
-{
-	struct operation_item *items;
-	size_t cursor = 0;
-	int r;
-
-	r = operation_decode(payload, (size_t)nr_blocks * BLOCK_SIZE, op, ret,
-			     err);
-	if (r < 0)
-		return r;
-	items = calloc(ret->nr_items, sizeof(*items));
-	if (!items || volumes_prepare(&store->volumes, ret->nr_items) < 0 ||
-	    nodes_prepare(&store->nodes) < 0 ||
-	    index_vector_reserve(&store->nodes.reaper,
-				 ret->nr_items + REAPER_SLACK) < 0) {
-		free(items);
-		return error_set(err, ENOMEM, "out of memory");
-	}
-	for (uint32_t i = 0; i < ret->nr_items; i++)
-		operation_next_item(payload, &cursor, &items[i]);
-	r = operation_check(store, ret, items, err);
-	if (r < 0) {
-		free(items);
-		return error_set(err, EUCLEAN,
-				 "an operation of the log does not fit");
-	}
-	*ret_items = items;
-	return 0;
-}
-
-static int replay_operation(struct store *store, const struct log_batch *b,
-			    const struct batch_entry *e, uint32_t slot,
-			    struct error *err)
-{
-	CLEANUP_FREE void *payload = malloc((size_t)e->count * BLOCK_SIZE);
-	CLEANUP_FREE struct operation_item *items = NULL;
-	struct operation operation;
-	int r;
-
-	if (!payload)
-		return error_set(err, ENOMEM, "out of memory");
-	r = backend_read(store->core.be, b->place, slot * BLOCK_SIZE, payload,
-			 e->count * BLOCK_SIZE, 0, err);
-	if (r == 0)
-		r = operation_load(store, e->op, payload, e->count, &operation,
-				   &items, err);
-	return r < 0 ? r
-		     : operation_apply(store, &operation, items, b->seq, err);
-}
-
-static int replay_entry(struct store *store, const struct log_batch *b,
-			const struct disk_batch *disk,
-			const struct batch_entry *e, uint32_t payload,
-			struct error *err)
-{
-	struct vblock first = {e->first_block};
-	uint32_t checksums[BATCH_PAYLOAD_MAX];
-	struct volume *v = NULL;
-	int r;
-
-	if (op_is_metadata(e->op))
-		return replay_operation(store, b, e, b->slot + 1 + payload,
-					err);
-	r = find_head(store, e->volume, &v, err);
-	if (r < 0)
-		return r;
-	if (e->op != OP_WRITE)
-		return volume_clear_blocks(store, v, first, e->count, err);
-	for (uint32_t i = 0; i < e->count; i++)
-		checksums[i] = batch_get_checksum(disk, payload + i);
-	return volume_map_blocks(store, v, first, e->count,
-				 birth_make(b->segno, b->slot + 1 + payload),
-				 checksums, err);
-}
-
-static int replay_batch(struct store *store, const struct log_batch *b,
-			struct error *err)
-{
-	uint32_t payload = 0;
-	struct disk_batch disk;
-	struct batch_header h;
-	struct batch_entry e;
-	int r;
-
-	r = log_tail_read_header(store->core.be, b, &disk, &h, err);
-	for (uint32_t i = 0; r == 0 && i < h.nr_entries; i++) {
-		r = batch_get_entry(&disk, i, h.kind, &e, err);
-		if (r == 0)
-			r = replay_entry(store, b, &disk, &e, payload, err);
-		payload += batch_entry_payload(&e);
-	}
-	return r < 0 ? error_prefix(err, "batch %" PRIu64, b->seq) : 0;
-}
-
-static int replay_log(struct recovery *rec, struct error *err)
-{
-	struct store *store = rec->store;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < rec->tail.batches.len; i++)
-		r = replay_batch(store, &rec->tail.batches.ptr[i], err);
-	store->recovered_batches = rec->tail.batches.len;
-	return r;
-}
-
 /* ---- 5: the tail file ---- */
 
 static const struct disk_batch *tail_batch(const struct tail_file *file,
@@ -259,8 +139,8 @@ static int append_operation(struct store *store, const struct batch_entry *e,
 		r = store_admit(store, &admission, err);
 	} while (r == -EAGAIN);
 	if (r == 0)
-		r = operation_load(store, e->op, payload, e->count, &operation,
-				   &items, err);
+		r = replay_load_operation(store, e->op, payload, e->count,
+					  &operation, &items, err);
 	if (r == 0) {
 		log_append_operation(&store->log, e->op, payload, e->count);
 		r = operation_apply(store, &operation, items,
@@ -285,7 +165,7 @@ static int append_entry(struct store *store, const struct batch_entry *e,
 		return volume_write_blocks(store, e->volume, first, e->count,
 					   payload, err);
 	mutex_lock(&store->core.lock);
-	r = find_head(store, e->volume, &v, err);
+	r = replay_find_head(store, e->volume, &v, err);
 	mutex_unlock(&store->core.lock);
 	if (r < 0)
 		return r;
@@ -416,7 +296,7 @@ static int load(struct recovery *rec,
 	if (r == 0 && frames_loaded(&store->frames) < 0)
 		r = error_set(err, ENOMEM, "out of memory");
 	if (r == 0)
-		r = replay_log(rec, err);
+		r = replay_log(store, &rec->tail, err);
 	mutex_unlock(&core->lock);
 	return r;
 }
