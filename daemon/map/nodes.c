@@ -163,7 +163,14 @@ int nodes_load_page(struct nodes *nodes, uint32_t index, const void *page,
 		return error_set(err, ENOMEM, "out of memory");
 	r = node_table_page_decode(page, length, index,
 				   nodes->table[index]->entries, err);
+	if (r < 0) /* half a page is none */
+		memset(nodes->table[index], 0, sizeof(*nodes->table[index]));
 	return r;
+}
+
+int nodes_lose_page(struct nodes *nodes, uint32_t index)
+{
+	return table_grow(nodes, index);
 }
 
 static int load_entry(struct nodes *nodes, uint32_t id, struct error *err)
@@ -493,22 +500,39 @@ void node_reap(struct nodes *nodes, uint32_t id)
 	core_wake(nodes->core, WORKER_JANITOR);
 }
 
-void node_free(struct nodes *nodes, struct node *n)
+/* @id exists no more, and no record of it. */
+static void drop_entry(struct nodes *nodes, uint32_t id)
 {
-	struct node_entry *e = node_entry(nodes, n->id);
+	struct node_entry *e = node_entry(nodes, id);
 
 	mutex_assert_held(&nodes->core->lock);
-	if (n->pending && !n->image)
-		node_freeze(nodes, n);
-	node_entry_touch(nodes, n->id);
+	node_entry_touch(nodes, id);
 	if (e->segno) /* cannot fail: it was counted when it was written */
 		(void)segment_add_meta(nodes->segments, e->segno,
 				       -(int64_t)e->length, NULL);
 	*e = (struct node_entry){0};
-	*node_place(nodes, n->id) = NULL;
+	*node_place(nodes, id) = NULL;
 	nodes->nr_nodes--;
-	if (index_vector_push(&nodes->freed, n->id) < 0)
+	if (index_vector_push(&nodes->freed, id) < 0)
 		core_fail_nomem(nodes->core);
+}
+
+void node_forget(struct nodes *nodes, uint32_t id)
+{
+	struct node *n = *node_place(nodes, id);
+
+	if (n)
+		node_free(nodes, n);
+	else
+		drop_entry(nodes, id);
+}
+
+void node_free(struct nodes *nodes, struct node *n)
+{
+	mutex_assert_held(&nodes->core->lock);
+	if (n->pending && !n->image)
+		node_freeze(nodes, n);
+	drop_entry(nodes, n->id);
 	if (n->generation == nodes->core->generation) {
 		nodes->dirty.ptr[n->dirty_index] = NULL;
 		nodes->dirty_bytes -= record_bytes(n->level);

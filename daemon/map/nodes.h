@@ -94,6 +94,8 @@ void nodes_done(struct nodes *nodes);
 /* Load a page of the table (open). */
 int nodes_load_page(struct nodes *nodes, uint32_t index, const void *page,
 		    size_t length, struct error *err);
+/* A page that cannot be loaded: its ids are free, as far as is known. */
+int nodes_lose_page(struct nodes *nodes, uint32_t index);
 /* After the last page: @next_id from the root; collects the free ids. */
 int nodes_loaded(struct nodes *nodes, uint32_t next_id, struct error *err);
 
@@ -167,6 +169,9 @@ void node_unref_shared(struct nodes *nodes, uint32_t id);
 void node_reap(struct nodes *nodes, uint32_t id);
 /* @node has count 0 and no children any more. */
 void node_free(struct nodes *nodes, struct node *node);
+
+/* Repair: node @id, in memory or not, was never there; children are not. */
+void node_forget(struct nodes *nodes, uint32_t id);
 
 /* The cut: dirty becomes pending, freed ids wait for the checkpoint. */
 void nodes_cut(struct nodes *nodes);

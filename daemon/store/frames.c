@@ -118,6 +118,22 @@ bool frames_is_used(const struct frames *frames, uint64_t place)
 	return place < frames->nr && bit_get(frames->used, place);
 }
 
+void frames_believe_used(struct frames *frames, uint32_t index)
+{
+	uint64_t i = (uint64_t)index * FRAME_MAP_PAGE_FRAMES;
+	uint64_t end = i + FRAME_MAP_PAGE_FRAMES;
+
+	mutex_assert_held(&frames->core->lock);
+	page_table_touch(&frames->pages, index);
+	for (; i < end && i < frames->nr; i++) {
+		if (!bit_get(frames->used, i) || bit_get(frames->allocated, i))
+			continue;
+		bit_set(frames->allocated, i, true);
+		frames->nr_allocated++;
+		frames->nr_doubtful--;
+	}
+}
+
 int frames_loaded(struct frames *frames)
 {
 	frames->ready.len = 0;

@@ -70,6 +70,11 @@ int frames_load(struct frames *frames, uint32_t index, const void *page,
 /* A segment lives in @place (open, recovery).  -EUCLEAN: two do. */
 int frames_mark_used(struct frames *frames, uint64_t place, struct error *err);
 bool frames_is_used(const struct frames *frames, uint64_t place);
+/*
+ * Page @index of the map is lost: what is used is allocated, the rest is not
+ * known to be.
+ */
+void frames_believe_used(struct frames *frames, uint32_t index);
 /* After loading: collect what is allocated and not used.  -ENOMEM. */
 int frames_loaded(struct frames *frames);
 

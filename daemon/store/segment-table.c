@@ -545,3 +545,64 @@ int segment_table_loaded(struct segment_table *table, uint32_t nr_pages)
 			r = index_vector_push(&table->free_indices, i);
 	return r;
 }
+
+/* ---- repair ---- */
+
+int segment_set_count(struct segment_table *table, struct segment *s,
+		      uint32_t slot, uint32_t count)
+{
+	struct birth name = birth_make(s->segno, slot);
+	uint32_t old = count_get(table, name);
+
+	mutex_assert_held(&table->core->lock);
+	if (old == count)
+		return 0;
+	if (overflow_reserve(&table->overflow, OVERFLOW_SLACK) < 0)
+		return -ENOMEM;
+	count_store(table, s, name, old, count);
+	return 0;
+}
+
+/* Adds to the live numbers of where the counted names of @s are. */
+static void add_up_segment(struct segment_table *table, const struct segment *s,
+			   uint32_t *live)
+{
+	struct segment *holder;
+	uint32_t at;
+
+	for (uint32_t slot = 1; slot < table->core->nr_slots; slot++) {
+		if (counts_get(s, slot) == 0 ||
+		    segment_resolve(table, birth_make(s->segno, slot), &holder,
+				    &at, NULL) < 0)
+			continue;
+		live[holder->index]++;
+		table->live_blocks++;
+	}
+}
+
+int segment_table_add_up(struct segment_table *table)
+{
+	uint32_t nr = table->pages.nr_pages;
+	uint32_t *live = calloc(nr + 1, sizeof(*live));
+
+	mutex_assert_held(&table->core->lock);
+	if (!live)
+		return -ENOMEM;
+	table->live_blocks = 0;
+	table->dead.len = 0;
+	for (uint32_t i = 0; i < nr; i++)
+		if (table->by_index[i])
+			add_up_segment(table, table->by_index[i], live);
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!table->by_index[i] || table->by_index[i]->live == live[i])
+			continue;
+		touch(table, table->by_index[i]);
+		table->by_index[i]->live = live[i];
+	}
+	free(live);
+	for (uint32_t i = 0; i < table->nr_buckets; i++)
+		for (struct segment *s = table->buckets[i]; s; s = s->hash_next)
+			if (s->sealed && s->live == 0)
+				note_dead(table, s);
+	return 0;
+}

@@ -122,4 +122,13 @@ int segment_table_load(struct segment_table *table, uint32_t index,
 /* After the last page: the places between them are free.  -ENOMEM. */
 int segment_table_loaded(struct segment_table *table, uint32_t nr_pages);
 
+/*
+ * Repair: the count of a slot is @count, whatever it was.  The live numbers
+ * are wrong until they are added up: they and the list of the dead follow
+ * from the counts.  -ENOMEM.
+ */
+int segment_set_count(struct segment_table *table, struct segment *segment,
+		      uint32_t slot, uint32_t count);
+int segment_table_add_up(struct segment_table *table);
+
 #endif

@@ -7,28 +7,27 @@
  * beside the store and checks that; until it is done no dead segment is freed,
  * so nothing the image names is reused (I7).  Both use the same recount.
  */
+#include "check.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "damage.h"
 #include "recount.h"
 
 struct check {
 	struct store *store;
-	line_fn *line;
-	void *opaque;
-	struct check_report *report;
+	const struct check_output *out;
 	struct recount found;
+	struct damage damage;
 	/* counts above what was found, which what cannot be read may explain */
 	uint64_t nr_unsure;
 };
 
-static void complain(struct check *c, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void complain(struct check *c, const char *format, ...)
+void check_complain(const struct check_output *out, const char *format, ...)
 {
 	char text[500];
 	va_list ap;
@@ -36,9 +35,28 @@ static void complain(struct check *c, const char *format, ...)
 	va_start(ap, format);
 	(void)vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	c->report->nr_errors++;
-	if (c->line)
-		c->line(c->opaque, text);
+	out->report->nr_errors++;
+	if (out->line)
+		out->line(out->opaque, text);
+}
+
+#define complain(c, ...) check_complain((c)->out, __VA_ARGS__)
+
+void check_superblocks(const struct check_output *out, struct backend *be)
+{
+	for (unsigned int copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
+		struct error why = ERROR_NONE;
+		struct disk_superblock disk;
+		struct superblock sb;
+		int r;
+
+		r = backend_super_read(be, copy, &disk, &why);
+		if (r == 0)
+			r = superblock_decode(&disk, copy, &sb, &why);
+		if (r < 0)
+			check_complain(out, "superblock %c: %s",
+				       'A' + (int)copy, why.message);
+	}
 }
 
 /* ---- the walk ---- */
@@ -61,20 +79,27 @@ static void complain_names(struct check *c, const struct recount_finding *f)
 {
 	unsigned int nr = (unsigned int)__builtin_popcountll(f->entries);
 	unsigned int i = (unsigned int)__builtin_ctzll(f->entries);
+	struct birth name = leaf_entry_birth(f->leaf->entries[i]);
 
 	if (nr == 1)
 		complain(c,
 			 "node %" PRIu32 ": block %u: name %" PRIu64 ":%" PRIu32
 			 " is in no segment",
-			 f->parent, i, birth_segno(f->name),
-			 birth_slot(f->name));
+			 f->parent, i, birth_segno(name), birth_slot(name));
 	else
 		complain(c,
 			 "node %" PRIu32 ": %u blocks from block %u on: their "
 			 "names, the first %" PRIu64 ":%" PRIu32
 			 ", are in no segment",
-			 f->parent, nr, i, birth_segno(f->name),
-			 birth_slot(f->name));
+			 f->parent, nr, i, birth_segno(name), birth_slot(name));
+}
+
+static void add_names(struct check *c, const struct recount_finding *f)
+{
+	for (uint32_t i = 0; i < LEAF_BLOCKS; i++)
+		if (f->entries >> i & 1)
+			damage_add_block(&c->damage,
+					 leaf_entry_birth(f->leaf->entries[i]));
 }
 
 static int finding(void *opaque, const struct recount_finding *f,
@@ -84,6 +109,8 @@ static int finding(void *opaque, const struct recount_finding *f,
 	char who[NAME_MAX_BYTES + 1];
 
 	print_referrer(c, f, who);
+	if (f->fault != RECOUNT_NO_BLOCKS)
+		damage_add_node(&c->damage, f->id);
 	switch (f->fault) {
 	case RECOUNT_NO_NODE:
 		complain(c,
@@ -100,6 +127,7 @@ static int finding(void *opaque, const struct recount_finding *f,
 		break;
 	case RECOUNT_NO_BLOCKS:
 		complain_names(c, f);
+		add_names(c, f);
 		break;
 	}
 	(void)err;
@@ -147,7 +175,7 @@ static void check_refer(struct check *c, const struct volume *v)
 	char name[NAME_MAX_BYTES + 1];
 	uint64_t used = 0;
 
-	c->report->nr_volumes++;
+	c->out->report->nr_volumes++;
 	if (v->map.root) {
 		if (!recount_was_walked(rc, v->map.root) ||
 		    recount_is_partly(rc, v->map.root))
@@ -202,7 +230,7 @@ static int check_segments(struct check *c, struct error *err)
 	for (uint32_t i = 0; i < t->pages.nr_pages; i++) {
 		if (!t->by_index[i])
 			continue;
-		c->report->nr_segments++;
+		c->out->report->nr_segments++;
 		check_counts(c, t->by_index[i], live);
 	}
 	for (uint32_t i = 0; i < t->pages.nr_pages; i++) {
@@ -242,38 +270,61 @@ static void tell_unsure(const struct check *c)
 		       "%" PRIu64 " counts are above the references found, "
 		       "which may be in what cannot be read",
 		       c->nr_unsure);
-	if (c->nr_unsure && c->line)
-		c->line(c->opaque, text);
+	if (c->nr_unsure && c->out->line)
+		c->out->line(c->out->opaque, text);
 }
 
-/* Check what @store has in memory; nobody changes it meanwhile. */
-static int check_image(struct store *store, line_fn *line, void *opaque,
-		       struct check_report *report, struct error *err)
+static void no_line(void *opaque, const char *line)
 {
-	struct check c = {.store = store,
-			  .line = line,
-			  .opaque = opaque,
-			  .report = report};
+	(void)opaque;
+	(void)line;
+}
+
+/* Whom it concerns that this cannot be read. */
+static int tell_damage(struct check *c, struct error *err)
+{
+	if (damage_is_empty(&c->damage))
+		return 0;
+	return damage_report(c->store, &c->damage,
+			     c->out->line ? c->out->line : no_line,
+			     c->out->opaque, NULL, err);
+}
+
+int check_image(struct store *store, const struct check_output *out,
+		struct error *err)
+{
+	struct check c = {.store = store, .out = out};
 	int r;
 
+	damage_init(&c.damage);
 	r = recount_init(&c.found, store, finding, &c, err);
 	if (r == 0)
 		r = recount_walk(&c.found, err);
-	report->nr_nodes = c.found.nr_nodes;
-	report->nr_blocks = c.found.nr_blocks;
-	report->nr_lost = c.found.nr_lost;
+	out->report->nr_nodes = c.found.nr_nodes;
+	out->report->nr_blocks = c.found.nr_blocks;
+	out->report->nr_lost = c.found.nr_lost;
 	if (r == 0)
 		r = compare(&c, err);
 	if (r == 0)
 		tell_unsure(&c);
 	recount_done(&c.found);
-	if (r < 0)
-		return r;
-	if (report->nr_errors)
-		return error_set(err, EUCLEAN, "%" PRIu64 " errors found",
-				 report->nr_errors);
-	return 0;
+	if (r == 0)
+		r = tell_damage(&c, err);
+	damage_done(&c.damage);
+	return r;
 }
+
+int check_result(const struct check_output *out, struct error *err)
+{
+	uint64_t nr = out->report->nr_errors;
+
+	if (nr == 0)
+		return 0;
+	return error_set(err, EUCLEAN, "%" PRIu64 " error%s found", nr,
+			 nr == 1 ? "" : "s");
+}
+
+/* ---- a store in use ---- */
 
 /*
  * Take a checkpoint and open its image.  Admin held: no later checkpoint may
@@ -312,23 +363,24 @@ static void image_close(struct store *store, struct store *image)
 int store_check(struct store *store, line_fn *line, void *opaque,
 		struct check_report *ret, struct error *err)
 {
+	const struct check_output out = {line, opaque, ret};
 	struct error failure = ERROR_NONE;
-	struct store *image;
-	int r;
+	struct store *image = store;
+	bool served = !store->core.read_only;
+	int r = 0;
 
 	*ret = (struct check_report){0};
-	if (store->core.read_only)
-		return check_image(store, line, opaque, ret, err);
 	mutex_lock(&store->admin);
-	r = image_open(store, &image, &failure);
+	if (served)
+		r = image_open(store, &image, &failure);
+	check_superblocks(&out, store->core.be);
 	mutex_unlock(&store->admin);
 	if (r < 0) {
-		ret->nr_errors++;
-		if (line)
-			line(opaque, failure.message);
+		check_complain(&out, "%s", failure.message);
 		return error_set(err, -r, "%s", failure.message);
 	}
-	r = check_image(image, line, opaque, ret, err);
-	image_close(store, image);
-	return r;
+	r = check_image(image, &out, err);
+	if (served)
+		image_close(store, image);
+	return r < 0 ? r : check_result(&out, err);
 }

@@ -6,7 +6,7 @@
  *
  * Nobody else knows the store yet: core is held throughout, I/O included.
  */
-#include "store.h"
+#include "salvage.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -93,6 +93,43 @@ static int read_record(struct store *store, const struct page_ref *ref,
 	}
 	*ret = data;
 	return 0;
+}
+
+/*
+ * The pages of the node table take memory although they are lost: as many as
+ * the metadata there is could fill, and some whose nodes were all freed.
+ */
+static bool may_lose_nodes(const struct store *store, uint32_t nr)
+{
+	uint64_t lost = store->salvage->lost_pages[TABLE_NODE].len;
+	uint64_t bytes = (uint64_t)store->segments.meta.len
+			 << store->core.segment_shift;
+
+	return lost + nr <=
+	       bytes / NODE_LEAF_RUN_BYTES / NODE_TABLE_PAGE_ENTRIES +
+		       64 * DIRECTORY_PAGE_ENTRIES;
+}
+
+/*
+ * Pages of @table cannot be used: an error, unless the store is opened as far
+ * as it goes.
+ */
+static int lose_pages(struct store *store, enum table table, uint32_t first,
+		      uint32_t nr, int r, struct error *err)
+{
+	static const char *const names[NR_TABLES] = {
+		"node table", "segment table", "volume table", "frame map",
+		"reaper queue"};
+
+	(void)error_prefix(err, "%s", names[table]);
+	if (!store->salvage || r == -ENOMEM)
+		return r;
+	if (table == TABLE_NODE && !may_lose_nodes(store, nr))
+		return error_prefix(err, "too much is lost");
+	for (uint32_t i = first; table == TABLE_NODE && i < first + nr; i++)
+		if (nodes_lose_page(&store->nodes, i) < 0)
+			return error_set(err, ENOMEM, "out of memory");
+	return salvage_lose_pages(store->salvage, table, first, nr, err);
 }
 
 /* ---- root ---- */
@@ -192,36 +229,70 @@ static int load_page(struct store *store, enum table t, uint32_t index,
 	}
 }
 
-static int load_directory(struct store *store, struct page_table *table,
-			  uint32_t nr_pages, uint32_t index, struct error *err)
+/* Page @index of @table is where @ref says. */
+static int load_ref(struct store *store, struct page_table *table,
+		    uint32_t index, const struct page_ref *ref,
+		    struct error *err)
 {
-	struct page_ref refs[DIRECTORY_PAGE_ENTRIES];
-	CLEANUP_FREE void *data = NULL;
+	CLEANUP_FREE void *page = NULL;
+	int r;
+
+	r = read_record(store, ref, &page, err);
+	if (r == 0)
+		r = load_page(store, table->kind, index, page, ref->length,
+			      err);
+	if (r == 0)
+		table->pages[index].ref = *ref;
+	else
+		(void)error_prefix(err, "page %" PRIu32, index);
+	return r;
+}
+
+static int read_directory(struct store *store, struct page_table *table,
+			  uint32_t nr_pages, uint32_t index,
+			  struct page_ref *ret, struct error *err)
+{
 	uint32_t first = index * DIRECTORY_PAGE_ENTRIES;
+	CLEANUP_FREE void *data = NULL;
 	int r;
 
 	r = read_record(store, &table->directories[index], &data, err);
 	if (r == 0)
 		r = directory_decode(data, table->directories[index].length,
 				     table->kind, index,
-				     store->core.segment_shift, refs, err);
-	for (uint32_t i = 0; r == 0 && i < DIRECTORY_PAGE_ENTRIES; i++) {
-		CLEANUP_FREE void *page = NULL;
+				     store->core.segment_shift, ret, err);
+	for (uint32_t i = 0; r == 0 && i < DIRECTORY_PAGE_ENTRIES; i++)
+		if (ret[i].segno && first + i >= nr_pages)
+			r = error_set(err, EUCLEAN,
+				      "page %" PRIu32 " is beyond the table",
+				      first + i);
+	if (r < 0)
+		(void)error_prefix(err, "directory page %" PRIu32, index);
+	return r;
+}
 
+static int load_directory(struct store *store, struct page_table *table,
+			  uint32_t nr_pages, uint32_t index, struct error *err)
+{
+	struct page_ref refs[DIRECTORY_PAGE_ENTRIES];
+	uint32_t first = index * DIRECTORY_PAGE_ENTRIES;
+	uint32_t nr = nr_pages - first;
+	int r;
+
+	nr = nr < DIRECTORY_PAGE_ENTRIES ? nr : DIRECTORY_PAGE_ENTRIES;
+	r = read_directory(store, table, nr_pages, index, refs, err);
+	if (r < 0) {
+		/* its record is counted no more */
+		table->directories[index] = (struct page_ref){0};
+		return lose_pages(store, table->kind, first, nr, r, err);
+	}
+	for (uint32_t i = 0; r == 0 && i < nr; i++) {
 		if (refs[i].segno == 0)
 			continue;
-		if (first + i >= nr_pages)
-			return error_set(err, EUCLEAN,
-					 "page %" PRIu32 " is beyond the table",
-					 first + i);
-		r = read_record(store, &refs[i], &page, err);
-		if (r == 0)
-			r = load_page(store, table->kind, first + i, page,
-				      refs[i].length, err);
-		if (r == 0)
-			table->pages[first + i].ref = refs[i];
-		else
-			r = error_prefix(err, "page %" PRIu32, first + i);
+		r = load_ref(store, table, first + i, &refs[i], err);
+		if (r < 0)
+			r = lose_pages(store, table->kind, first + i, 1, r,
+				       err);
 	}
 	return r;
 }
@@ -230,9 +301,6 @@ static int load_table(struct store *store, struct page_table *table,
 		      const void *record, const struct root *root,
 		      struct error *err)
 {
-	static const char *const names[NR_TABLES] = {
-		"node table", "segment table", "volume table", "frame map",
-		"reaper queue"};
 	uint32_t nr_pages = root->nr_pages[table->kind];
 	uint32_t nr = nr_directory_pages(nr_pages);
 	int r = 0;
@@ -247,10 +315,12 @@ static int load_table(struct store *store, struct page_table *table,
 		r = root_get_directory(record, root, table->kind, i,
 				       store->core.segment_shift,
 				       &table->directories[i], err);
+		if (r < 0)
+			(void)error_prefix(err, "checkpoint root");
 		if (r == 0 && table->directories[i].segno)
 			r = load_directory(store, table, nr_pages, i, err);
 	}
-	return r < 0 ? error_prefix(err, "%s", names[table->kind]) : 0;
+	return r;
 }
 
 /* The frames of all segments are in use. */
@@ -268,7 +338,8 @@ static int mark_frames(struct store *store, struct error *err)
 	return r;
 }
 
-static int check_reaper(const struct store *store, struct error *err)
+/* Nodes that are referred to from outside the map exist. */
+static int check_roots(const struct store *store, struct error *err)
 {
 	for (size_t i = 0; i < store->nodes.reaper.len; i++)
 		if (!node_exists(&store->nodes, store->nodes.reaper.ptr[i]))
@@ -288,6 +359,53 @@ static int check_reaper(const struct store *store, struct error *err)
 	return 0;
 }
 
+static int load_volumes(struct store *store, const void *record,
+			const struct root *root, struct error *err)
+{
+	int r;
+
+	r = load_table(store, &store->volumes.pages, record, root, err);
+	if (r == 0 && root->next_volume_id == 0)
+		r = error_set(err, EUCLEAN, "next volume id 0");
+	store->volumes.next_id = root->next_volume_id;
+	store->volumes.next_epoch = root->next_epoch;
+	if (r == 0)
+		r = volumes_loaded(&store->volumes,
+				   root->nr_pages[TABLE_VOLUME], err);
+	if (r == 0 && store->salvage)
+		r = salvage_heads(store, err);
+	return r < 0 ? r : volumes_check_parents(&store->volumes, err);
+}
+
+static int load_tables(struct store *store, const void *record,
+		       const struct root *root, struct error *err)
+{
+	int r;
+
+	store->scrub_record = root->scrub;
+	store->scrub_stage = root->scrub.stage;
+	store->scrub_position = root->scrub.position;
+	if (root->nr_pages[TABLE_FRAME] > store->frames.pages.nr_pages)
+		return error_set(err, EUCLEAN,
+				 "frame map is larger than the store");
+	r = load_table(store, &store->frames.pages, record, root, err);
+	if (r == 0)
+		r = load_table(store, &store->segments.pages, record, root,
+			       err);
+	if (r == 0 && segment_table_loaded(&store->segments,
+					   root->nr_pages[TABLE_SEGMENT]) < 0)
+		r = error_set(err, ENOMEM, "out of memory");
+	if (r == 0)
+		r = load_table(store, &store->nodes.pages, record, root, err);
+	if (r == 0)
+		r = nodes_loaded(&store->nodes, root->next_node_id, err);
+	if (r == 0)
+		r = load_volumes(store, record, root, err);
+	if (r == 0)
+		r = load_table(store, &store->reaper_pages, record, root, err);
+	return r;
+}
+
 int checkpoint_load(struct store *store, struct error *err)
 {
 	CLEANUP_FREE void *record = NULL;
@@ -296,39 +414,14 @@ int checkpoint_load(struct store *store, struct error *err)
 
 	mutex_assert_held(&store->core.lock);
 	r = read_root(store, &record, &root, err);
-	if (r < 0)
+	if (r < 0) {
+		if (store->salvage)
+			store->salvage->root_is_lost = true;
 		return r;
-	if (root.nr_pages[TABLE_FRAME] > store->frames.pages.nr_pages)
-		return error_set(err, EUCLEAN,
-				 "frame map is larger than the store");
-	r = load_table(store, &store->frames.pages, record, &root, err);
-	if (r == 0)
-		r = load_table(store, &store->segments.pages, record, &root,
-			       err);
-	if (r == 0 && segment_table_loaded(&store->segments,
-					   root.nr_pages[TABLE_SEGMENT]) < 0)
-		r = error_set(err, ENOMEM, "out of memory");
-	if (r == 0)
-		r = load_table(store, &store->nodes.pages, record, &root, err);
-	if (r == 0)
-		r = nodes_loaded(&store->nodes, root.next_node_id, err);
-	if (r == 0)
-		r = load_table(store, &store->volumes.pages, record, &root,
-			       err);
-	if (r == 0 && root.next_volume_id == 0)
-		r = error_set(err, EUCLEAN, "next volume id 0");
-	store->volumes.next_id = root.next_volume_id;
-	store->volumes.next_epoch = root.next_epoch;
-	store->scrub_record = root.scrub;
-	store->scrub_stage = root.scrub.stage;
-	store->scrub_position = root.scrub.position;
-	if (r == 0)
-		r = volumes_loaded(&store->volumes, root.nr_pages[TABLE_VOLUME],
-				   err);
-	if (r == 0)
-		r = load_table(store, &store->reaper_pages, record, &root, err);
-	if (r == 0)
-		r = check_reaper(store, err);
+	}
+	r = load_tables(store, record, &root, err);
+	if (r == 0 && !store->salvage)
+		r = check_roots(store, err);
 	if (r == 0)
 		r = mark_frames(store, err);
 	/* from here on a segment without live records is dead */

@@ -274,6 +274,7 @@ struct check_report {
 	uint64_t nr_lost;   /* blocks that a repair had to give up */
 	uint64_t nr_segments;
 	uint32_t nr_volumes;
+	bool log_is_damaged; /* store_check_backend() */
 };
 
 /* One line of a report or a dump; no newline. */
@@ -286,6 +287,34 @@ typedef void line_fn(void *opaque, const char *line);
  */
 int store_check(struct store *store, line_fn *line, void *opaque,
 		struct check_report *ret, struct error *err);
+
+/*
+ * The same for a store that nobody has open, also for one that store_open()
+ * refuses: then everything wrong that can be found.  @be stays the caller's;
+ * nothing is written.  -EINVAL, -ENOTSUP: as store_open().
+ */
+int store_check_backend(struct backend *be, const char *const *tail_dirs,
+			line_fn *line, void *opaque, struct check_report *ret,
+			struct error *err);
+
+struct repair_options {
+	bool dry_run; /* say what would be done, write nothing */
+	bool cut_log; /* give up what lies behind damage in the log */
+	const char *const *tail_dirs; /* as in store_open_options */
+};
+
+/*
+ * Check as store_check_backend(), then make sound what is not, and call @line
+ * for each thing that is done and each that is given up.  Data is never
+ * invented: what is lost reads as an error.  *ret is what the check found.
+ *
+ * 0: the store is sound now, or was.  -EBUSY: the log is damaged, and cut_log
+ * was not given.  -EUCLEAN, -EBADMSG: it cannot be repaired.  Unless it
+ * returns 0, or a write failed, nothing was written.
+ */
+int store_repair(struct backend *be, const struct repair_options *options,
+		 line_fn *line, void *opaque, struct check_report *ret,
+		 struct error *err);
 
 /*
  * Read everything the store refers to from the medium, and verify it, in

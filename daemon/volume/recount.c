@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+/* The first two slots of a segment hold headers. */
+#define FIRST_PAYLOAD_SLOT 2u
+
 /* What is known of a node; the level is in the low bits. */
 #define STATE_LEVEL 3u
 #define STATE_WALKED 8u
@@ -88,7 +91,8 @@ static int count_leaf(struct recount *rc, const struct leaf_content *leaf,
 	mutex_lock(&core->lock);
 	for (uint32_t i = 0; r == 0 && i < LEAF_BLOCKS; i++) {
 		struct birth name = leaf_entry_birth(leaf->entries[i]);
-		const struct segment *s;
+		struct segment *s, *holder;
+		uint32_t at;
 
 		rc->nr_lost += leaf_entry_kind(leaf->entries[i]) == ENTRY_LOST;
 		if (leaf_entry_kind(leaf->entries[i]) != ENTRY_DATA)
@@ -96,7 +100,9 @@ static int count_leaf(struct recount *rc, const struct leaf_content *leaf,
 		++*ret_used;
 		s = segment_find(segments, birth_segno(name));
 		if (!s || s->index == NO_INDEX || s->index >= rc->nr_indices ||
-		    birth_slot(name) == 0 || birth_slot(name) >= core->nr_slots)
+		    birth_slot(name) < FIRST_PAYLOAD_SLOT ||
+		    birth_slot(name) >= core->nr_slots ||
+		    segment_resolve(segments, name, &holder, &at, NULL) < 0)
 			*ret_bad |= UINT64_C(1) << i;
 		else
 			r = count_block(rc, s, name);
@@ -117,7 +123,7 @@ static int walk_leaf(struct recount *rc, struct recount_step *step,
 		return error_set(err, ENOMEM, "out of memory");
 	if (f.entries == 0)
 		return 0;
-	f.name = leaf_entry_birth(leaf->entries[__builtin_ctzll(f.entries)]);
+	f.leaf = leaf;
 	return rc->finding(rc->opaque, &f, err);
 }
 
@@ -311,4 +317,16 @@ uint32_t recount_block(const struct recount *rc, const struct segment *s,
 	if (refs[slot] < UINT8_MAX)
 		return refs[slot];
 	return overflow_get(&rc->many, birth_make(s->segno, slot).value);
+}
+
+int recount_assign_segment(const struct recount *rc, struct segment *s,
+			   struct error *err)
+{
+	struct segment_table *t = &rc->store->segments;
+
+	for (uint32_t slot = 1; slot < rc->store->core.nr_slots; slot++)
+		if (segment_set_count(t, s, slot, recount_block(rc, s, slot)) <
+		    0)
+			return error_set(err, ENOMEM, "out of memory");
+	return 0;
 }

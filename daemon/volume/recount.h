@@ -22,7 +22,7 @@ enum recount_fault {
 	RECOUNT_NO_NODE,    /* no such node */
 	RECOUNT_UNREADABLE, /* its record cannot be read, or is no node */
 	RECOUNT_LEVEL,	    /* it has another level */
-	RECOUNT_NO_BLOCKS,  /* a leaf's names that are in no segment */
+	RECOUNT_NO_BLOCKS,  /* names in a leaf whose content is nowhere */
 };
 
 /* A reference that leads nowhere. */
@@ -39,7 +39,7 @@ struct recount_finding {
 	const char *text;   /* RECOUNT_UNREADABLE and first: why */
 	/* RECOUNT_NO_BLOCKS: entries of leaf @parent, bit i is entry i */
 	uint64_t entries;
-	struct birth name; /* of the lowest */
+	const struct leaf_content *leaf;
 };
 
 /* Returns 0, or a negative errno that ends the walk. */
@@ -94,5 +94,12 @@ uint64_t recount_used(const struct recount *recount, uint32_t id);
 /* Leaf entries that hold @slot of @segment (I2). */
 uint32_t recount_block(const struct recount *recount,
 		       const struct segment *segment, uint32_t slot);
+
+/*
+ * Make the counts of @segment those that were found; the live numbers have
+ * to be added up anew.  Core held.  -ENOMEM.
+ */
+int recount_assign_segment(const struct recount *recount,
+			   struct segment *segment, struct error *err);
 
 #endif

@@ -15,6 +15,11 @@
  *   6 checkpoint; only then the old tail file goes
  *   7 only then serve
  * A read-only open does 1, 3 and 5 in memory.
+ *
+ * A repair opens with a salvage: 3 takes what it gets and makes it sound
+ * before the log is replayed, and 2 comes right before 4, so that nothing is
+ * written when it cannot be done.  A crash leaves the store as damaged as it
+ * was: only the superblocks of 6 name what was repaired.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -24,25 +29,31 @@
 #include "checksum.h"
 #include "quota.h"
 #include "replay.h"
+#include "salvage.h"
 #include "volume-io.h"
 
 struct recovery {
 	struct store *store;
 	const struct store_open_options *options;
 	struct superblock old; /* as found */
+	unsigned int first;    /* the copy that is written first */
 	struct log_tail tail;
 	struct tail_file file;
 };
 
 /* ---- 2: claim ---- */
 
-static int claim(struct backend *be, struct superblock *sb, unsigned int first,
-		 struct error *err)
+static void claim(struct superblock *sb)
+{
+	sb->open_incarnation++;
+	sb->segno_bound += SEGNO_RESERVATION;
+}
+
+static int write_claim(struct backend *be, const struct superblock *sb,
+		       unsigned int first, struct error *err)
 {
 	int r = 0;
 
-	sb->open_incarnation++;
-	sb->segno_bound += SEGNO_RESERVATION;
 	for (unsigned int i = 0; r == 0 && i < SUPERBLOCK_COPIES; i++) {
 		unsigned int copy = i == 0 ? first : 1 - first;
 		struct disk_superblock disk;
@@ -248,7 +259,7 @@ static int find_tail(struct recovery *rec, struct error *err)
 				  &rec->tail, err);
 	if (r < 0)
 		return r;
-	if (rec->tail.damaged) {
+	if (rec->tail.damaged && !rec->store->salvage) {
 		r = error_set(err, EUCLEAN,
 			      "log is damaged after batch %" PRIu64
 			      ": later batches had been durable; open "
@@ -256,6 +267,11 @@ static int find_tail(struct recovery *rec, struct error *err)
 			      rec->tail.end_seq);
 		return o->read_only ? 0 : r;
 	}
+	if (rec->tail.damaged && !rec->store->salvage->cut_log)
+		return error_set(err, EBUSY,
+				 "log is damaged after batch %" PRIu64
+				 ": what lies beyond would be given up",
+				 rec->tail.end_seq);
 	core_tail_owner(&rec->store->core, &owner);
 	if (tail_file_find(o->tail_dirs, &owner, rec->old.log.incarnation,
 			   &rec->file, NULL) < 0)
@@ -276,8 +292,7 @@ static int reserve_successor(struct recovery *rec, struct error *err)
 	return frames_mark_used(&store->frames, place, err);
 }
 
-static int load(struct recovery *rec,
-		struct error *err) NO_THREAD_SAFETY_ANALYSIS
+static int load_checkpoint(struct recovery *rec, struct error *err)
 {
 	struct store *store = rec->store;
 	struct core *core = &store->core;
@@ -287,17 +302,34 @@ static int load(struct recovery *rec,
 	core->next_segno = rec->old.segno_bound;
 	core->segno_bound = core->read_only ? SEGNO_MAX : store->sb.segno_bound;
 	r = checkpoint_load(store, err);
-	if (r == 0)
-		r = find_tail(rec, err);
+	mutex_unlock(&core->lock);
+	if (r < 0 || !store->salvage)
+		return r;
+	r = salvage_segments(store, err);
+	if (r == 0 && store->salvage->repairs)
+		r = repair_tables(store, err);
+	return r;
+}
+
+static int load_log(struct recovery *rec,
+		    struct error *err) NO_THREAD_SAFETY_ANALYSIS
+{
+	struct store *store = rec->store;
+	int r;
+
+	mutex_lock(&store->core.lock);
+	r = find_tail(rec, err);
 	if (r == 0)
 		r = add_tail_segments(rec, err);
 	if (r == 0)
 		r = reserve_successor(rec, err);
+	if (r == 0 && store->salvage)
+		salvage_frames(store);
 	if (r == 0 && frames_loaded(&store->frames) < 0)
 		r = error_set(err, ENOMEM, "out of memory");
 	if (r == 0)
 		r = replay_log(store, &rec->tail, err);
-	mutex_unlock(&core->lock);
+	mutex_unlock(&store->core.lock);
 	return r;
 }
 
@@ -371,7 +403,11 @@ static int recover(struct recovery *rec, struct error *err)
 	int r;
 
 	store->replaying = true;
-	r = load(rec, err);
+	r = load_checkpoint(rec, err);
+	if (r == 0)
+		r = load_log(rec, err);
+	if (r == 0 && store->salvage && !rec->options->read_only)
+		r = write_claim(store->core.be, &store->sb, rec->first, err);
 	if (r == 0)
 		r = start_log(rec, err);
 	if (r == 0 && rec->file.map)
@@ -382,7 +418,8 @@ static int recover(struct recovery *rec, struct error *err)
 	charges_load(store);
 	mutex_unlock(&store->core.lock);
 	store->replaying = false;
-	if (r == 0 && rec->tail.damaged)
+	store->log_is_damaged = rec->tail.damaged && !store->salvage;
+	if (r == 0 && store->log_is_damaged)
 		store_message(store, MESSAGE_WARNING, EVENT_DAMAGE,
 			      "log is damaged, read-only as it was then: "
 			      "batch=%" PRIu64,
@@ -431,36 +468,36 @@ static int check_size(struct backend *be, const struct superblock *sb,
 			 end, stat.size_bytes);
 }
 
-int store_open(struct backend *be, const struct store_open_options *options,
-	       struct store **ret, struct error *err)
+/* Open the store as superblock @sb has it; @first is written first. */
+static int open_as(struct backend *be, const struct superblock *sb,
+		   unsigned int first, const struct store_open_options *options,
+		   struct salvage *salvage, struct store **ret,
+		   struct error *err)
 {
-	struct recovery rec = {.options = options};
-	struct superblock sb;
-	unsigned int first;
+	struct recovery rec = {.options = options, .old = *sb, .first = first};
+	struct superblock now = *sb;
 	int r;
 
-	r = superblock_choose(be, &sb, &first, err);
-	if (r < 0)
-		return r;
 	if (!options->read_only &&
-	    (sb.features_ro_compat & ~FEATURES_RO_COMPAT_KNOWN))
+	    (sb->features_ro_compat & ~FEATURES_RO_COMPAT_KNOWN))
 		return error_set(err, ENOTSUP,
 				 "made by a newer version: can be opened "
 				 "read-only only");
-	r = check_size(be, &sb, err);
+	r = check_size(be, sb, err);
 	if (r < 0)
 		return r;
-	rec.old = sb;
-	set_geometry(be, &sb);
-	if (!options->read_only) {
-		r = claim(be, &sb, first, err);
-		if (r < 0)
-			return r;
-	}
-	r = store_new(be, &sb, options, &rec.store, err);
+	set_geometry(be, sb);
+	if (!options->read_only)
+		claim(&now);
+	if (!options->read_only && !salvage)
+		r = write_claim(be, &now, first, err);
+	if (r == 0)
+		r = store_new(be, &now, options, &rec.store, err);
 	if (r < 0)
 		return r;
+	rec.store->salvage = salvage;
 	r = recover(&rec, err);
+	rec.store->salvage = NULL;
 	if (r < 0) {
 		/* our own new tail file holds nothing that is not on disk or
 		 * in the old one */
@@ -471,4 +508,51 @@ int store_open(struct backend *be, const struct store_open_options *options,
 	}
 	*ret = rec.store;
 	return 0;
+}
+
+int store_open(struct backend *be, const struct store_open_options *options,
+	       struct store **ret, struct error *err)
+{
+	struct superblock sb;
+	unsigned int first;
+	int r;
+
+	r = superblock_choose(be, &sb, &first, err);
+	if (r < 0)
+		return r;
+	return open_as(be, &sb, first, options, NULL, ret, err);
+}
+
+int store_open_salvage(struct backend *be,
+		       const struct store_open_options *options,
+		       struct salvage *salvage, struct store **ret,
+		       struct error *err)
+{
+	struct superblock sb, older;
+	struct disk_superblock disk;
+	unsigned int first;
+	int r;
+
+	r = superblock_choose(be, &sb, &first, err);
+	if (r < 0)
+		return r;
+	r = open_as(be, &sb, first, options, salvage, ret, err);
+	if (r == 0 || !salvage->root_is_lost)
+		return r;
+	/* between the two superblocks of a checkpoint both are whole (I7) */
+	if (backend_super_read(be, first, &disk, NULL) < 0 ||
+	    superblock_decode(&disk, first, &older, NULL) < 0 ||
+	    older.checkpoint_id == sb.checkpoint_id)
+		return r;
+	salvage_found(salvage, "%s", err->message);
+	salvage_say(salvage,
+		    "checkpoint %" PRIu64 " is taken for checkpoint %" PRIu64
+		    ": the log goes on from there",
+		    older.checkpoint_id, sb.checkpoint_id);
+	salvage->root_is_lost = false;
+	if (older.segno_bound < sb.segno_bound)
+		older.segno_bound = sb.segno_bound;
+	if (older.open_incarnation < sb.open_incarnation)
+		older.open_incarnation = sb.open_incarnation;
+	return open_as(be, &older, 1 - first, options, salvage, ret, err);
 }

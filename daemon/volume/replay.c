@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "print.h"
+#include "salvage.h"
+
 int replay_find_head(struct store *store, uint32_t id, struct volume **ret,
 		     struct error *err)
 {
@@ -65,6 +68,13 @@ static int replay_operation(struct store *store, const struct log_batch *b,
 	if (r == 0)
 		r = replay_load_operation(store, e->op, payload, e->count,
 					  &operation, &items, err);
+	if (r == -EUCLEAN && store->salvage) {
+		salvage_say(store->salvage,
+			    "batch %" PRIu64 ": %s is given up: what it is "
+			    "about is lost",
+			    b->seq, op_name(e->op));
+		return 0;
+	}
 	return r < 0 ? r
 		     : operation_apply(store, &operation, items, b->seq, err);
 }
@@ -83,6 +93,10 @@ static int replay_entry(struct store *store, const struct log_batch *b,
 		return replay_operation(store, b, e, b->slot + 1 + payload,
 					err);
 	r = replay_find_head(store, e->volume, &v, err);
+	if (r < 0 && store->salvage) {
+		salvage_skip(store, b->seq, e->volume);
+		return 0;
+	}
 	if (r < 0)
 		return r;
 	if (e->op != OP_WRITE)

@@ -51,17 +51,19 @@ struct store {
 	void (*message)(void *opaque, enum message_level level,
 			enum store_event event, const char *text);
 	void *message_opaque;
+	struct salvage *salvage; /* while a damaged store is opened; NULL */
 
 	/* guarded by core.lock */
 	bool checkpoint_wanted;
 	bool checkpoint_running;
 	uint64_t checkpointed_at_ms; /* monotonic: when the last one ended */
 	uint64_t pending_bytes;	     /* what it had to write, at its cut */
-	bool replaying;	   /* recovery: no checkpoint, the reserve is open */
-	bool stopping;	   /* workers end */
-	bool stopped;	   /* no request is admitted any more */
-	bool failure_told; /* EVENT_FAILED was sent */
-	bool reaper_stuck; /* a node to be freed cannot be read */
+	bool log_is_damaged; /* read-only: replayed up to the damage only */
+	bool replaying;	     /* recovery: no checkpoint, the reserve is open */
+	bool stopping;	     /* workers end */
+	bool stopped;	     /* no request is admitted any more */
+	bool failure_told;   /* EVENT_FAILED was sent */
+	bool reaper_stuck;   /* a node to be freed cannot be read */
 	uint64_t dirty_since_ms; /* 0: nothing logged since the last cut */
 	uint64_t checksum_errors;
 	struct scrub_record scrub_record; /* what a checkpoint writes of it */

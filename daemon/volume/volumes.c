@@ -138,8 +138,6 @@ static int compare_ids(const void *a, const void *b)
 static int check_loaded(const struct volumes *volumes, const struct volume *v,
 			struct error *err)
 {
-	const struct volume *parent;
-
 	if (v->id >= volumes->next_id)
 		return error_set(err, EUCLEAN,
 				 "volume %" PRIu32 ": id beyond the next one",
@@ -148,12 +146,22 @@ static int check_loaded(const struct volumes *volumes, const struct volume *v,
 		return error_set(
 			err, EUCLEAN,
 			"volume %" PRIu32 ": epoch beyond the next one", v->id);
-	if (v->kind != VOLUME_SNAPSHOT)
-		return 0;
-	parent = volume_find_id(volumes, v->parent);
-	if (!parent || parent->kind != VOLUME_HEAD)
-		return error_set(err, EUCLEAN,
-				 "snapshot %" PRIu32 " has no volume", v->id);
+	return 0;
+}
+
+int volumes_check_parents(const struct volumes *volumes, struct error *err)
+{
+	for (size_t i = 0; i < volumes->all.len; i++) {
+		const struct volume *v = volumes->all.ptr[i], *parent;
+
+		if (v->kind != VOLUME_SNAPSHOT)
+			continue;
+		parent = volume_find_id(volumes, v->parent);
+		if (!parent || parent->kind != VOLUME_HEAD)
+			return error_set(err, EUCLEAN,
+					 "snapshot %" PRIu32 " has no volume",
+					 v->id);
+	}
 	return 0;
 }
 
@@ -324,15 +332,21 @@ int volumes_prepare(struct volumes *volumes, uint32_t nr)
 
 void volume_insert(struct volumes *volumes, struct volume *v)
 {
+	size_t i = volumes->all.len;
+
 	mutex_assert_held(&volumes->core->lock);
 	assert(volumes->free_indices.len > 0);
 	assert(volumes->all.len < volumes->all.cap);
-	assert(volumes->all.len == 0 ||
-	       volumes->all.ptr[volumes->all.len - 1]->id < v->id);
+	while (i > 0 && volumes->all.ptr[i - 1]->id > v->id) {
+		volumes->all.ptr[i] = volumes->all.ptr[i - 1];
+		i--;
+	}
+	assert(i == 0 || volumes->all.ptr[i - 1]->id < v->id);
+	volumes->all.ptr[i] = v;
+	volumes->all.len++;
 	v->index = volumes->free_indices.ptr[--volumes->free_indices.len];
 	volume_touch(volumes, v);
 	volumes->by_index[v->index] = v;
-	volumes->all.ptr[volumes->all.len++] = v;
 	if (v->id >= volumes->next_id)
 		volumes->next_id = v->id + 1;
 }

@@ -74,9 +74,12 @@ void volumes_done(struct volumes *volumes);
 
 int volumes_load(struct volumes *volumes, uint32_t index, const void *page,
 		 size_t length, struct error *err);
-/* After the last page: order them, check parents, find free pages. */
+/* After the last page: order them, find free pages. */
 int volumes_loaded(struct volumes *volumes, uint32_t nr_pages,
 		   struct error *err);
+
+/* Every snapshot has its volume.  -EUCLEAN. */
+int volumes_check_parents(const struct volumes *volumes, struct error *err);
 
 struct volume *volume_find_id(const struct volumes *volumes, uint32_t id);
 /* A head by its whole name, NULL: none. */
@@ -99,7 +102,7 @@ uint32_t volume_nr_snapshots(const struct volumes *volumes, uint32_t id);
 
 /* Room for @nr more volumes, so that adding them cannot fail.  -ENOMEM. */
 int volumes_prepare(struct volumes *volumes, uint32_t nr);
-/* Add @v, whose id is the greatest; takes it over. */
+/* Add @v, whose id is new; takes it over. */
 void volume_insert(struct volumes *volumes, struct volume *v);
 /* Remove @v and free it. */
 void volume_remove(struct volumes *volumes, struct volume *v);

@@ -214,13 +214,13 @@ static void records_that_contradict_the_root_are_refused(void **state)
 		"epoch beyond the next");
 	volumes_done(&other);
 	s->parent = 4711;
-	refused(load(volumes->next_id, volumes->next_epoch), EUCLEAN,
-		"has no volume");
+	must(load(volumes->next_id, volumes->next_epoch));
+	refused(volumes_check_parents(&other, &err), EUCLEAN, "has no volume");
 	volumes_done(&other);
 	s->parent = a->id;
 	t->parent = s->id; /* a snapshot has none */
-	refused(load(volumes->next_id, volumes->next_epoch), EUCLEAN,
-		"has no volume");
+	must(load(volumes->next_id, volumes->next_epoch));
+	refused(volumes_check_parents(&other, &err), EUCLEAN, "has no volume");
 	volumes_done(&other);
 }
 
