@@ -214,7 +214,7 @@ static void scratch(struct maker *m, const char *from)
 }
 
 /* A snapshot, or a volume without any. */
-static void delete (struct maker *m, const char *name)
+static void delete_one(struct maker *m, const char *name)
 {
 	struct error err = ERROR_NONE;
 
@@ -286,6 +286,20 @@ static void reap(struct maker *m)
 	must(store_reap(m->store, &err), &err);
 }
 
+/* One slice, which is not all of it; @whole: to its end. */
+static void scrub(struct maker *m, bool whole)
+{
+	struct scrub_options options = {.max_bytes = 32 << 10};
+	struct scrub_progress progress = {0};
+	struct error err = ERROR_NONE;
+
+	do {
+		must(store_scrub(m->store, &options, &progress, NULL, NULL,
+				 &err),
+		     &err);
+	} while (whole && !progress.done);
+}
+
 /* ---- histories ---- */
 
 static void open_store(struct maker *m)
@@ -316,7 +330,7 @@ static void live(struct maker *m)
 			snapshot(m, (const char *const[]){"v@2", "w@2"}, 2);
 		if (i == 4) {
 			rollback(m, "w@2", "w");
-			delete (m, "v@1");
+			delete_one(m, "v@1");
 			scratch(m, "v@2");
 			reap(m);
 		}
@@ -326,7 +340,9 @@ static void live(struct maker *m)
 	}
 	snapshot_one(m, "w@3");
 	change_some(m, "w");
-	delete (m, "w@3"); /* waits for the reaper */
+	delete_one(m, "w@3"); /* waits for the reaper */
+	scrub(m, true);
+	scrub(m, false);
 	write_blocks(m, "v", 0, 64);
 	checkpoint(m);
 }
@@ -345,7 +361,7 @@ static void work(struct maker *m)
 	set_quota(m, "d", 512 << 20);
 	change_some(m, "d");
 	rollback(m, "v@3", "v");
-	delete (m, "v@2");
+	delete_one(m, "v@2");
 	for (unsigned int i = 0; i < 4; i++)
 		change_some(m, i % 2 ? "group/c" : "v");
 	flush(m);

@@ -136,6 +136,56 @@ static bool check_is_right(struct trial *trial, struct store *store)
 	return good;
 }
 
+/* Of what no volume reaches, only the reaper. */
+static bool is_about_dead(const struct said *said)
+{
+	for (size_t i = 0; i < said->lines.len; i++)
+		if (!strstr(said->lines.ptr[i],
+			    "nothing that is readable leads to it"))
+			return false;
+	return true;
+}
+
+static bool compare_scrub(struct trial *trial, const struct said *said,
+			  const struct unread *unread, bool read_only)
+{
+	const struct verdict *v = &trial->verdict;
+
+	if (!said_names_all(said, &trial->state, unread, &trial->err))
+		return trial_fails(trial, "scrub: %s", trial->err.message);
+	if (v->super_invalid && read_only && said->lines.len == 0)
+		return trial_fails(trial, "scrub misses the bad superblock");
+	if (said->lines.len > 0 && !v->nodes_hit && !v->data_hit &&
+	    !v->super_hit && !(v->dead_hit && is_about_dead(said)))
+		return trial_fails(trial, "scrub finds what is not wrong: %s",
+				   said_first(said));
+	return true;
+}
+
+static bool scrub_is_right(struct trial *trial, struct store *store,
+			   const struct unread *unread, bool read_only)
+{
+	struct scrub_options options = {.max_bytes = 64 << 10, .restart = true};
+	struct scrub_progress progress = {0};
+	struct said said = {0};
+	struct error err = ERROR_NONE;
+	bool good;
+	int r = 0;
+
+	while (r == 0 && !progress.done) {
+		r = store_scrub(store, &options, &progress, said_hear, &said,
+				&err);
+		options.restart = false;
+	}
+	good = (r == 0 && said.lines.len == 0 && progress.errors == 0) ||
+	       (r == -EUCLEAN && said.lines.len > 0 && progress.errors > 0) ||
+	       trial_fails(trial, "scrub: %d (%s), %zu lines, %" PRIu64, r,
+			   err.message, said.lines.len, progress.errors);
+	good = good && compare_scrub(trial, &said, unread, read_only);
+	said_done(&said);
+	return good;
+}
+
 static bool look(struct trial *trial, struct store *store, bool read_only)
 {
 	const struct verdict *v = &trial->verdict;
@@ -153,7 +203,8 @@ static bool look(struct trial *trial, struct store *store, bool read_only)
 	store_stat(store, &stat);
 	if (stat.failed)
 		return trial_fails(trial, "a read has stopped the store");
-	return check_is_right(trial, store);
+	return check_is_right(trial, store) &&
+	       scrub_is_right(trial, store, &unread, read_only);
 }
 
 /* ---- going on ---- */

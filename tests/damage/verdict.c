@@ -68,6 +68,16 @@ static void find_end(struct verdict *v, const struct strike *strike)
 	v->log_may_be_damaged = v->log_is_damaged || v->end_seq < moved;
 }
 
+static bool super_is_invalid(const struct strike *strike, unsigned int copy)
+{
+	struct disk_superblock disk;
+	struct superblock sb;
+
+	medium_read(&strike->medium, (struct address){NR_FRAMES + copy, 0},
+		    (uint8_t *)&disk);
+	return superblock_decode(&disk, copy, &sb, NULL) < 0;
+}
+
 void verdict_find(struct verdict *ret, const struct strike *strike)
 {
 	const struct specimen *specimen = strike->specimen;
@@ -78,6 +88,8 @@ void verdict_find(struct verdict *ret, const struct strike *strike)
 	*ret = (struct verdict){
 		.supers_lost = hit[0] && hit[1],
 		.super_hit = hit[0] || hit[1],
+		.super_invalid = super_is_invalid(strike, 0) ||
+				 super_is_invalid(strike, 1),
 		.survey = specimen->kind == SPECIMEN_BETWEEN && hit[0]
 				  ? &specimen->older
 				  : &specimen->survey,
@@ -91,11 +103,11 @@ void verdict_find(struct verdict *ret, const struct strike *strike)
 		strike_hit_kinds(strike, ret->survey, KIND_TAIL_DATA,
 				 KIND_TAIL_DATA);
 	find_end(ret, strike);
+	ret->dead_hit =
+		strike_hit_kinds(strike, ret->survey, KIND_UNUSED, KIND_UNUSED);
 	/* what died in the part of the log that is gone is alive again */
 	if (!ret->log_is_whole)
-		ret->data_hit = ret->data_hit ||
-				strike_hit_kinds(strike, ret->survey,
-						 KIND_UNUSED, KIND_UNUSED);
+		ret->data_hit = ret->data_hit || ret->dead_hit;
 }
 
 bool verdict_is_unread(const struct verdict *verdict,

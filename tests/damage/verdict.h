@@ -18,9 +18,11 @@ struct verdict {
 	const struct survey *survey; /* by the superblock that counts */
 	bool supers_lost;	     /* both: refused */
 	bool super_hit;
-	bool pages_hit; /* needed to open: refused */
-	bool nodes_hit; /* refused, or some blocks cannot be read */
+	bool super_invalid; /* that one does not decode any more */
+	bool pages_hit;	    /* needed to open: refused */
+	bool nodes_hit;	    /* refused, or some blocks cannot be read */
 	bool data_hit;
+	bool dead_hit;	     /* perhaps what only the reaper still knows */
 	uint64_t end_seq;    /* where the log ends */
 	bool log_is_whole;   /* nothing was cut off it */
 	bool log_is_damaged; /* the end is before K: refused to writers */
