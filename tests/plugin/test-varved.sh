@@ -118,7 +118,8 @@ nbdinfo --map "$(uri vm1 "$socket")" >"$tmp/map"
 grep -q data "$tmp/map" || fail "the filter is not there: $(cat "$tmp/map")"
 stop_server
 
-# The environment of systemd: sockets by name, READY and STOPPING.
+# The environment of systemd: sockets by name, READY and STOPPING, a journal
+# that wants levels.
 cat >"$tmp/activate.py" <<'PYTHON'
 import os, socket, sys
 directory, command = sys.argv[1], sys.argv[2:]
@@ -132,8 +133,12 @@ for name in names:
     s.bind(f"{directory}/{name}.sock")
     s.listen()
     sockets.append(s)
+journal, stderr = socket.socketpair()
 pid = os.fork()
 if pid == 0:
+    st = os.fstat(stderr.fileno())
+    os.environ["JOURNAL_STREAM"] = f"{st.st_dev}:{st.st_ino}"
+    os.dup2(stderr.fileno(), 2)
     high = [os.dup2(s.fileno(), 100 + i) for i, s in enumerate(sockets)]
     for i, fd in enumerate(high):
         os.dup2(fd, 3 + i)
@@ -154,6 +159,10 @@ h.pwrite(b"x" * 512, 0)
 os.kill(pid, 15)
 assert notify.recv(100) == b"STOPPING=1"
 assert os.waitpid(pid, 0)[1] == 0
+stderr.close()
+said = journal.makefile().read().splitlines()
+assert len(said) == 3, said
+assert all(line.startswith("<6>s") for line in said), said
 # They are systemd's, who goes on listening.
 assert os.path.exists(directory + "/control.sock")
 assert os.path.exists(directory + "/disks.sock")
