@@ -62,7 +62,10 @@ int store_identify(const char *store, struct store_identity *ret)
 	return errno == EACCES ? EXIT_PERMISSION : EXIT_NO_STORE;
 }
 
-/* Warnings and errors are always said, the rest with -v. */
+/*
+ * Warnings are always said, the rest with -v; but errors are what the verb
+ * itself fails with.
+ */
 static void message(void *opaque, enum message_level level,
 		    enum store_event event, const char *text)
 {
@@ -70,7 +73,8 @@ static void message(void *opaque, enum message_level level,
 	enum message_level limit =
 		c->flags & CONNECT_VERBOSE ? MESSAGE_INFO : MESSAGE_WARNING;
 
-	if (level <= limit && !(c->flags & CONNECT_QUIET))
+	if (level != MESSAGE_ERROR && level <= limit &&
+	    !(c->flags & CONNECT_QUIET))
 		print_error("%s", text);
 }
 

@@ -7,6 +7,7 @@
 #include "quota.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 /* A record with its name; attributes are rare. */
 #define VOLUME_BYTES_MEAN 512u
@@ -15,12 +16,21 @@
 int store_fault(struct store *store, uint32_t id,
 		struct error *err) NO_THREAD_SAFETY_ANALYSIS
 {
+	struct error failure = ERROR_NONE;
+	bool damaged;
 	int r;
 
 	mutex_unlock(&store->core.lock);
-	r = nodes_fault(&store->nodes, id, err);
+	r = nodes_fault(&store->nodes, id, &failure);
+	damaged = r == -EBADMSG || r == -EUCLEAN;
+	if (damaged && err)
+		store_message(store, MESSAGE_ERROR, EVENT_DAMAGE,
+			      "unreadable map node: %s: node=%" PRIu32,
+			      failure.message, id);
 	mutex_lock(&store->core.lock);
-	return r;
+	if (damaged && err)
+		store->checksum_errors++;
+	return r < 0 ? error_set(err, -r, "%s", failure.message) : 0;
 }
 
 /* Bytes the dirty pages of @table and the directories above them take. */

@@ -129,7 +129,10 @@ int store_admit(struct store *store, struct admission *admission,
 /* May it wait (any longer)?  It has begun to, then. */
 bool admission_may_wait(struct admission *admission);
 
-/* Drop core, fault node @id in, take core. */
+/*
+ * Drop core, fault node @id in, take core.  Damage is counted and told, unless
+ * @err is NULL: then that is the caller's business.
+ */
 int store_fault(struct store *store, uint32_t id, struct error *err);
 
 /* ---- checkpoint.c ---- */

@@ -366,6 +366,7 @@ static void spoil_reads(bool good)
 	uint8_t data[BLOCK_SIZE];
 
 	put_bytes(0, 10 * BLOCK_SIZE, 'x');
+	put_bytes(100 * BLOCK_SIZE, BLOCK_SIZE, 'z'); /* in another leaf */
 	volume_close(a);
 	stop(true);
 	must(test_store_open(disk, &options, &store, &err));
@@ -391,6 +392,25 @@ static void a_block_that_does_not_verify_is_an_error(void **state)
 	/* no read-modify-write makes good data of bad */
 	refused(volume_write(a, "y", 1, 3 * BLOCK_SIZE, false, &err), EIO,
 		"checksum mismatch");
+	assert_false(stat_now().failed);
+	store->core.be->ops = good_ops;
+	expect_bytes(0, 10 * BLOCK_SIZE, 'x');
+}
+
+/* What is behind it cannot be read, and that is told like a bad block. */
+static void a_map_node_that_does_not_verify_is_an_error(void **state)
+{
+	uint8_t data[BLOCK_SIZE];
+
+	spoil_reads(false);
+	refused(volume_read(a, data, 1, 100 * BLOCK_SIZE, &err), EBADMSG,
+		"checksum");
+	assert_int_equal(stat_now().checksum_errors, 1);
+	assert_non_null(strstr(message, "map node"));
+	assert_non_null(strstr(message, "node="));
+	refused(volume_write(a, "y", 1, 100 * BLOCK_SIZE, false, &err), EBADMSG,
+		"checksum");
+	assert_int_equal(stat_now().checksum_errors, 2);
 	assert_false(stat_now().failed);
 	store->core.be->ops = good_ops;
 	expect_bytes(0, 10 * BLOCK_SIZE, 'x');
@@ -502,6 +522,7 @@ int main(void)
 		TEST(extents_of_one_call_end_at_a_gibibyte),
 		TEST(a_caller_may_end_the_extents),
 		TEST(a_block_that_does_not_verify_is_an_error),
+		TEST(a_map_node_that_does_not_verify_is_an_error),
 		TEST(a_bad_page_cache_is_read_around),
 		TEST(a_bad_block_can_be_overwritten),
 		TEST(a_lost_block_reads_as_an_error),
