@@ -33,7 +33,7 @@ modes_do_not_depend_on_the_umask() {
 	(
 		umask "$mask"
 		"$VARVE" -q -s "$dir/s.varve" init --size 512M
-		RUNTIME_DIRECTORY=$dir/run "$VARVE" -s "$dir/s.varve" --json \
+		RUNTIME_DIRECTORY=$dir/run sanitized "$VARVE" -s "$dir/s.varve" --json \
 			serve --daemon >"$dir/out"
 	)
 	mode "$dir/s.varve" 600
@@ -229,7 +229,7 @@ the_name_of_a_store_is_only_a_name() {
 	local odd=$tmp/odd/'%s%n $(touch x) `touch x`; touch x #.varve'
 	mkdir "$tmp/odd"
 	make_store "$odd" 512M
-	(cd "$tmp/odd" && "$VARVE" -s "$odd" --json serve --daemon) >"$tmp/out"
+	(cd "$tmp/odd" && sanitized "$VARVE" -s "$odd" --json serve --daemon) >"$tmp/out"
 	server=$(jq .data.pid "$tmp/out")
 	cleanup_fn end_process "$server"
 	"$VARVE" -q -s "$odd" create v 1M

@@ -117,7 +117,7 @@ certificates_are_asked_of_clients() {
 
 keys_are_asked_of_both() {
 	# a relative path, of a server that goes into the background
-	(cd "$tmp" && "$VARVE" -s "$store" --json serve --daemon \
+	(cd "$tmp" && sanitized "$VARVE" -s "$store" --json serve --daemon \
 		--port "$port" --tls-psk keys) >"$tmp/out"
 	server=$(jq .data.pid "$tmp/out")
 	cleanup_fn end_process "$server"
