@@ -40,6 +40,7 @@ extern const struct command command_help;
 extern const struct command command_init;
 extern const struct command command_list;
 extern const struct command command_rollback;
+extern const struct command command_scrub;
 extern const struct command command_serve;
 extern const struct command command_set;
 extern const struct command command_show;

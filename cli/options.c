@@ -68,6 +68,13 @@ static const struct option_spec specs[] = {
 	 "go on, and print what comes"},
 	{0, OPTION_FOLLOW, "after", "SEQ", FIELD(after),
 	 "only what came after this one"},
+	{0, OPTION_SCRUB, "rate", "BYTES", FIELD(rate),
+	 "verify so much a second, as 50M (default: half of the time "
+	 "while clients are connected)"},
+	{0, OPTION_SCRUB, "restart", NULL, FIELD(restart),
+	 "from the beginning, even if one is under way"},
+	{0, OPTION_SCRUB, "progress", "HOW", FIELD(progress),
+	 "none, bar or json (default: a bar on a terminal)"},
 	{'s', OPTION_COMMON, "store", "STORE", FIELD(store),
 	 "the store, a file or a block device (or $VARVE_STORE)"},
 	{0, OPTION_COMMON, "json", NULL, FIELD(json), "print one JSON object"},

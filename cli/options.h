@@ -26,6 +26,7 @@ struct command;
 #define OPTION_READ_ONLY (1u << 9)
 #define OPTION_SERVE (1u << 10)
 #define OPTION_FOLLOW (1u << 11)
+#define OPTION_SCRUB (1u << 13)
 #define OPTION_TABLE (OPTION_NO_HEADER | OPTION_EXACT | OPTION_COLUMNS)
 
 struct options {
@@ -60,6 +61,9 @@ struct options {
 	const char *tls_psk;
 	bool tls_verify_peer;
 	const char *after;
+	const char *rate;
+	const char *progress;
+	bool restart;
 	char **operands; /* NULL-terminated; into argv */
 	int nr_operands;
 	int nr_after_dashes; /* of them, behind "--" */

@@ -86,6 +86,29 @@ static void print_state(struct json_object *data, bool served)
 					      : "loses what was not flushed");
 }
 
+static void print_scrub(struct json_object *data)
+{
+	struct json_object *scrub = NULL;
+	const char *began, *ended;
+	uint64_t errors;
+
+	(void)json_object_object_get_ex(data, "scrub", &scrub);
+	began = member_string(scrub, "began");
+	ended = member_string(scrub, "ended");
+	errors = member_number(scrub, "errors");
+	if (*began)
+		print_field("scrub", "%llu %%, since %s",
+			    (unsigned long long)member_number(scrub, "percent"),
+			    began);
+	else if (!*ended)
+		print_field("scrub", "never");
+	else if (errors)
+		print_field("scrub", "finished %s, %llu error%s", ended,
+			    (unsigned long long)errors, errors == 1 ? "" : "s");
+	else
+		print_field("scrub", "finished %s, no errors", ended);
+}
+
 static void print_attached(const char *store)
 {
 	struct attachments attachments;
@@ -129,6 +152,7 @@ static void print_status(const char *store, struct json_object *data,
 		print_field("damage", "%llu reads did not match their checksum",
 			    (unsigned long long)member_number(
 				    data, "checksum_errors"));
+	print_scrub(data);
 	print_attached(store);
 }
 

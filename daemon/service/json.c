@@ -255,6 +255,23 @@ static void put_space(struct json_object *ret, const struct store_stat *stat)
 	(void)json_object_object_add(ret, "frames", json_frames(stat));
 }
 
+static struct json_object *json_scrub(const struct store_stat *stat)
+{
+	struct json_object *ret = json_object_new_object();
+
+	if (!ret)
+		return NULL;
+	if (stat->scrub_began_ns) {
+		json_put_time(ret, "began", stat->scrub_began_ns);
+		json_put_uint(ret, "percent", stat->scrub_percent);
+	}
+	if (stat->scrub_ended_ns) {
+		json_put_time(ret, "ended", stat->scrub_ended_ns);
+		json_put_uint(ret, "errors", stat->scrub_errors);
+	}
+	return ret;
+}
+
 struct json_object *json_status(const struct store_stat *stat)
 {
 	struct json_object *ret = json_object_new_object();
@@ -278,6 +295,7 @@ struct json_object *json_status(const struct store_stat *stat)
 	json_put_uint(ret, "dirty_nodes", stat->dirty_nodes);
 	json_put_uint(ret, "freeing", stat->reaper_queue);
 	json_put_uint(ret, "checksum_errors", stat->checksum_errors);
+	(void)json_object_object_add(ret, "scrub", json_scrub(stat));
 	json_put_uint(ret, "recovered_batches", stat->recovered_batches);
 	json_put_uint(ret, "recovered_tail_batches",
 		      stat->recovered_tail_batches);

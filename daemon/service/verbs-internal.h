@@ -19,7 +19,8 @@ typedef int verb_fn(struct store *store, struct json_object *args,
 		    struct json_object **ret, struct error *err);
 
 /* verbs-read.c */
-verb_fn verb_status, verb_list, verb_show, verb_check_store, verb_dump;
+verb_fn verb_status, verb_list, verb_show, verb_check_store, verb_scrub,
+	verb_dump;
 
 /* verbs-change.c */
 verb_fn verb_create, verb_snapshot, verb_clone, verb_delete, verb_rollback,

@@ -183,6 +183,58 @@ int verb_check_store(struct store *store, struct json_object *args,
 	return 0;
 }
 
+/* A slice that takes about a second on a slow disk. */
+#define SCRUB_BYTES_DEFAULT (64u << 20)
+#define SCRUB_BYTES_MAX (1u << 30)
+
+static int scrub_options_get(struct json_object *args,
+			     struct scrub_options *ret, struct error *err)
+{
+	int r;
+
+	*ret = (struct scrub_options){.max_bytes = SCRUB_BYTES_DEFAULT};
+	r = args_find_uint(args, "bytes", &ret->max_bytes, err);
+	if (r == 0)
+		r = args_find_uint(args, "id", &ret->began_ns, err);
+	if (r == 0)
+		r = args_find_bool(args, "restart", &ret->restart, err);
+	if (ret->max_bytes > SCRUB_BYTES_MAX)
+		ret->max_bytes = SCRUB_BYTES_MAX;
+	return r;
+}
+
+int verb_scrub(struct store *store, struct json_object *args,
+	       struct json_object **ret, struct error *err)
+{
+	struct scrub_progress progress = {0};
+	struct scrub_options options;
+	struct json_object *data;
+	struct lines lines;
+	int r;
+
+	r = scrub_options_get(args, &options, err);
+	if (r < 0)
+		return r;
+	data = lines_start(&lines);
+	if (!data)
+		return error_set(err, ENOMEM, "out of memory");
+	r = store_scrub(store, &options, &progress, lines_add, &lines, err);
+	/* Damage that was found and listed is the answer, not a failure. */
+	if (r < 0 && !(r == -EUCLEAN && progress.done)) {
+		json_object_put(data);
+		return r;
+	}
+	json_put_bool(data, "done", progress.done);
+	json_put_uint(data, "id", progress.began_ns);
+	json_put_uint(data, "percent", progress.percent);
+	json_put_uint(data, "bytes", progress.bytes);
+	json_put_uint(data, "errors", progress.errors);
+	json_put_bool(data, "busy", progress.busy);
+	json_put_bool(data, "truncated", lines.truncated);
+	*ret = data;
+	return 0;
+}
+
 /* A word of a client is not repeated in an error: it may hold anything. */
 static bool dump_is_known(const char *what)
 {

@@ -20,7 +20,7 @@ static const struct verb verbs[] = {
 	{"delete", verb_delete, false},	    {"rollback", verb_rollback, false},
 	{"undo", verb_undo, false},	    {"scratch", verb_scratch, false},
 	{"set", verb_set, false},	    {"check", verb_check_store, true},
-	{"dump", verb_dump, true},
+	{"scrub", verb_scrub, false},	    {"dump", verb_dump, true},
 };
 
 static const struct verb *find_verb(const char *name)

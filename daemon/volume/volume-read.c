@@ -94,9 +94,9 @@ static int bad_block(struct store *store, struct volume *v, struct vblock block,
 	volume_full_name(&store->volumes, v, name);
 	mutex_unlock(&store->core.lock);
 	store_message(store, MESSAGE_ERROR, EVENT_DAMAGE,
-		      "checksum mismatch: volume=%s block=%" PRIu64
-		      " segment=%" PRIu64 " slot=%" PRIu32,
-		      name, block.index,
+		      "checksum mismatch: volume=%s offset=%" PRIu64
+		      " length=%u segment=%" PRIu64 " slot=%" PRIu32,
+		      name, block.index * BLOCK_SIZE, BLOCK_SIZE,
 		      src->segments[i] ? src->segments[i]->segno : 0,
 		      src->slots[i]);
 	return error_set(err, EIO, "%s: block %" PRIu64 ": checksum mismatch",

@@ -79,6 +79,8 @@ delete -r web/root
 delete -n -r data
 list -t all -o name,size
 check
+scrub
+scrub --rate nothing
 dump nosuch
 list --json
 show data --json

@@ -388,7 +388,7 @@ static void a_block_that_does_not_verify_is_an_error(void **state)
 	refused(volume_read(a, data, sizeof(data), 3 * BLOCK_SIZE, &err), EIO,
 		"a: block 3: checksum mismatch");
 	assert_int_equal(stat_now().checksum_errors, 1);
-	assert_non_null(strstr(message, "volume=a block=3"));
+	assert_non_null(strstr(message, "volume=a offset=12288 length=4096"));
 	/* no read-modify-write makes good data of bad */
 	refused(volume_write(a, "y", 1, 3 * BLOCK_SIZE, false, &err), EIO,
 		"checksum mismatch");

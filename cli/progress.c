@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "progress.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "size.h"
+
+#define BAR_AFTER_MS 1000
+#define BAR_EVERY_MS 200
+#define JSON_EVERY_MS 1000
+#define BAR_CELLS 30u
+
+int64_t progress_now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int progress_init(struct progress *progress, const struct options *options)
+{
+	const char *how = options->progress;
+
+	*progress = (struct progress){.began_ms = progress_now_ms()};
+	if (!how)
+		progress->how = isatty(STDERR_FILENO) && !options->quiet
+					? PROGRESS_BAR
+					: PROGRESS_NONE;
+	else if (strcmp(how, "bar") == 0)
+		progress->how = PROGRESS_BAR;
+	else if (strcmp(how, "json") == 0)
+		progress->how = PROGRESS_JSON;
+	else if (strcmp(how, "none") != 0)
+		return usage_error(options->command,
+				   "--progress: must be none, bar or json");
+	return 0;
+}
+
+static void show_bar(struct progress *progress, unsigned int percent,
+		     uint64_t bytes)
+{
+	uint64_t ms = (uint64_t)(progress_now_ms() - progress->began_ms);
+	char cells[BAR_CELLS + 1], done[SIZE_TEXT_BYTES], rate[SIZE_TEXT_BYTES];
+	unsigned int full = percent * BAR_CELLS / 100;
+
+	memset(cells, ' ', BAR_CELLS);
+	memset(cells, '=', full > BAR_CELLS ? BAR_CELLS : full);
+	cells[BAR_CELLS] = '\0';
+	size_format_long(bytes, done);
+	size_format_long(ms ? bytes / ms * 1000 : 0, rate);
+	fprintf(stderr, "\r[%s] %3u %%  %s  %s/s\033[K", cells, percent, done,
+		rate);
+	progress->shown = true;
+}
+
+void progress_show(struct progress *progress, unsigned int percent,
+		   uint64_t bytes)
+{
+	int64_t now = progress_now_ms();
+	int64_t every =
+		progress->how == PROGRESS_BAR ? BAR_EVERY_MS : JSON_EVERY_MS;
+
+	if (progress->how == PROGRESS_NONE ||
+	    now - progress->began_ms < BAR_AFTER_MS ||
+	    now - progress->shown_ms < every)
+		return;
+	progress->shown_ms = now;
+	if (progress->how == PROGRESS_BAR)
+		show_bar(progress, percent, bytes);
+	else
+		fprintf(stderr,
+			"{\"varve\":1,\"message_type\":\"status\","
+			"\"percent\":%u,\"bytes\":%llu}\n",
+			percent, (unsigned long long)bytes);
+}
+
+void progress_done(struct progress *progress)
+{
+	if (progress->shown)
+		fputs("\r\033[K", stderr);
+	progress->shown = false;
+}
