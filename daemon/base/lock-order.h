@@ -9,6 +9,7 @@ enum lock_rank {
 	LOCK_SERVICE, /* the control service's list of clients */
 	LOCK_SCRUB,   /* a slice of a scrub */
 	LOCK_ADMIN,   /* metadata verbs, checkpoint driver, check */
+	LOCK_CLEANER, /* the cleaner's victim and batch */
 	LOCK_FLUSH,   /* leader election of a flush */
 	LOCK_CORE,    /* open batch, map, counts, volumes: the engine's state */
 	LOCK_BACKEND, /* the in-memory back end's own state */

@@ -131,6 +131,24 @@ static void used_add(struct nodes *nodes, const struct node *n, int64_t delta)
 	e->used = (uint32_t)(e->used + delta);
 }
 
+/*
+ * Rename on first touch: an exclusive leaf that becomes dirty is written
+ * anyhow, so its blocks that the cleaner moved, and that nothing else names,
+ * get the place where they are as their name.  Without this the names of a
+ * block's first segment, most of them dead, would have to be kept for ever.
+ */
+static void rename_moved(struct nodes *nodes, struct node *leaf)
+{
+	for (uint32_t i = 0; i < LEAF_BLOCKS; i++) {
+		struct leaf_entry *e = &leaf->leaf->entries[i];
+		struct birth name;
+
+		if (leaf_entry_kind(*e) == ENTRY_DATA &&
+		    name_rename(nodes->segments, leaf_entry_birth(*e), &name))
+			*e = leaf_entry_data(name, e->checksum);
+	}
+}
+
 int extent_map_set(struct nodes *nodes, struct extent_map *map,
 		   const struct map_path *path, struct vblock first,
 		   uint32_t nr, struct birth name, const uint32_t *checksums,
@@ -138,13 +156,17 @@ int extent_map_set(struct nodes *nodes, struct extent_map *map,
 {
 	struct node *leaf = path->nodes[0];
 	uint32_t at = (uint32_t)(first.index % LEAF_BLOCKS);
+	bool first_touch;
 	int64_t more = 0;
 	int r;
 
 	mutex_assert_held(&nodes->core->lock);
 	assert(leaf->epoch == map->epoch);
 	assert(at + nr <= LEAF_BLOCKS);
+	first_touch = leaf->generation != nodes->core->generation;
 	node_touch(nodes, leaf);
+	if (first_touch && segments_want_rename(nodes->segments))
+		rename_moved(nodes, leaf);
 	for (uint32_t i = 0; i < nr; i++) {
 		struct leaf_entry *entry = &leaf->leaf->entries[at + i];
 		struct leaf_entry old = *entry;

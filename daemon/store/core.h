@@ -21,6 +21,7 @@
 enum worker {
 	WORKER_WRITER,	/* there is a sealed batch, or durable_seq to tell */
 	WORKER_JANITOR, /* frames are wanted, the reaper has work */
+	WORKER_CLEANER, /* frames get scarce */
 	WORKER_DRIVER,	/* a checkpoint is due, a scratch view is idle */
 	WORKER_WATCHER, /* something will be written */
 	NR_WORKERS,

@@ -156,6 +156,8 @@ bool frames_available(const struct frames *frames, enum frame_user user,
 		keep = frames->reserve;
 	else if (user == FRAME_USER_METADATA)
 		keep = frames->reserve / 4 * 3;
+	else if (user == FRAME_USER_CLEANER)
+		keep = frames->reserve / 2;
 	else if (user == FRAME_USER_CHECKPOINT)
 		keep = frames->reserve / 4;
 	return frames->ready.len >= keep + nr;
@@ -175,6 +177,7 @@ uint64_t frames_take(struct frames *frames, enum frame_user user)
 	frames->nr_used++;
 	frames->nr_taken++;
 	core_wake(frames->core, WORKER_JANITOR); /* to replace and to tell */
+	core_wake(frames->core, WORKER_CLEANER);
 	return place;
 }
 

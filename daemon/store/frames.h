@@ -29,6 +29,7 @@ DEFINE_VECTOR(place_vector, uint64_t);
 enum frame_user {
 	FRAME_USER_WRITE,      /* leaves the reserve whole */
 	FRAME_USER_METADATA,   /* leaves three quarters */
+	FRAME_USER_CLEANER,    /* leaves half */
 	FRAME_USER_CHECKPOINT, /* leaves one quarter */
 	FRAME_USER_RECOVERY,   /* may take all */
 };

@@ -1,28 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "segment-table.h"
+#include "segment-internal.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Room that one hold of core may need: one leaf shadowed, one written. */
-#define OVERFLOW_SLACK (2 * LEAF_BLOCKS)
-
 /* ---- segments ---- */
-
-static uint32_t counts_get(const struct segment *s, uint32_t slot)
-{
-	return s->counts[slot / 4] >> (slot % 4 * 2) & 3;
-}
-
-static void counts_set(struct segment *s, uint32_t slot, uint32_t value)
-{
-	unsigned int shift = slot % 4 * 2;
-
-	s->counts[slot / 4] = (uint8_t)((s->counts[slot / 4] & ~(3u << shift)) |
-					value << shift);
-}
 
 struct segment *segment_new(const struct core *core, enum segment_kind kind)
 {
@@ -57,7 +41,7 @@ void segment_to_info(const struct segment *s, struct segment_info *ret)
 {
 	*ret = (struct segment_info){
 		.segno = s->segno,
-		.place = s->place,
+		.place = s->frame_dying ? PLACE_NONE : s->place,
 		.sealed_time_ns = s->sealed_time_ns,
 		.first_seq = s->first_seq,
 		.last_seq = s->last_seq,
@@ -83,7 +67,7 @@ static size_t segment_page_encode(void *owner, uint32_t index, void *ret)
 		return 0;
 	for (uint32_t slot = 0; s->nr_overflow && slot < table->core->nr_slots;
 	     slot++) {
-		if (counts_get(s, slot) != 3)
+		if (slot_count_get(s, slot) != 3)
 			continue;
 		overflow[nr].slot = slot;
 		overflow[nr++].count = overflow_get(
@@ -271,6 +255,9 @@ void segment_remove(struct segment_table *table, struct segment *s)
 		table->last = NULL;
 	if (s->kind == SEGMENT_META)
 		meta_remove(table, s);
+	else
+		table->nr_nameless -= s->place == PLACE_NONE;
+	table->nr_forwards -= s->nr_forwards;
 	if (s->index != NO_INDEX) {
 		assert(table->by_index[s->index] == s);
 		table->by_index[s->index] = NULL;
@@ -279,22 +266,42 @@ void segment_remove(struct segment_table *table, struct segment *s)
 	}
 }
 
-void segment_drop_page(struct segment_table *table, struct segment *s)
+void segment_cut_dead(struct segment_table *table, struct segment *s)
 {
 	mutex_assert_held(&table->core->lock);
-	if (s->index != NO_INDEX)
-		page_table_touch(&table->pages, s->index);
-	s->dying = true;
+	assert(s->listed);
+	s->listed = false;
+	if (s->live > 0) /* a damaged table counted wrongly */
+		return;
+	segment_touch(table, s);
+	if (s->names == 0)
+		s->dying = true;
+	else
+		s->frame_dying = true;
 }
 
-static void touch(struct segment_table *table, struct segment *s)
+void segment_lose_frame(struct segment_table *table, struct segment *s)
+{
+	mutex_assert_held(&table->core->lock);
+	assert(s->frame_dying);
+	s->frame_dying = false;
+	s->place = PLACE_NONE;
+	table->nr_nameless++;
+	if (s->names == 0)
+		segment_note_dead(table, s);
+}
+
+void segment_touch(struct segment_table *table, struct segment *s)
 {
 	if (s->index != NO_INDEX)
 		page_table_touch(&table->pages, s->index);
 }
 
-static void note_dead(struct segment_table *table, struct segment *s)
+void segment_note_dead(struct segment_table *table, struct segment *s)
 {
+	if (s->listed || s->dying || s->frame_dying)
+		return;
+	s->listed = true;
 	if (segment_vector_push(&table->dead, s) < 0) {
 		mutex_assert_held(&table->core->lock);
 		core_fail_nomem(table->core);
@@ -306,12 +313,12 @@ void segment_seal(struct segment_table *table, struct segment *s,
 {
 	mutex_assert_held(&table->core->lock);
 	assert(!s->sealed);
-	touch(table, s);
+	segment_touch(table, s);
 	s->sealed = true;
 	s->sealed_time_ns = clock_ns();
 	s->last_seq = last_seq;
 	if (s->live == 0)
-		note_dead(table, s);
+		segment_note_dead(table, s);
 }
 
 void segment_table_seal_open(struct segment_table *table,
@@ -320,7 +327,11 @@ void segment_table_seal_open(struct segment_table *table,
 	for (uint32_t i = 0; i < table->nr_buckets; i++)
 		for (struct segment *s = table->buckets[i]; s; s = s->hash_next)
 			if (!s->sealed && s != except)
-				segment_seal(table, s, last_seq);
+				/* where the GC stream ended nobody knows */
+				segment_seal(table, s,
+					     s->kind == SEGMENT_DATA
+						     ? last_seq
+						     : s->first_seq);
 }
 
 void segment_table_seal_open_meta(struct segment_table *table)
@@ -329,14 +340,20 @@ void segment_table_seal_open_meta(struct segment_table *table)
 		segment_seal(table, table->meta.ptr[i], 0);
 }
 
-/* One counted name less or more lies in @s. */
-static void live_add(struct segment_table *table, struct segment *s, int delta)
+void segment_add_live(struct segment_table *table, struct segment *s, int delta)
 {
-	touch(table, s);
+	segment_touch(table, s);
 	s->live += (uint32_t)delta;
-	table->live_blocks += (uint64_t)(int64_t)delta;
 	if (s->live == 0 && s->sealed)
-		note_dead(table, s);
+		segment_note_dead(table, s);
+}
+
+void segment_add_names(struct segment_table *table, struct segment *s,
+		       int delta)
+{
+	s->names += (uint32_t)delta;
+	if (s->names == 0 && s->place == PLACE_NONE)
+		segment_note_dead(table, s);
 }
 
 uint32_t count_get(struct segment_table *table, struct birth name)
@@ -346,15 +363,15 @@ uint32_t count_get(struct segment_table *table, struct birth name)
 
 	if (!s || !s->counts || birth_slot(name) >= table->core->nr_slots)
 		return 0;
-	count = counts_get(s, birth_slot(name));
+	count = slot_count_get(s, birth_slot(name));
 	return count < 3 ? count : overflow_get(&table->overflow, name.value);
 }
 
-static void count_store(struct segment_table *table, struct segment *s,
-			struct birth name, uint32_t old, uint32_t count)
+void count_store(struct segment_table *table, struct segment *s,
+		 struct birth name, uint32_t old, uint32_t count)
 {
-	touch(table, s);
-	counts_set(s, birth_slot(name), count < 3 ? count : 3);
+	segment_touch(table, s);
+	slot_count_set(s, birth_slot(name), count < 3 ? count : 3);
 	if (count >= 3) {
 		overflow_set(&table->overflow, name.value, count);
 		s->nr_overflow += old < 3;
@@ -394,8 +411,20 @@ int count_add(struct segment_table *table, struct birth name, int delta,
 	if (r < 0)
 		return r;
 	count_store(table, s, name, old, old + (uint32_t)delta);
-	live_add(table, holder, delta);
+	table->live_blocks += (uint64_t)(int64_t)delta;
+	segment_add_live(table, holder, delta);
+	segment_add_names(table, s, delta);
+	if (delta < 0) {
+		forward_drop(table, s, slot);
+		table->nr_died++;
+	}
 	return 0;
+}
+
+void segment_quarantine(struct segment_table *table, struct segment *s)
+{
+	segment_touch(table, s);
+	s->quarantine = true;
 }
 
 int segment_add_meta(struct segment_table *table, uint64_t segno, int64_t delta,
@@ -413,41 +442,7 @@ int segment_add_meta(struct segment_table *table, uint64_t segno, int64_t delta,
 	s->live = (uint32_t)(s->live + delta);
 	table->meta_bytes += (uint64_t)delta;
 	if (s->live == 0 && s->sealed)
-		note_dead(table, s);
-	return 0;
-}
-
-static int forward_compare(const void *key, const void *member)
-{
-	uint32_t slot = *(const uint32_t *)key;
-	const struct slot_forward *f = member;
-
-	return (slot > f->slot) - (slot < f->slot);
-}
-
-int segment_resolve(struct segment_table *table, struct birth name,
-		    struct segment **ret_segment, uint32_t *ret_slot,
-		    struct error *err)
-{
-	struct segment *s = segment_find(table, birth_segno(name));
-	uint32_t slot = birth_slot(name);
-	const struct slot_forward *f = NULL;
-
-	if (s && s->nr_forwards)
-		f = bsearch(&slot, s->forwards, s->nr_forwards, sizeof(*f),
-			    forward_compare);
-	if (f) {
-		s = segment_find(table, pblock_segno(f->place));
-		slot = pblock_slot(f->place);
-	}
-	if (!s || s->place == PLACE_NONE || s->kind == SEGMENT_META ||
-	    slot == 0 || slot >= table->core->nr_slots)
-		return error_set(err, EUCLEAN,
-				 "name %" PRIu64 ":%" PRIu32
-				 " has no physical address",
-				 birth_segno(name), birth_slot(name));
-	*ret_segment = s;
-	*ret_slot = slot;
+		segment_note_dead(table, s);
 	return 0;
 }
 
@@ -461,7 +456,8 @@ static int load_arrays(struct segment_table *table, struct segment *s,
 
 	memcpy(s->counts, segment_info_counts(page), table->core->nr_slots / 4);
 	for (uint32_t slot = 0; slot < table->core->nr_slots; slot++)
-		table->live_blocks += counts_get(s, slot) > 0;
+		s->names += slot_count_get(s, slot) > 0;
+	table->live_blocks += s->names;
 	if (overflow_reserve(&table->overflow,
 			     info->nr_overflow + OVERFLOW_SLACK) < 0)
 		return error_set(err, ENOMEM, "out of memory");
@@ -480,7 +476,8 @@ static int load_arrays(struct segment_table *table, struct segment *s,
 		return error_set(err, ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < info->nr_forwards; i++)
 		s->forwards[i] = segment_info_forward(page, info, shift, i);
-	s->nr_forwards = info->nr_forwards;
+	s->nr_forwards = s->forwards_cap = info->nr_forwards;
+	table->nr_forwards += s->nr_forwards;
 	return 0;
 }
 
@@ -530,8 +527,10 @@ int segment_table_load(struct segment_table *table, uint32_t index,
 	table->nr_segments++;
 	s->index = index;
 	table->by_index[index] = s;
-	if (s->live == 0 && s->sealed)
-		note_dead(table, s);
+	table->nr_nameless += s->place == PLACE_NONE;
+	if (s->live == 0 &&
+	    (s->place == PLACE_NONE ? s->names == 0 : s->sealed))
+		segment_note_dead(table, s);
 	return 0;
 }
 
@@ -544,65 +543,4 @@ int segment_table_loaded(struct segment_table *table, uint32_t nr_pages)
 		if (!table->by_index[i])
 			r = index_vector_push(&table->free_indices, i);
 	return r;
-}
-
-/* ---- repair ---- */
-
-int segment_set_count(struct segment_table *table, struct segment *s,
-		      uint32_t slot, uint32_t count)
-{
-	struct birth name = birth_make(s->segno, slot);
-	uint32_t old = count_get(table, name);
-
-	mutex_assert_held(&table->core->lock);
-	if (old == count)
-		return 0;
-	if (overflow_reserve(&table->overflow, OVERFLOW_SLACK) < 0)
-		return -ENOMEM;
-	count_store(table, s, name, old, count);
-	return 0;
-}
-
-/* Adds to the live numbers of where the counted names of @s are. */
-static void add_up_segment(struct segment_table *table, const struct segment *s,
-			   uint32_t *live)
-{
-	struct segment *holder;
-	uint32_t at;
-
-	for (uint32_t slot = 1; slot < table->core->nr_slots; slot++) {
-		if (counts_get(s, slot) == 0 ||
-		    segment_resolve(table, birth_make(s->segno, slot), &holder,
-				    &at, NULL) < 0)
-			continue;
-		live[holder->index]++;
-		table->live_blocks++;
-	}
-}
-
-int segment_table_add_up(struct segment_table *table)
-{
-	uint32_t nr = table->pages.nr_pages;
-	uint32_t *live = calloc(nr + 1, sizeof(*live));
-
-	mutex_assert_held(&table->core->lock);
-	if (!live)
-		return -ENOMEM;
-	table->live_blocks = 0;
-	table->dead.len = 0;
-	for (uint32_t i = 0; i < nr; i++)
-		if (table->by_index[i])
-			add_up_segment(table, table->by_index[i], live);
-	for (uint32_t i = 0; i < nr; i++) {
-		if (!table->by_index[i] || table->by_index[i]->live == live[i])
-			continue;
-		touch(table, table->by_index[i]);
-		table->by_index[i]->live = live[i];
-	}
-	free(live);
-	for (uint32_t i = 0; i < table->nr_buckets; i++)
-		for (struct segment *s = table->buckets[i]; s; s = s->hash_next)
-			if (s->sealed && s->live == 0)
-				note_dead(table, s);
-	return 0;
 }

@@ -5,8 +5,11 @@
  * A name (birth address) is counted by the leaf entries that hold it (I2).
  * A segment's live number is the counted names whose physical address is in
  * it (I6); for a META segment it is the bytes of the records that the tables
- * reference.  A sealed segment with live 0 is dead for ever, because names
- * are never reused (I1); its frame becomes free under I7.
+ * reference.  A sealed segment with live 0 never holds anything again,
+ * because names are never reused (I1) and only GC segments being filled take
+ * moved blocks: its frame becomes free under I7.  When some of its names are
+ * still counted, because the cleaner moved their blocks, it lives on without
+ * a frame until the last of them is gone.
  *
  * Lock: core held for every function, unless said otherwise.
  */
@@ -24,19 +27,25 @@ struct segment {
 	uint64_t segno;
 	uint64_t place; /* PLACE_NONE: names only */
 	enum segment_kind kind;
-	uint32_t live;	/* blocks; META: bytes */
-	uint32_t index; /* page in the segment table, or NO_INDEX */
-	uint32_t pins;	/* readers that may still read its frame */
+	uint32_t live;	 /* blocks; META: bytes */
+	uint32_t names;	 /* counted names that begin with this segno */
+	uint32_t index;	 /* page in the segment table, or NO_INDEX */
+	uint32_t pins;	 /* readers that may still read its frame */
+	uint32_t passes; /* of the cleaner, after which something was left */
 	bool sealed;
 	bool quarantine;
-	bool victim; /* META: what it holds is being written anew */
-	bool dying;  /* dead at a durable cut; freed when pins reach 0 */
+	bool victim; /* a cleaner is at work on it */
+	bool bad;    /* and met a block that does not verify */
+	bool listed; /* in the list of the dead */
+	/* dead at a cut; freed when that is durable and pins reach 0 */
+	bool dying;	  /* all of it */
+	bool frame_dying; /* only its frame: names are left */
 	uint64_t sealed_time_ns;
 	uint64_t first_seq, last_seq;
 	uint8_t *counts;   /* slots/4 bytes of 2-bit counts; META: NULL */
 	uint8_t *scrubbed; /* bit per slot: a scrub saw the name; or NULL */
 	struct slot_forward *forwards; /* sorted by slot */
-	uint32_t nr_forwards;
+	uint32_t nr_forwards, forwards_cap;
 	uint32_t nr_overflow; /* slots whose count is 3 or more */
 	struct segment *hash_next;
 };
@@ -52,10 +61,15 @@ struct segment_table {
 	struct segment **by_index;
 	uint32_t by_index_cap;
 	struct index_vector free_indices;
-	struct segment_vector dead; /* sealed, live 0, not yet cut */
+	/* sealed and live 0, or without a frame and names; not yet cut */
+	struct segment_vector dead;
 	struct segment_vector meta; /* all META segments */
 	struct overflow_table overflow;
 	uint64_t live_blocks; /* names with a count above 0 */
+	uint64_t nr_forwards; /* of them, forwarded */
+	uint64_t nr_renamed;  /* since open */
+	uint64_t nr_died;     /* names whose count fell to 0, since open */
+	uint32_t nr_nameless; /* segments without a frame: names only */
 	uint64_t meta_bytes;  /* live bytes of all META segments */
 };
 
@@ -78,9 +92,6 @@ int segment_table_prepare(struct segment_table *table);
 void segment_insert(struct segment_table *table, struct segment *segment);
 /* Take @segment out of the hash; its page is left to segment_drop_page(). */
 void segment_remove(struct segment_table *table, struct segment *segment);
-/* Its page exists no more: touched, then encoded as absent. */
-void segment_drop_page(struct segment_table *table, struct segment *segment);
-
 /* No block will be appended to @segment any more. */
 void segment_seal(struct segment_table *table, struct segment *segment,
 		  uint64_t last_seq);
@@ -101,6 +112,9 @@ uint32_t count_get(struct segment_table *table, struct birth name);
 int count_add(struct segment_table *table, struct birth name, int delta,
 	      struct error *err);
 
+/* A block of @segment cannot be read: never clean it. */
+void segment_quarantine(struct segment_table *table, struct segment *segment);
+
 /* META: @delta bytes more or fewer are referenced in segment @segno. */
 int segment_add_meta(struct segment_table *table, uint64_t segno, int64_t delta,
 		     struct error *err);
@@ -112,6 +126,37 @@ int segment_add_meta(struct segment_table *table, uint64_t segno, int64_t delta,
 int segment_resolve(struct segment_table *table, struct birth name,
 		    struct segment **ret_segment, uint32_t *ret_slot,
 		    struct error *err);
+
+/*
+ * The cut decides what becomes of @segment, taken from the list of the dead:
+ * without names all of it goes, else only its frame.  Its page is
+ * touched.
+ */
+void segment_cut_dead(struct segment_table *table, struct segment *segment);
+/* The frame of @segment, whose names live on, is free. */
+void segment_lose_frame(struct segment_table *table, struct segment *segment);
+
+/* ---- forward.c ---- */
+
+/* Room for @nr more forwards, so that forward_set() cannot fail.  -ENOMEM. */
+int forward_reserve(struct segment *segment, uint32_t nr);
+/*
+ * The block of @name, which was found at @from, is also at @to now: from here
+ * on the name means that place (I13).  False, and nothing is changed, when
+ * the name is not counted any more or is elsewhere by now.  Follows a
+ * forward_reserve() in the same hold.
+ */
+bool forward_set(struct segment_table *table, struct birth name,
+		 struct pblock from, struct pblock to);
+/*
+ * Give the block of @name, which is forwarded and counted once, the place
+ * where it is as its name.  False: it is neither.  *ret is the new name.
+ */
+bool name_rename(struct segment_table *table, struct birth name,
+		 struct birth *ret);
+
+/* Are so many blocks forwarded that renaming is worth its time? */
+bool segments_want_rename(const struct segment_table *table);
 
 /* What a checkpoint stores of @segment, arrays aside. */
 void segment_to_info(const struct segment *segment, struct segment_info *ret);

@@ -93,10 +93,29 @@ static bool space_is_coming(const struct store *store)
 {
 	return store->segments.dead.len > 0 ||
 	       (store->dying.len > 0 && store->nr_images == 0) ||
-	       store->nodes.reaper.len > 0 || store->checkpoint_running;
+	       store->nodes.reaper.len > 0 || store->checkpoint_running ||
+	       cleaner_can_help(store);
 }
 
-/* Reap and checkpoint in this thread.  Core held, dropped. */
+/* Clean in this thread, as long as it is wanted.  Core not held. */
+static int clean_here(struct store *store, struct error *err)
+{
+	bool wanted = !store->core.has_workers;
+	int r = 1;
+
+	while (wanted && r > 0) {
+		r = cleaner_step(store, err);
+		mutex_lock(&store->core.lock);
+		wanted = cleaner_is_wanted(store);
+		mutex_unlock(&store->core.lock);
+	}
+	if (r > 0)
+		r = cleaner_rest(store, err);
+	/* no frame to move to: a checkpoint may give some back */
+	return r == -ENOSPC || r > 0 ? 0 : r;
+}
+
+/* Reap, clean and checkpoint in this thread.  Core held, dropped. */
 static int relieve_here(struct store *store, bool admin_held,
 			struct error *err) NO_THREAD_SAFETY_ANALYSIS
 {
@@ -105,16 +124,19 @@ static int relieve_here(struct store *store, bool admin_held,
 	mutex_unlock(&store->core.lock);
 	r = reap_all(store, admin_held, err);
 	if (r == 0)
+		r = clean_here(store, err);
+	if (r == 0)
 		r = admin_held ? checkpoint_run(store, err)
 			       : store_checkpoint(store, err);
 	mutex_lock(&store->core.lock);
 	return r < 0 ? r : -EAGAIN;
 }
 
-/* Would reaping and a checkpoint change anything? */
-static bool checkpoint_would_help(const struct store *store)
+/* Would reaping, cleaning and a checkpoint change anything? */
+static bool relief_would_help(const struct store *store)
 {
-	return dirty_limit_reached(store) || checkpoint_is_due(store) ||
+	return (!store->core.has_workers && cleaner_can_help(store)) ||
+	       dirty_limit_reached(store) || checkpoint_is_due(store) ||
 	       store->segments.dead.len > 0 || store->nodes.reaper.len > 0;
 }
 
@@ -125,7 +147,7 @@ static bool checkpoint_would_help(const struct store *store)
 static int relieve(struct store *store, bool admin_held, struct error *err)
 {
 	struct core *core = &store->core;
-	bool helps = checkpoint_would_help(store);
+	bool helps = relief_would_help(store);
 
 	mutex_assert_held(&core->lock);
 	if (helps && (!core->has_workers || admin_held))
@@ -137,6 +159,7 @@ static int relieve(struct store *store, bool admin_held, struct error *err)
 		core_wake(core, WORKER_DRIVER);
 		core_wake(core, WORKER_JANITOR);
 	}
+	core_wake(core, WORKER_CLEANER);
 	(void)cond_wait_ms(&core->changed, &core->lock, RELIEF_WAIT_MS);
 	return -EAGAIN;
 }

@@ -77,7 +77,7 @@ static void cut_dead(struct checkpoint *cp)
 	cp->dead = store->segments.dead;
 	store->segments.dead = empty;
 	for (size_t i = 0; i < cp->dead.len; i++)
-		segment_drop_page(&store->segments, cp->dead.ptr[i]);
+		segment_cut_dead(&store->segments, cp->dead.ptr[i]);
 }
 
 /* One hold of core. */
@@ -497,6 +497,11 @@ void free_dying(struct store *store)
 
 		if (s->pins > 0) {
 			store->dying.ptr[left++] = s;
+			continue;
+		}
+		if (s->frame_dying) {
+			frames_release(&store->frames, s->place);
+			segment_lose_frame(&store->segments, s);
 			continue;
 		}
 		segment_remove(&store->segments, s);

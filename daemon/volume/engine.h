@@ -111,6 +111,11 @@ int store_flush(struct store *store, struct error *err);
 int store_checkpoint(struct store *store, struct error *err);
 /* Let the reaper work until nothing is left to free. */
 int store_reap(struct store *store, struct error *err);
+/*
+ * Let the cleaner work until no segment is worth it, then checkpoint.
+ * -ENOSPC: it needs a frame, and there is none before a checkpoint.
+ */
+int store_clean(struct store *store, struct error *err);
 
 struct store_stat {
 	uint8_t uuid[16];
@@ -136,6 +141,12 @@ struct store_stat {
 	uint64_t reaper_queue;		 /* nodes waiting to be freed */
 	uint32_t nr_volumes;		 /* heads, hidden ones not counted */
 	uint32_t nr_snapshots;		 /* hidden ones not counted */
+	uint64_t forwarded_blocks;	 /* whose name is not their place */
+	uint32_t nr_name_segments;	 /* without a frame: names only */
+	uint64_t copied_blocks;		 /* by the cleaner, since open */
+	uint64_t moved_blocks;		 /* of them, still live then */
+	uint64_t renamed_blocks;	 /* since open */
+	uint64_t nr_victims;		 /* segments chosen, since open */
 	uint64_t log_bytes;		 /* since the last checkpoint */
 	uint64_t checksum_errors;	 /* since open */
 	uint64_t scrub_began_ns;	 /* of the one under way; 0: none */

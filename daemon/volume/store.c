@@ -68,6 +68,7 @@ int store_new(struct backend *be, const struct superblock *sb,
 		return error_set(err, ENOMEM, "out of memory");
 	core_init(&store->core, be, sb, options);
 	mutex_init(&store->admin, LOCK_ADMIN);
+	mutex_init(&store->cleaner.lock, LOCK_CLEANER);
 	store->sb = *sb;
 	store->message = options->message;
 	store->message_opaque = options->message_opaque;
@@ -93,6 +94,8 @@ int store_new(struct backend *be, const struct superblock *sb,
 	if (r == 0 && !options->read_only)
 		r = meta_writer_init(&store->meta, &store->core, &store->frames,
 				     &store->segments, err);
+	if (r == 0 && !options->read_only)
+		r = cleaner_init(store, err);
 	if (r < 0) {
 		store_free(store, false);
 		return r;
@@ -111,6 +114,7 @@ void store_free(struct store *store, bool close_backend)
 	scrub_free(store->scrub);
 	log_done(&store->log);
 	meta_writer_done(&store->meta);
+	cleaner_done(store);
 	nodes_done(&store->nodes);
 	volumes_done(&store->volumes);
 	page_table_done(&store->reaper_pages);
@@ -123,6 +127,7 @@ void store_free(struct store *store, bool close_backend)
 		cond_done(&store->core.work[i]);
 	mutex_done(&store->core.lock);
 	mutex_done(&store->admin);
+	mutex_done(&store->cleaner.lock);
 	free(store);
 	if (close_backend)
 		backend_close(be);
@@ -212,6 +217,21 @@ static int make_clean(struct store *store, struct error *err)
 	return r;
 }
 
+int store_clean(struct store *store, struct error *err)
+{
+	int r;
+
+	if (store->core.read_only)
+		return error_set(err, EROFS, "store is open read-only");
+	mutex_lock(&store->core.lock);
+	store->cleaner.hopeless = false;
+	mutex_unlock(&store->core.lock);
+	do {
+		r = cleaner_step(store, err);
+	} while (r > 0);
+	return r < 0 ? r : store_checkpoint(store, err);
+}
+
 int store_stop(struct store *store, struct error *err)
 {
 	int r = 0;
@@ -271,6 +291,12 @@ void store_stat(struct store *store, struct store_stat *ret)
 		.nr_nodes = store->nodes.nr_nodes,
 		.dirty_nodes = store->nodes.dirty.len,
 		.reaper_queue = store->nodes.reaper.len,
+		.forwarded_blocks = store->segments.nr_forwards,
+		.nr_name_segments = store->segments.nr_nameless,
+		.copied_blocks = store->cleaner.gc.copied_blocks,
+		.moved_blocks = store->cleaner.gc.moved_blocks,
+		.renamed_blocks = store->segments.nr_renamed,
+		.nr_victims = store->cleaner.nr_victims,
 		.log_bytes = store->log.bytes,
 		.checksum_errors = store->checksum_errors,
 		.scrub_began_ns = store->scrub_record.began_ns,

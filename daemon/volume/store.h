@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "cleaner.h"
 #include "cleanup.h"
 #include "core.h"
 #include "engine.h"
@@ -47,6 +48,7 @@ struct store {
 	struct log log;
 	struct meta_writer meta;
 	struct scrub *scrub;
+	struct cleaner cleaner;
 	uint64_t checkpoint_log_bytes;
 	void (*message)(void *opaque, enum message_level level,
 			enum store_event event, const char *text);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The workers: four threads that call the engine in bounded slices.
+ * The workers: five threads that call the engine in bounded slices.
  *   writer   writes sealed batches early, advertises durable_seq when idle
  *   janitor  makes frames ready, lets the reaper work, tells how full it is
+ *   cleaner  empties segments that are mostly dead
  *   driver   runs checkpoints, drops scratch views nobody uses, says it when
  *            the store has become fail-stop
  *   watcher  says it when a write or a sync takes long: the others may be the
@@ -142,6 +143,52 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			continue;
 		}
 		nap(core, WORKER_JANITOR, store->frames.host_full);
+	}
+	mutex_unlock(&core->lock);
+	return NULL;
+}
+
+/*
+ * What the cleaner emptied comes back with a checkpoint: run one before the
+ * last frame is gone, and when there is enough of it to be worth one.
+ * Core held.
+ */
+static void free_what_is_clean(struct store *store)
+{
+	const struct frames *f = &store->frames;
+
+	if (store->segments.dead.len > 0 && !store->checkpoint_running &&
+	    f->ready.len < f->reserve + FRAMES_SPARE_MAX / 2 &&
+	    !frames_want_growth(f)) {
+		store->checkpoint_wanted = true;
+		core_wake(&store->core, WORKER_DRIVER);
+	}
+}
+
+static void *cleaner_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
+{
+	struct store *store = arg;
+	struct core *core = &store->core;
+	int r = 1;
+
+	yield_to_clients();
+	mutex_lock(&core->lock);
+	while (!store->stopping) {
+		free_what_is_clean(store);
+		if (r <= 0 || !cleaner_is_wanted(store)) {
+			mutex_unlock(&core->lock);
+			(void)cleaner_rest(store, NULL); /* the state tells */
+			mutex_lock(&core->lock);
+			free_what_is_clean(store);
+			nap(core, WORKER_CLEANER,
+			    r < 0 || cleaner_waits_for_idle(store));
+			r = 1;
+			continue;
+		}
+		mutex_unlock(&core->lock);
+		r = cleaner_step(store, NULL); /* the state tells */
+		mutex_give_way(&core->lock);
+		mutex_lock(&core->lock);
 	}
 	mutex_unlock(&core->lock);
 	return NULL;
@@ -292,7 +339,8 @@ static void *watcher_main(void *arg)
 int store_start(struct store *store, struct error *err)
 {
 	static void *(*const mains[NR_WORKERS])(void *) = {
-		writer_main, janitor_main, driver_main, watcher_main};
+		writer_main, janitor_main, cleaner_main, driver_main,
+		watcher_main};
 
 	assert(store->nr_workers == 0);
 	if (store->core.read_only)

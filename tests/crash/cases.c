@@ -464,6 +464,57 @@ static void random_verbs(struct workload *w)
 	work_flush(w);
 }
 
+/* Every other block of a, so that its segments are half dead. */
+static void thin_out(struct workload *w, uint64_t first)
+{
+	for (uint64_t i = first; i < 75; i += 2)
+		work_write(w, "a", BLOCK_SIZE, i * BLOCK_SIZE, false);
+}
+
+static void cleaning(struct workload *w)
+{
+	static const char *const c[] = {"c"};
+
+	work_write(w, "a", 300 << 10, 0, false);
+	work_snapshot(w, a_s, 1);
+	thin_out(w, 0);
+	work_clean(w);
+	thin_out(w, 1);
+	work_delete(w, a_s, 1);
+	work_reap(w);
+	work_clean(w);
+	work_reopen(w, false);
+	work_snapshot(w, a_s, 1);
+	work_clone(w, "a@s", c, 1);
+	thin_out(w, 0);
+	work_clean(w);
+	work_write(w, "c", 100 << 10, 0, false);
+	work_flush(w);
+}
+
+/* Names of moved blocks, given up by the writer and by the reaper. */
+static void renames(struct workload *w)
+{
+	work_write(w, "a", 300 << 10, 0, false);
+	for (uint64_t round = 0; round < 4; round++) {
+		thin_out(w, round % 2);
+		work_clean(w);
+		work_write(w, "a", BLOCK_SIZE, 20 * BLOCK_SIZE, false);
+		work_write(w, "a", 300, 70 * BLOCK_SIZE + 100, true);
+		if (round == 1)
+			work_snapshot(w, a_s, 1);
+		if (round == 2)
+			work_reopen(w, true);
+	}
+	work_trim(w, "a", 100 << 10, 0, false);
+	work_delete(w, a_s, 1);
+	work_reap(w);
+	work_checkpoint(w);
+	work_clean(w);
+	work_write(w, "a", 64 << 10, 0, false);
+	work_flush(w);
+}
+
 const struct crash_case crash_cases[] = {
 	{"small writes", small_writes, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,
 	 false},
@@ -498,6 +549,8 @@ const struct crash_case crash_cases[] = {
 	 false},
 	{"many references", many_references, false, WORK_FRAMES,
 	 TEST_SEGMENT_SHIFT, false},
+	{"cleaning", cleaning, true, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"renames", renames, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
 	{"metadata moves", metadata_moves, false, WORK_FRAMES,
 	 TEST_SEGMENT_SHIFT, false},
 	{"space comes back", space_comes_back, false, WORK_FRAMES,

@@ -49,12 +49,17 @@ static const struct {
 	[MET_META_BATCH] = {"metadata: batch", ALL_LEVELS},
 	[MET_META_SEGMENT] = {"metadata: next segment", ALL_LEVELS},
 	[MET_META_FRAME_AGAIN] = {"metadata: frame used again", ONLY_WORK},
+	[MET_GC_BATCH] = {"moved blocks: batch", ONLY_WORK},
+	[MET_GC_SEGMENT] = {"moved blocks: next segment", ONLY_WORK},
+	[MET_GC_FRAME_AGAIN] = {"moved blocks: frame used again", ONLY_WORK},
 	[MET_LEAF_DENSE] = {"metadata: leaf, dense", ALL_LEVELS},
 	[MET_LEAF_RUN] = {"metadata: leaf, run", ONLY_WORK},
 	[MET_INNER] = {"metadata: inner node", ALL_LEVELS},
 	[MET_NODE_TABLE] = {"metadata: node table", ALL_LEVELS},
 	[MET_SEGMENT_INFO] = {"metadata: segment info", ALL_LEVELS},
 	[MET_OVERFLOW] = {"metadata: counts of 3 and more", ONLY_WORK},
+	[MET_FORWARDS] = {"metadata: forwards", ONLY_WORK},
+	[MET_NAMES] = {"metadata: segment of names only", ONLY_WORK},
 	[MET_VOLUME] = {"metadata: volume record", ALL_LEVELS},
 	[MET_FRAME_MAP] = {"metadata: frame map", ONLY_WORK},
 	[MET_REAPER] = {"metadata: reaper queue", ONLY_WORK},
@@ -87,6 +92,8 @@ static const char *const circumstances[NR_CIRCUMSTANCES] = {
 	[SEEN_FULL] = "work refused: store is full",
 	[SEEN_REAPED] = "reaper: nodes freed",
 	[SEEN_META_CLEANED] = "META segments emptied",
+	[SEEN_MOVED] = "cleaner: blocks moved",
+	[SEEN_RENAMED] = "cleaner: moved blocks renamed",
 };
 
 /* ---- what an event is ---- */
@@ -147,13 +154,16 @@ static uint64_t segment_info_features(const struct reader *reader,
 				      const uint8_t *page, uint32_t length)
 {
 	const struct disk_page_header *h = (const void *)page;
+	struct error err = ERROR_NONE;
 	struct segment_info info;
 
 	if (segment_info_decode(page, length, le32_get(h->index),
-				reader->segment_shift, &info, NULL) < 0)
-		die("coverage: a bad segment info");
+				reader->segment_shift, &info, &err) < 0)
+		die("coverage: a bad segment info: %s", err.message);
 	return BIT(MET_SEGMENT_INFO) |
-	       (info.nr_overflow ? BIT(MET_OVERFLOW) : 0);
+	       (info.nr_overflow ? BIT(MET_OVERFLOW) : 0) |
+	       (info.nr_forwards ? BIT(MET_FORWARDS) : 0) |
+	       (info.place == PLACE_NONE ? BIT(MET_NAMES) : 0);
 }
 
 static uint64_t reaper_features(const uint8_t *page, uint32_t length)
@@ -214,6 +224,18 @@ static uint64_t meta_features(const struct reader *reader,
 	return ret;
 }
 
+static const enum feature next_segment[] = {
+	[SEGMENT_DATA] = MET_LOG_SEGMENT,
+	[SEGMENT_GC] = MET_GC_SEGMENT,
+	[SEGMENT_META] = MET_META_SEGMENT,
+};
+
+static const enum feature frame_again[] = {
+	[SEGMENT_DATA] = MET_LOG_FRAME_AGAIN,
+	[SEGMENT_GC] = MET_GC_FRAME_AGAIN,
+	[SEGMENT_META] = MET_META_FRAME_AGAIN,
+};
+
 static uint64_t write_features(struct reader *reader, const struct event *e)
 {
 	const struct disk_batch *batch = (const void *)e->data;
@@ -234,17 +256,17 @@ static uint64_t write_features(struct reader *reader, const struct event *e)
 		die("coverage: a bad batch");
 	if (h.kind == SEGMENT_DATA)
 		ret = log_features(batch, &h);
+	else if (h.kind == SEGMENT_GC)
+		ret = BIT(MET_GC_BATCH);
 	else
 		ret = meta_features(reader, (const uint8_t *)(batch + 1),
 				    h.nr_payload * BLOCK_SIZE);
 	reader->meta |= h.kind == SEGMENT_META;
 	if (!first)
 		return ret;
-	ret |= h.kind == SEGMENT_DATA ? BIT(MET_LOG_SEGMENT)
-				      : BIT(MET_META_SEGMENT);
+	ret |= BIT(next_segment[h.kind]);
 	if (*segno && *segno != segment.segno)
-		ret |= h.kind == SEGMENT_DATA ? BIT(MET_LOG_FRAME_AGAIN)
-					      : BIT(MET_META_FRAME_AGAIN);
+		ret |= BIT(frame_again[h.kind]);
 	*segno = segment.segno;
 	return ret;
 }

@@ -37,12 +37,17 @@ enum feature {
 	MET_META_BATCH,
 	MET_META_SEGMENT,
 	MET_META_FRAME_AGAIN,
+	MET_GC_BATCH,
+	MET_GC_SEGMENT,
+	MET_GC_FRAME_AGAIN,
 	MET_LEAF_DENSE,
 	MET_LEAF_RUN,
 	MET_INNER,
 	MET_NODE_TABLE,
 	MET_SEGMENT_INFO,
 	MET_OVERFLOW, /* a count of 3 or more */
+	MET_FORWARDS, /* of blocks that were moved */
+	MET_NAMES,    /* a segment without a frame */
 	MET_VOLUME,
 	MET_FRAME_MAP,
 	MET_REAPER,
@@ -85,6 +90,8 @@ enum circumstance {
 	SEEN_FULL,  /* the workload was refused for lack of space */
 	SEEN_REAPED,
 	SEEN_META_CLEANED,
+	SEEN_MOVED,   /* blocks, by the cleaner */
+	SEEN_RENAMED, /* blocks that it had moved */
 	NR_CIRCUMSTANCES,
 };
 

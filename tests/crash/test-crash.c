@@ -416,6 +416,8 @@ static void see_work(struct coverage *coverage, const struct workload *w)
 	coverage->seen[SEEN_FULL] += w->nr_refused;
 	coverage->seen[SEEN_REAPED] += w->nr_reaped;
 	coverage->seen[SEEN_META_CLEANED] += w->nr_emptied;
+	coverage->seen[SEEN_MOVED] += w->nr_moved;
+	coverage->seen[SEEN_RENAMED] += w->nr_renamed;
 }
 
 static void try_case(struct totals *totals, size_t test_case, uint64_t goal)

@@ -493,6 +493,27 @@ void work_call(struct workload *w, const char *what,
 	end(w, step, false);
 }
 
+void work_clean(struct workload *w)
+{
+	struct step *step = begin(w, "clean", "", 0, 0);
+	struct error err = ERROR_NONE;
+	struct store_stat st;
+	int r;
+
+	if (!step)
+		return;
+	r = store_clean(w->store, &err);
+
+	/* it needs a frame that only a checkpoint gives back */
+	if (r == -ENOSPC)
+		r = store_checkpoint(w->store, &err);
+	(void)settle(w, r, &err, step->what);
+	store_stat(w->store, &st);
+	w->nr_moved += st.moved_blocks;
+	w->nr_renamed += st.renamed_blocks;
+	end(w, step, false);
+}
+
 void work_write_early(struct workload *w)
 {
 	struct step *step = begin(w, "write-early", "", 0, 0);

@@ -50,6 +50,8 @@ struct workload {
 	void (*inside)(struct workload *w, bool enters);
 	uint64_t nr_refused; /* operations */
 	uint64_t nr_reaped;  /* nodes that work_reap() found in the queue */
+	uint64_t nr_moved;   /* blocks, by the cleaner */
+	uint64_t nr_renamed; /* blocks that were moved */
 	uint64_t nr_emptied; /* META segments that a checkpoint emptied */
 };
 
@@ -103,6 +105,8 @@ void work_reap(struct workload *w);
 /* Something that changes nothing. */
 void work_call(struct workload *w, const char *what,
 	       int (*call)(struct workload *w, struct error *err));
+/* The cleaner moves what is worth it; a checkpoint follows. */
+void work_clean(struct workload *w);
 /* What a worker does: write a batch before somebody flushes it. */
 void work_write_early(struct workload *w);
 /* What a worker does after an idle second: log what is durable. */

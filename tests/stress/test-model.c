@@ -43,7 +43,7 @@ static struct {
 	char tail_dir[64]; /* "": no tmpfs */
 	const char *tail_dirs[2];
 	uint64_t next_name;
-	uint64_t nr_full, nr_reopened;
+	uint64_t nr_moved, nr_full, nr_reopened;
 	char what[160];
 } t;
 
@@ -585,6 +585,22 @@ static void do_reap(void)
 	must(store_reap(t.store, &err), &err);
 }
 
+static void do_clean(void)
+{
+	struct error err = ERROR_NONE;
+	struct store_stat st;
+	int r;
+
+	note("clean", "", 0, 0);
+	r = store_clean(t.store, &err);
+	if (r != -ENOSPC)
+		must(r, &err);
+	store_stat(t.store, &st);
+	t.nr_moved += st.moved_blocks > 0;
+	if (!model_equals_store(t.model, t.store, &err))
+		fail(err.message);
+}
+
 static void check_everything(void)
 {
 	struct error err = ERROR_NONE;
@@ -612,6 +628,7 @@ static const struct {
 	{30, do_delete_volume}, {25, do_create},
 	{30, do_mischief},	{15, do_checkpoint},
 	{20, do_reap},		{5, do_reopen},
+	{10, do_clean},
 };
 
 static void run_operation(unsigned int total_weight)
@@ -671,8 +688,10 @@ int main(int argc, char **argv)
 	if (t.tail_dir[0] && rmdir(t.tail_dir) < 0)
 		fail("a clean stop left a tail file");
 	printf("%" PRIu64 " operations, %" PRIu64 " times reopened, %" PRIu64
-	       " times full, seed %" PRIu64 "\n",
-	       ops, t.nr_reopened, t.nr_full, t.seed);
+	       " times full, %" PRIu64 " times cleaned, seed %" PRIu64 "\n",
+	       ops, t.nr_reopened, t.nr_full, t.nr_moved, t.seed);
+	if (t.nr_moved == 0)
+		fail("the cleaner never moved a block");
 	memory_disk_put(t.disk);
 	model_free(t.model);
 	return 0;

@@ -294,13 +294,31 @@ static void *run_scrubber(void *opaque)
 	return NULL;
 }
 
+/* The cleaner, as if frames were always scarce. */
+static void *run_cleaner(void *opaque)
+{
+	struct error err = ERROR_NONE;
+
+	while (!atomic_load(&stopping)) {
+		int r = store_clean(store, &err);
+
+		/* it needs a frame that only a checkpoint gives back */
+		if (r == -ENOSPC)
+			r = store_checkpoint(store, &err);
+		check(r, &err, "clean");
+		atomic_fetch_add(&nr_operations, 1);
+	}
+	return NULL;
+}
+
 /* ---- all of it ---- */
 
 static void run_threads(unsigned int seconds)
 {
 	void *(*const others[])(void *) = {run_clearer, run_verbs, run_looker,
-					   run_scrubber};
-	pthread_t threads[NR_WRITERS + NR_READERS + 4];
+					   run_scrubber, run_cleaner};
+	const unsigned int nr_others = sizeof(others) / sizeof(others[0]);
+	pthread_t threads[NR_WRITERS + NR_READERS + 5];
 	struct timespec ts = {.tv_sec = seconds};
 	unsigned int nr = 0;
 	int r = 0;
@@ -311,7 +329,7 @@ static void run_threads(unsigned int seconds)
 	for (uintptr_t i = 0; i < NR_READERS; i++)
 		r |= pthread_create(&threads[nr++], NULL, run_reader,
 				    (void *)i);
-	for (unsigned int i = 0; i < 4; i++)
+	for (unsigned int i = 0; i < nr_others; i++)
 		r |= pthread_create(&threads[nr++], NULL, others[i], NULL);
 	if (r)
 		die("pthread_create failed");

@@ -240,7 +240,9 @@ static void the_page_of_a_dead_segment_is_absent_then_reused(void **state)
 	struct segment *s = add_segment(SEGMENT_DATA);
 	uint32_t index = s->index;
 
-	segment_drop_page(table, s);
+	segment_seal(table, s, 1);
+	segment_cut_dead(table, s);
+	assert_true(s->dying);
 	assert_int_equal(table->pages.encode(table, index, page), 0);
 	segment_remove(table, s);
 	segment_free(s);

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * NOTES ON THE DESIGN OF THE CLEANER
+ *
+ * Victim: the sealed segment with the greatest (1 - u) x age / (1 + u), u the
+ * live share of its slots and age the time since it was sealed, also for GC
+ * segments (Rosenblum and Ousterhout, 1992, with the age of the segment
+ * instead of its youngest block).  Segments above 0.95 are left alone; when
+ * more than nine tenths of the store are live, the emptiest is taken.
+ *
+ * A slot of a victim is live when it is its own name's place, or that of the
+ * name in its GCMOVE entry.  Its block is read, verified by the checksum in
+ * the batch header, appended to the GC stream and forwarded (gc-writer.h).
+ * Whatever happens to the name meanwhile, overwritten, deleted, renamed, is
+ * seen in the hold that would set the forward; then the copy is dead.
+ *
+ * A block that does not verify stays where it is: the segment is put under
+ * quarantine and never chosen again.  Readers of the block get their error
+ * from the block itself.
+ *
+ * When: a store cleans before it grows.  While it is written to it may use
+ * twice what is live and 128 MiB; idle, a quarter more than what is live; and
+ * it always keeps a few frames free below its capacity.
+ */
+#include "cleaner.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checksum.h"
+#include "store.h"
+
+#define SKIP_ABOVE_PERCENT 95u
+#define GREEDY_ABOVE_PERCENT 90u
+#define BUSY_SLACK_BYTES (UINT64_C(128) << 20)
+#define IDLE_AFTER_MS 10000u
+/* Segments looked at in one hold of core. */
+#define SEGMENTS_PER_HOLD 512u
+/*
+ * Passes over a victim.  What the second finds was renamed to its place
+ * during the first; such a name has no forward, so a third finds nothing
+ * unless the segment is damaged.
+ */
+#define PASSES_MAX 2u
+
+int cleaner_init(struct store *store, struct error *err)
+{
+	struct cleaner *c = &store->cleaner;
+
+	c->memory = aligned_alloc(
+		BLOCK_SIZE, BATCH_HEADER_SIZE + BATCH_PAYLOAD_MAX * BLOCK_SIZE);
+	if (!c->memory)
+		return error_set(err, ENOMEM, "out of memory");
+	return gc_writer_init(&c->gc, &store->core, &store->frames,
+			      &store->segments, err);
+}
+
+void cleaner_done(struct store *store)
+{
+	gc_writer_done(&store->cleaner.gc);
+	free(store->cleaner.memory);
+	store->cleaner.memory = NULL;
+}
+
+/* ---- when ---- */
+
+/* Frames that a durable checkpoint will give back. */
+static uint64_t frames_coming(const struct store *store)
+{
+	return store->segments.dead.len + store->dying.len +
+	       store->cleaner.nr_walked;
+}
+
+/* Blocks that a full GC segment holds. */
+static uint32_t segment_blocks(const struct store *store)
+{
+	uint32_t slots = store->core.nr_slots - 1;
+
+	return slots - (slots + GC_BATCH_BLOCKS) / (GC_BATCH_BLOCKS + 1);
+}
+
+/* Frames that what is live would fill. */
+static uint64_t frames_live(const struct store *store)
+{
+	uint64_t slots = segment_blocks(store);
+
+	return (store->segments.live_blocks + slots - 1) / slots +
+	       store->segments.meta.len;
+}
+
+/* Frames that writers may still take. */
+static uint64_t frames_left(const struct store *store)
+{
+	const struct frames *f = &store->frames;
+	uint64_t allocated = f->ready.len + f->nr_growing;
+	uint64_t more = f->host_full
+				? 0
+				: f->nr - f->nr_allocated - f->retiring.len -
+					  f->retired.len - f->nr_doubtful;
+
+	allocated += more;
+	return allocated > f->reserve ? allocated - f->reserve : 0;
+}
+
+static bool is_idle(struct store *store)
+{
+	struct cleaner *c = &store->cleaner;
+	uint64_t now = monotonic_ms();
+
+	if (c->seen_seq != store->log.next_seq) {
+		c->seen_seq = store->log.next_seq;
+		c->seen_ms = now;
+	}
+	return now >= c->seen_ms + IDLE_AFTER_MS;
+}
+
+static uint64_t frames_busy_goal(const struct store *store)
+{
+	return 2 * frames_live(store) +
+	       (BUSY_SLACK_BYTES >> store->core.segment_shift);
+}
+
+static uint64_t frames_idle_goal(const struct store *store)
+{
+	return frames_live(store) + frames_live(store) / 4 + FRAMES_SPARE_MAX;
+}
+
+bool cleaner_is_wanted(struct store *store)
+{
+	struct cleaner *c = &store->cleaner;
+	uint64_t nr = store->frames.nr;
+	uint64_t low = nr / 64 > 4 ? nr / 64 : 4;
+	uint64_t used = store->frames.nr_used;
+	uint64_t coming = frames_coming(store);
+	uint64_t left = frames_left(store) + coming;
+
+	mutex_assert_held(&store->core.lock);
+	if (!cleaner_can_help(store))
+		return false;
+	used = used > coming ? used - coming : 0;
+	/* once it runs it makes some room, so that it need not run at once */
+	c->running = left < (c->running ? 2 * low : low) ||
+		     used > frames_busy_goal(store) ||
+		     (used > frames_idle_goal(store) && is_idle(store));
+	return c->running;
+}
+
+bool cleaner_can_help(const struct store *store)
+{
+	const struct cleaner *c = &store->cleaner;
+
+	return !store->core.failed && !store->core.read_only &&
+	       store->nr_images == 0 &&
+	       !(c->hopeless && store->segments.nr_died == c->hopeless_died);
+}
+
+bool cleaner_waits_for_idle(const struct store *store)
+{
+	return cleaner_can_help(store) &&
+	       store->frames.nr_used >
+		       frames_idle_goal(store) + frames_coming(store);
+}
+
+/* ---- victim ---- */
+
+static bool can_be_victim(const struct store *store, const struct segment *s)
+{
+	return s && s->sealed && s->place != PLACE_NONE && !s->dying &&
+	       !s->frame_dying && !s->quarantine && !s->victim && s->live > 0 &&
+	       s->live * 100 <= segment_blocks(store) * SKIP_ABOVE_PERCENT;
+}
+
+/* Is all of @s on the medium, or is some of it in buffers only? */
+static bool is_written(const struct store *store, const struct segment *s)
+{
+	return s->kind == SEGMENT_GC || s->last_seq <= store->log.written_seq;
+}
+
+static double score(const struct store *store, const struct segment *s,
+		    uint64_t now_ns, bool greedy)
+{
+	double u = (double)s->live / segment_blocks(store);
+	double age = now_ns > s->sealed_time_ns
+			     ? (double)(now_ns - s->sealed_time_ns)
+			     : 0;
+
+	return greedy ? 1 - u : (1 - u) * (age + 1) / (1 + u);
+}
+
+static bool is_greedy(const struct store *store)
+{
+	uint64_t blocks = (store->frames.nr - store->frames.reserve) *
+			  segment_blocks(store);
+
+	return store->segments.live_blocks >
+	       blocks / 100 * GREEDY_ABOVE_PERCENT;
+}
+
+/*
+ * The best segment now.  The table may change while core is given away
+ * between two looks: what was found is looked at again at the end.
+ * *ret_later: there will be others, when they are written.
+ */
+static struct segment *find_victim(struct store *store,
+				   bool *ret_later) NO_THREAD_SAFETY_ANALYSIS
+{
+	struct segment_table *t = &store->segments;
+	uint64_t now = clock_ns(), best_segno = 0;
+	bool greedy = is_greedy(store);
+	double best = -1;
+	struct segment *s;
+
+	mutex_assert_held(&store->core.lock);
+	for (uint32_t i = 0; i < t->pages.nr_pages; i++) {
+		if (i % SEGMENTS_PER_HOLD == SEGMENTS_PER_HOLD - 1) {
+			mutex_unlock(&store->core.lock);
+			mutex_give_way(&store->core.lock);
+			mutex_lock(&store->core.lock);
+		}
+		s = t->by_index[i];
+		if (!can_be_victim(store, s))
+			continue;
+		if (!is_written(store, s)) {
+			*ret_later = true;
+		} else if (score(store, s, now, greedy) > best) {
+			best = score(store, s, now, greedy);
+			best_segno = s->segno;
+		}
+	}
+	s = best_segno ? segment_find(t, best_segno) : NULL;
+	return can_be_victim(store, s) ? s : NULL;
+}
+
+static bool take_victim(struct store *store)
+{
+	struct cleaner *c = &store->cleaner;
+	bool later = false;
+
+	mutex_lock(&store->core.lock);
+	if (!c->victim) {
+		c->victim = find_victim(store, &later);
+		c->hopeless = !c->victim && !later;
+		c->hopeless_died = store->segments.nr_died;
+		if (c->victim) {
+			c->victim->pins++;
+			c->victim->victim = true;
+			c->victim->bad = false;
+			c->nr_victims++;
+			c->slot = 1;
+		}
+	}
+	mutex_unlock(&store->core.lock);
+	return c->victim;
+}
+
+/* All its blocks were moved that could be.  True: into quarantine. */
+static bool end_victim(struct store *store, struct segment *s)
+{
+	bool quarantined = false;
+
+	mutex_assert_held(&store->core.lock);
+	s->pins--;
+	s->victim = false;
+	if (s->live > 0 && (s->bad || ++s->passes > PASSES_MAX)) {
+		segment_quarantine(&store->segments, s);
+		quarantined = true;
+	}
+	return quarantined;
+}
+
+/* The blocks of all that were walked have been written and forwarded. */
+static void end_walked(struct store *store)
+{
+	struct cleaner *c = &store->cleaner;
+	uint64_t segno = 0;
+
+	mutex_lock(&store->core.lock);
+	for (uint32_t i = 0; i < c->nr_walked; i++)
+		if (end_victim(store, c->walked[i]))
+			segno = c->walked[i]->segno;
+	c->nr_walked = 0;
+	free_dying(store);
+	cond_broadcast(&store->core.changed);
+	mutex_unlock(&store->core.lock);
+	if (segno)
+		store_message(store, MESSAGE_ERROR, EVENT_DAMAGE,
+			      "blocks cannot be moved, their segment is left "
+			      "alone: segment=%" PRIu64,
+			      segno);
+}
+
+/* The victim has no further batch. */
+static void walk_ended(struct store *store)
+{
+	struct cleaner *c = &store->cleaner;
+
+	mutex_lock(&store->core.lock);
+	c->walked[c->nr_walked++] = c->victim;
+	c->victim = NULL;
+	mutex_unlock(&store->core.lock);
+}
+
+/* ---- move ---- */
+
+/* One batch of the victim: which of its blocks are live, under what name. */
+struct batch_view {
+	struct batch_header header;
+	struct birth names[BATCH_PAYLOAD_MAX];
+	bool live[BATCH_PAYLOAD_MAX];
+	uint32_t first, last; /* live ones; first > last: none */
+};
+
+static bool resolves_to(struct store *store, struct birth name, uint64_t segno,
+			uint32_t slot)
+{
+	struct segment *s;
+	uint32_t at;
+
+	return count_get(&store->segments, name) > 0 &&
+	       segment_resolve(&store->segments, name, &s, &at, NULL) == 0 &&
+	       s->segno == segno && at == slot;
+}
+
+/* The name of the live block in @slot of the victim; false: it is dead. */
+static bool find_name(struct store *store, const struct disk_batch *disk,
+		      const struct batch_view *view, uint32_t i,
+		      struct birth *ret)
+{
+	uint64_t segno = view->header.segno;
+	uint32_t slot = view->header.slot + 1 + i;
+	struct batch_entry e;
+
+	*ret = birth_make(segno, slot);
+	if (resolves_to(store, *ret, segno, slot))
+		return true;
+	if (view->header.kind != SEGMENT_GC ||
+	    batch_get_entry(disk, i, SEGMENT_GC, &e, NULL) < 0)
+		return false;
+	*ret = batch_entry_birth(&e);
+	return resolves_to(store, *ret, segno, slot);
+}
+
+static void view_batch(struct store *store, const struct disk_batch *disk,
+		       struct batch_view *view)
+{
+	uint32_t nr = view->header.nr_payload;
+
+	view->first = nr;
+	view->last = 0;
+	mutex_lock(&store->core.lock);
+	for (uint32_t i = 0; i < nr; i++) {
+		view->live[i] =
+			find_name(store, disk, view, i, &view->names[i]);
+		if (!view->live[i])
+			continue;
+		if (view->first == nr)
+			view->first = i;
+		view->last = i;
+	}
+	mutex_unlock(&store->core.lock);
+}
+
+/* The header of the victim's next batch; false: there is none. */
+static bool read_header(struct store *store, struct batch_header *ret)
+{
+	struct cleaner *c = &store->cleaner;
+	const struct segment *s = c->victim;
+	struct disk_batch *disk = (struct disk_batch *)c->memory;
+
+	return c->slot < store->core.nr_slots &&
+	       backend_read(store->core.be, s->place, c->slot * BLOCK_SIZE,
+			    disk, BLOCK_SIZE, 0, NULL) == 0 &&
+	       batch_decode(disk, ret, NULL) == 0 && ret->kind == s->kind &&
+	       ret->segno == s->segno && ret->slot == c->slot &&
+	       memcmp(ret->uuid, store->core.uuid, sizeof(ret->uuid)) == 0 &&
+	       c->slot + 1 + ret->nr_payload <= store->core.nr_slots;
+}
+
+/* Read what is live of the batch, at once. */
+static int read_payload(struct store *store, const struct batch_view *view,
+			struct error *err)
+{
+	struct cleaner *c = &store->cleaner;
+
+	return backend_read(store->core.be, c->victim->place,
+			    (c->slot + 1 + view->first) * BLOCK_SIZE,
+			    c->memory + BATCH_HEADER_SIZE +
+				    (size_t)view->first * BLOCK_SIZE,
+			    (view->last - view->first + 1) * BLOCK_SIZE, 0,
+			    err);
+}
+
+/* A block that does not verify, once more around the page cache. */
+static bool block_is_good(struct store *store, uint32_t i, uint8_t *block,
+			  uint32_t checksum)
+{
+	struct cleaner *c = &store->cleaner;
+
+	if (checksum32(block, BLOCK_SIZE) == checksum)
+		return true;
+	return backend_read(store->core.be, c->victim->place,
+			    (c->slot + 1 + i) * BLOCK_SIZE, block, BLOCK_SIZE,
+			    BACKEND_READ_AROUND_CACHE, NULL) == 0 &&
+	       checksum32(block, BLOCK_SIZE) == checksum;
+}
+
+static int move_blocks(struct store *store, const struct batch_view *view,
+		       struct error *err)
+{
+	struct cleaner *c = &store->cleaner;
+	const struct disk_batch *disk = (const struct disk_batch *)c->memory;
+	int r;
+
+	if (view->first > view->last)
+		return 0;
+	r = read_payload(store, view, NULL);
+	if (r < 0) {
+		c->victim->bad = true;
+		return 0;
+	}
+	for (uint32_t i = view->first; r == 0 && i <= view->last; i++) {
+		uint8_t *block =
+			c->memory + BATCH_HEADER_SIZE + (size_t)i * BLOCK_SIZE;
+		uint32_t checksum = batch_get_checksum(disk, i);
+
+		if (!view->live[i])
+			continue;
+		if (!block_is_good(store, i, block, checksum)) {
+			c->victim->bad = true;
+			continue;
+		}
+		r = gc_writer_ready(&c->gc, err);
+		if (r == 0)
+			gc_writer_put(&c->gc, view->names[i],
+				      pblock_make(view->header.segno,
+						  c->slot + 1 + i),
+				      block, checksum);
+	}
+	return r;
+}
+
+/* Write what was put, if anything; the walked are done.  Cleaner lock. */
+static int flush(struct store *store, struct error *err)
+{
+	struct cleaner *c = &store->cleaner;
+	int r;
+
+	if (c->gc.nr == 0 && c->nr_walked == 0)
+		return 0;
+	r = gc_writer_flush(&c->gc, err);
+	if (r == 0)
+		end_walked(store);
+	return r;
+}
+
+/* One batch of the victim. */
+static int step(struct store *store, struct error *err)
+{
+	struct cleaner *c = &store->cleaner;
+	struct batch_view view;
+	int r;
+
+	if (!read_header(store, &view.header)) {
+		walk_ended(store);
+		return c->nr_walked == WALKED_MAX ? flush(store, err) : 0;
+	}
+	view_batch(store, (const struct disk_batch *)c->memory, &view);
+	r = move_blocks(store, &view, err);
+	if (r == 0)
+		c->slot += 1 + view.header.nr_payload;
+	/* a batch was written: what was walked before is in it */
+	if (c->gc.nr_batches != c->nr_batches)
+		end_walked(store);
+	c->nr_batches = c->gc.nr_batches;
+	return r;
+}
+
+int cleaner_step(struct store *store, struct error *err)
+{
+	struct cleaner *c = &store->cleaner;
+	int r;
+
+	mutex_lock(&c->lock);
+	if (take_victim(store)) {
+		r = step(store, err);
+		r = r < 0 ? r : 1;
+	} else {
+		r = flush(store, err);
+	}
+	mutex_unlock(&c->lock);
+	return r;
+}
+
+int cleaner_rest(struct store *store, struct error *err)
+{
+	int r;
+
+	mutex_lock(&store->cleaner.lock);
+	r = flush(store, err);
+	mutex_unlock(&store->cleaner.lock);
+	return r;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The cleaner: moves live blocks out of segments that are mostly dead, so
+ * that their frames become free.
+ *
+ * It changes where blocks are, never what maps say (I13).  It works in
+ * slices of one batch of a victim; a checkpoint then frees what it emptied.
+ */
+#ifndef VOLUME_CLEANER_H
+#define VOLUME_CLEANER_H
+
+#include "gc-writer.h"
+
+struct store;
+
+/* Victims whose blocks wait for the GC batch to be full. */
+#define WALKED_MAX 64u
+
+struct cleaner {
+	struct mutex lock; /* rank LOCK_CLEANER: one at a time; held over I/O */
+	struct gc_writer gc;
+	uint8_t *memory; /* a batch of the victim */
+
+	/* guarded by core.lock */
+	struct segment *victim; /* pinned; NULL: none */
+	/* pinned; walked to their ends, moved when the batch is written */
+	struct segment *walked[WALKED_MAX];
+	uint32_t nr_walked;
+	bool running; /* below the goal until it is well above */
+	/* nothing was worth cleaning when this many names had died */
+	bool hopeless;
+	uint64_t hopeless_died;
+	uint64_t nr_victims;
+	uint64_t seen_seq; /* of the log, when it was last found moving */
+	uint64_t seen_ms;
+
+	/* guarded by lock */
+	uint32_t slot;	     /* of the victim's next batch */
+	uint64_t nr_batches; /* of the GC stream, at the last look */
+};
+
+int cleaner_init(struct store *store, struct error *err);
+void cleaner_done(struct store *store);
+
+/* Should it work now?  Core held. */
+bool cleaner_is_wanted(struct store *store);
+/* May it still make room?  Core held. */
+bool cleaner_can_help(const struct store *store);
+/* Is it waiting for idleness, so that a timer is worth it?  Core held. */
+bool cleaner_waits_for_idle(const struct store *store);
+
+/*
+ * One slice.  Returns 1: did something; 0: nothing is worth cleaning;
+ * -ENOSPC: no frame to move to; -EIO: fail-stop; -ENOMEM.  Core not held.
+ */
+int cleaner_step(struct store *store, struct error *err);
+/* It rests now: what was read is written and forwarded.  Errors as above. */
+int cleaner_rest(struct store *store, struct error *err);
+
+#endif
