@@ -6,6 +6,75 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define COUNT_MEMORY
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define COUNT_MEMORY
+#endif
+#endif
+
+/* ---- memory ---- */
+
+#ifdef COUNT_MEMORY
+#include <sanitizer/allocator_interface.h>
+#include <stdatomic.h>
+
+static atomic_llong memory_now;
+static long long memory_max; /* 0: no limit */
+
+static void count_malloc(const volatile void *data, size_t size)
+{
+	long long now = atomic_fetch_add(&memory_now, (long long)size);
+
+	if (memory_max == 0 || now + (long long)size <= memory_max)
+		return;
+	memory_max = 0; /* a message takes memory, too */
+	fprintf(stderr, "%lld bytes\n", now + (long long)size);
+	fuzz_fail("memory", "an input takes more than it may");
+}
+
+static void count_free(const volatile void *data)
+{
+	size_t size = __sanitizer_get_allocated_size((const void *)data);
+
+	(void)atomic_fetch_sub(&memory_now, (long long)size);
+}
+
+void fuzz_limit_memory(size_t bytes)
+{
+	static bool counting;
+
+	if (!counting && !__sanitizer_install_malloc_and_free_hooks(
+				 count_malloc, count_free))
+		fuzz_fail("memory", "cannot be counted");
+	counting = true;
+	atomic_store(&memory_now, 0);
+	memory_max = (long long)bytes;
+}
+#else
+void fuzz_limit_memory(size_t bytes)
+{
+	(void)bytes; /* fuzz-main.c has limited the address space */
+}
+#endif
+
+/* Memory that comes back soon is in the cache. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "hard_rss_limit_mb=1024:allocator_may_return_null=1:"
+	       "quarantine_size_mb=16";
+}
+
+const char *__ubsan_default_options(void);
+const char *__ubsan_default_options(void)
+{
+	return "halt_on_error=1:abort_on_error=1:print_stacktrace=1";
+}
+
+/* ---- what a target does wrong ---- */
+
 _Noreturn void fuzz_fail(const char *what, const char *why)
 {
 	fprintf(stderr, "%s: %s\n", what, why);

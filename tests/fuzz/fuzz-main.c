@@ -52,18 +52,6 @@ static struct input *inputs;
 static size_t nr_inputs;
 static struct rng mutations;
 
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-	return "hard_rss_limit_mb=1024:allocator_may_return_null=1";
-}
-
-const char *__ubsan_default_options(void);
-const char *__ubsan_default_options(void)
-{
-	return "halt_on_error=1:abort_on_error=1:print_stacktrace=1";
-}
-
 static void limit_memory(void)
 {
 #ifndef SANITIZED /* these reserve address space by the terabyte */

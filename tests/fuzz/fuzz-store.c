@@ -4,8 +4,9 @@
  *
  * An input names one of several small stores, how to open it, and bytes to
  * change: lines of 64 bytes that are not zero are numbered, so that most
- * changes meet a structure.  Checksums always match (fuzz-checksum.c).
- * Whatever the bytes say, every call returns, with a sentence when it fails.
+ * changes meet a structure.  In three of four inputs checksums always match
+ * (fuzz-checksum.c).  Whatever the bytes say, every call returns, with a
+ * sentence when it fails, and takes memory in proportion to the store.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -14,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz-checksum.h"
+#include "fuzz-edit.h"
 #include "fuzz.h"
 #include "store-use.h"
 #include "test-store.h"
@@ -21,10 +24,9 @@
 
 #define NR_FRAMES 64u
 #define NR_STORES 4u
-#define LINE_BYTES 64u
 #define LINES_MAX 16384u
-#define CHANGE_BYTES 6u
-#define CHANGES_MAX 12u
+/* The medium in memory, and tables and nodes of what it holds. */
+#define MEMORY_MAX (NR_FRAMES * (UINT64_C(4) << TEST_SEGMENT_SHIFT))
 
 struct line {
 	uint64_t place; /* of the frame; NR_FRAMES + copy: a superblock */
@@ -35,7 +37,7 @@ static struct base {
 	struct memory_disk *disk;
 	struct line lines[LINES_MAX];
 	size_t nr_lines;
-} bases[NR_STORES];
+} bases[2 * NR_STORES]; /* the second half with real checksums */
 static unsigned int nr_bases;
 
 /* ---- the stores ---- */
@@ -65,34 +67,34 @@ static void write_blocks(struct store *store, const char *name, uint64_t nr,
 }
 
 static void read_line(struct backend *be, struct line line,
-		      uint8_t ret[LINE_BYTES])
+		      uint8_t ret[EDIT_LINE_BYTES])
 {
 	struct error err = ERROR_NONE;
 	struct disk_superblock disk;
 
 	if (line.place < NR_FRAMES) {
-		must(backend_read(be, line.place, line.offset, ret, LINE_BYTES,
-				  0, &err),
+		must(backend_read(be, line.place, line.offset, ret,
+				  EDIT_LINE_BYTES, 0, &err),
 		     &err);
 		return;
 	}
 	must(backend_super_read(be, (unsigned int)(line.place - NR_FRAMES),
 				&disk, &err),
 	     &err);
-	memcpy(ret, (const uint8_t *)&disk + line.offset, LINE_BYTES);
+	memcpy(ret, (const uint8_t *)&disk + line.offset, EDIT_LINE_BYTES);
 }
 
 static void number_lines(struct base *base, struct backend *be, uint64_t place,
 			 uint32_t length)
 {
-	static const uint8_t zeros[LINE_BYTES];
-	uint8_t bytes[LINE_BYTES];
+	static const uint8_t zeros[EDIT_LINE_BYTES];
+	uint8_t bytes[EDIT_LINE_BYTES];
 
-	for (uint32_t at = 0; at < length; at += LINE_BYTES) {
+	for (uint32_t at = 0; at < length; at += EDIT_LINE_BYTES) {
 		struct line line = {place, at};
 
 		read_line(be, line, bytes);
-		if (memcmp(bytes, zeros, LINE_BYTES) != 0 &&
+		if (memcmp(bytes, zeros, EDIT_LINE_BYTES) != 0 &&
 		    base->nr_lines < LINES_MAX)
 			base->lines[base->nr_lines++] = line;
 	}
@@ -161,26 +163,6 @@ static void make_stores(void)
 
 /* ---- the changes ---- */
 
-static uint8_t changed(const uint8_t *bytes, unsigned int i, uint8_t how,
-		       uint8_t value, const uint8_t *other)
-{
-	switch (how % 8) {
-	case 0:
-		return (uint8_t)(bytes[i] ^ value);
-	case 1:
-		return value;
-	case 2:
-	case 3:
-		return how & 8 ? 0xff : 0;
-	case 4:
-		return (uint8_t)(bytes[i] + 1);
-	case 5:
-		return (uint8_t)(bytes[i] - 1);
-	default:
-		return other[i];
-	}
-}
-
 /* The disk in memory has one geometry, and no file would end early. */
 static bool is_geometry(struct line line, unsigned int at)
 {
@@ -193,27 +175,20 @@ static bool is_geometry(struct line line, unsigned int at)
 }
 
 static void change(struct memory_disk *disk, struct backend *be,
-		   const struct base *base, const uint8_t *input)
+		   const struct base *base, const uint8_t *edit)
 {
-	struct line line = base->lines[(input[0] | (size_t)input[1] << 8) %
-				       base->nr_lines];
-	struct line source = base->lines[input[5] * 31u % base->nr_lines];
-	unsigned int at = input[2] % LINE_BYTES;
-	/* a byte, or a field of 2, 4 or 8 */
-	unsigned int nr = 1u << (input[3] >> 6);
-	uint8_t bytes[LINE_BYTES], other[LINE_BYTES];
+	struct line line = base->lines[edit_line(edit, base->nr_lines)];
+	uint8_t old[EDIT_LINE_BYTES], bytes[EDIT_LINE_BYTES];
+	uint8_t other[EDIT_LINE_BYTES];
 
-	read_line(be, line, bytes);
-	read_line(be, source, other);
-	at -= at % nr;
-	if (input[3] % 8 == 0 || input[3] % 8 == 1 || input[3] % 8 == 4 ||
-	    input[3] % 8 == 5)
-		nr = 1;
-	for (unsigned int i = at; i < at + nr; i++) {
-		uint8_t mask =
-			bytes[i] ^ changed(bytes, i, input[3], input[4], other);
+	read_line(be, line, old);
+	read_line(be, base->lines[edit_source(edit, base->nr_lines)], other);
+	memcpy(bytes, old, sizeof(bytes));
+	edit_apply(edit, other, bytes);
+	for (unsigned int i = 0; i < EDIT_LINE_BYTES; i++) {
+		uint8_t mask = old[i] ^ bytes[i];
 
-		if (is_geometry(line, i))
+		if (mask == 0 || is_geometry(line, i))
 			continue;
 		if (line.place < NR_FRAMES)
 			memory_disk_damage(disk, line.place, line.offset + i,
@@ -243,23 +218,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct backend *be;
 	uint8_t how;
 
-	if (nr_bases == 0)
+	if (nr_bases == 0) {
 		make_stores();
+		fuzz_real_checksums = true;
+		make_stores();
+	}
 	if (size < 2)
 		return 0;
-	base = &bases[data[0] % NR_STORES];
+	fuzz_real_checksums = data[0] >> 6 == 3;
+	base = &bases[data[0] % NR_STORES +
+		      (fuzz_real_checksums ? NR_STORES : 0)];
 	how = data[1];
+	fuzz_limit_memory(MEMORY_MAX);
 	data += 2;
 	size -= 2;
 	disk = memory_disk_rebuild(base->disk, 0, CRASH_KEEP_ALL, 0);
 	be = open_backend(disk);
-	for (size_t i = 0; i < size / CHANGE_BYTES && i < CHANGES_MAX; i++)
-		change(disk, be, base, data + i * CHANGE_BYTES);
+	for (size_t i = 0; i < size / EDIT_BYTES && i < EDITS_MAX; i++)
+		change(disk, be, base, data + i * EDIT_BYTES);
 	backend_close(be);
 	open_and_use(disk, how);
 	if (how & 16) /* what the first left behind */
 		open_and_use(disk, 2);
 	memory_disk_put(disk);
+	fuzz_limit_memory(0);
 	return 0;
 }
 
@@ -267,24 +249,6 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
 			       unsigned int seed)
 {
 	struct rng rng = {seed};
-	size_t nr;
 
-	if (size < 2 + CHANGE_BYTES || rng_one_in(&rng, 8)) {
-		/* mostly one change: the more, the sooner it is refused */
-		nr = rng_one_in(&rng, 3) ? rng_below(&rng, CHANGES_MAX) : 1;
-		size = 2 + CHANGE_BYTES * nr;
-		for (size_t i = 0; size <= max_size && i < size; i++)
-			data[i] = (uint8_t)rng_next(&rng);
-		return size <= max_size ? size : 0;
-	}
-	if (rng_one_in(&rng, 2))
-		return LLVMFuzzerMutate(data, size, max_size);
-	nr = (size - 2) / CHANGE_BYTES;
-	if (nr < CHANGES_MAX && size + CHANGE_BYTES <= max_size &&
-	    rng_one_in(&rng, 3))
-		nr++;
-	size = 2 + CHANGE_BYTES * nr;
-	for (size_t i = size - CHANGE_BYTES; i < size; i++)
-		data[i] = (uint8_t)rng_next(&rng);
-	return size;
+	return edit_mutate(data, size, max_size, 2, &rng);
 }

@@ -47,6 +47,12 @@ void fuzz_check_decoder(const char *what, int r, const struct error *err);
 /* No control characters. */
 void fuzz_check_text(const char *what, const char *text);
 
+/*
+ * From now on abort when more than @bytes are allocated at once; 0: no limit.
+ * Without AddressSanitizer it does nothing.
+ */
+void fuzz_limit_memory(size_t bytes);
+
 /* A copy that ends where it ends, for the sanitizers; free() it. */
 void *fuzz_exact(const void *data, size_t size);
 /* The same with a zero byte behind it. */
