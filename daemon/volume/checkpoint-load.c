@@ -122,7 +122,7 @@ static int lose_pages(struct store *store, enum table table, uint32_t first,
 		"reaper queue"};
 
 	(void)error_prefix(err, "%s", names[table]);
-	if (!store->salvage || r == -ENOMEM)
+	if (!store->salvage || !salvage_may_lose(store->salvage, r))
 		return r;
 	if (table == TABLE_NODE && !may_lose_nodes(store, nr))
 		return error_prefix(err, "too much is lost");
@@ -416,7 +416,8 @@ int checkpoint_load(struct store *store, struct error *err)
 	r = read_root(store, &record, &root, err);
 	if (r < 0) {
 		if (store->salvage)
-			store->salvage->root_is_lost = true;
+			store->salvage->root_is_lost =
+				salvage_may_lose(store->salvage, r);
 		return r;
 	}
 	r = load_tables(store, record, &root, err);

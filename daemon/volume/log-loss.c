@@ -20,12 +20,16 @@ struct loss {
 
 DEFINE_VECTOR(loss_vector, struct loss);
 
+/* Headers may be forged to hold nothing but entries. */
+#define LOSSES_MAX (1u << 20)
+
 struct loss_report {
 	struct store *store;
 	const struct log_tail *tail;
 	line_fn *line;
 	void *opaque;
 	uint64_t nr_lines;
+	bool cut; /* there is more */
 	struct loss_vector losses;
 	uint64_t nr_batches, first_seq, last_seq;
 	uint64_t first_ns, last_ns;
@@ -36,8 +40,8 @@ static void say(struct loss_report *rep, const char *text)
 {
 	if (rep->nr_lines++ < LOG_LOSS_LINES_MAX)
 		rep->line(rep->opaque, text);
-	else if (rep->nr_lines == LOG_LOSS_LINES_MAX + 1)
-		rep->line(rep->opaque, "there is more than is listed");
+	else
+		rep->cut = true;
 }
 
 /* A DATA header of the log that was damaged, from behind the damage. */
@@ -63,6 +67,10 @@ static int note_entries(struct loss_report *rep, const struct disk_batch *disk,
 
 		if (batch_get_entry(disk, i, h->kind, &e, NULL) < 0)
 			continue;
+		if (rep->losses.len >= LOSSES_MAX) {
+			rep->cut = true;
+			break;
+		}
 		loss = (struct loss){e.volume, e.first_block,
 				     e.first_block + e.count};
 		if (op_is_metadata(e.op))
@@ -249,6 +257,8 @@ int log_loss_report(struct store *store, const struct log_tail *tail,
 	if (r == 0) {
 		say_sum(&rep);
 		say_losses(&rep);
+		if (rep.cut)
+			line(opaque, "there is more than is listed");
 	}
 	loss_vector_done(&rep.losses);
 	return r;

@@ -158,6 +158,7 @@ static int read_node(struct recount *rc, struct recount_finding *f,
 	*state |= STATE_BAD;
 	f->first = true;
 	f->text = why.message;
+	f->error = r;
 	return find(rc, f, RECOUNT_UNREADABLE, err);
 }
 

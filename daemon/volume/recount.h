@@ -37,6 +37,7 @@ struct recount_finding {
 	unsigned int level; /* it should have; LEVEL_ANY */
 	bool first;	    /* nothing was found about this node before */
 	const char *text;   /* RECOUNT_UNREADABLE and first: why */
+	int error;	    /* and the same as a negative errno */
 	/* RECOUNT_NO_BLOCKS: entries of leaf @parent, bit i is entry i */
 	uint64_t entries;
 	const struct leaf_content *leaf;

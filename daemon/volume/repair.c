@@ -169,6 +169,9 @@ static int fix(void *opaque, const struct recount_finding *f, struct error *err)
 	struct core *core = &rep->store->core;
 	int r = 0;
 
+	if (f->fault == RECOUNT_UNREADABLE && f->first &&
+	    !salvage_may_lose(rep->salvage, f->error))
+		return error_set(err, -f->error, "%s", f->text);
 	rep->nr_fixed++;
 	mutex_lock(&core->lock);
 	if (f->fault == RECOUNT_NO_BLOCKS)
@@ -260,20 +263,26 @@ static int find_orphans(struct repair *rep, const struct recount *rc,
 			struct index_vector *ret, struct error *err)
 {
 	struct nodes *nodes = &rep->store->nodes;
-	int r = 0;
+	int r;
 
-	for (uint32_t id = 1; r == 0 && id < rc->nr_ids; id++) {
+	for (uint32_t id = 1; id < rc->nr_ids; id++) {
 		struct node *n;
 
 		if (rc->node_refs[id] > 0 || !node_exists(nodes, id) ||
-		    node_entry(nodes, id)->length != NODE_INNER_BYTES ||
-		    node_copy(nodes, id, &n, NULL) < 0)
+		    node_entry(nodes, id)->length != NODE_INNER_BYTES)
+			continue;
+		r = node_copy(nodes, id, &n, err);
+		if (r < 0 && !salvage_may_lose(rep->salvage, r))
+			return r;
+		if (r < 0)
 			continue;
 		if (n->level == INNER_LEVELS && map_end(rep->store, id) > 0)
 			r = index_vector_push(ret, id);
 		free(n);
+		if (r < 0)
+			return error_set(err, ENOMEM, "out of memory");
 	}
-	return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
+	return 0;
 }
 
 /*

@@ -64,6 +64,11 @@ int salvage_lose_pages(struct salvage *salvage, enum table table,
 	return 0;
 }
 
+bool salvage_may_lose(const struct salvage *salvage, int r)
+{
+	return r != -ENOMEM && !(salvage->repairs && r == -EIO);
+}
+
 bool salvage_has_lost(const struct salvage *salvage, enum table table)
 {
 	return salvage->lost_pages[table].len > 0;
@@ -242,15 +247,11 @@ static int note_missing(void *opaque, const struct recount_finding *f,
  * lost: then the first batch tells.
  */
 static bool identify_frame(struct store *store, uint64_t place,
-			   struct segment *ret)
+			   const uint8_t *blocks, struct segment *ret)
 {
-	uint8_t blocks[2 * BLOCK_SIZE];
 	struct segment_header s;
 	struct batch_header b;
 
-	if (backend_read(store->core.be, place, 0, blocks, sizeof(blocks), 0,
-			 NULL) < 0)
-		return false;
 	if (segment_header_decode((const void *)blocks, place, &s, NULL) == 0 &&
 	    memcmp(s.uuid, store->core.uuid, sizeof(s.uuid)) == 0) {
 		*ret = (struct segment){.segno = s.segno,
@@ -328,17 +329,23 @@ static int add_segment(struct missing *m, uint64_t place,
 static int search_frames(struct missing *m, struct error *err)
 {
 	struct store *store = m->store;
+	uint8_t blocks[2 * BLOCK_SIZE];
 	struct segment what;
 	int r = 0;
 
 	for (uint64_t place = 0; r == 0 && place < store->core.be->nr_frames;
 	     place++) {
-		if (frames_is_used(&store->frames, place) ||
-		    !identify_frame(store, place, &what) ||
-		    !is_missing(m, what.segno) ||
-		    segment_find(&store->segments, what.segno))
+		if (frames_is_used(&store->frames, place))
 			continue;
-		r = add_segment(m, place, &what, err);
+		r = backend_read(store->core.be, place, 0, blocks,
+				 sizeof(blocks), 0, err);
+		if (r < 0 && salvage_may_lose(store->salvage, r))
+			r = 0;
+		else if (r == 0 &&
+			 identify_frame(store, place, blocks, &what) &&
+			 is_missing(m, what.segno) &&
+			 !segment_find(&store->segments, what.segno))
+			r = add_segment(m, place, &what, err);
 	}
 	return r;
 }

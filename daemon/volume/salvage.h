@@ -44,6 +44,11 @@ void salvage_say(struct salvage *salvage, const char *format, ...)
  */
 int salvage_lose_pages(struct salvage *salvage, enum table table,
 		       uint32_t first, uint32_t nr, struct error *err);
+/*
+ * May what failed with @r be taken for lost?  Not when there is no memory; nor
+ * by a repair when the medium failed, which may answer another time.
+ */
+bool salvage_may_lose(const struct salvage *salvage, int r);
 /* Has any page of @table been lost? */
 bool salvage_has_lost(const struct salvage *salvage, enum table table);
 
