@@ -412,6 +412,10 @@ static int recover(struct recovery *rec, struct error *err)
 		r = start_log(rec, err);
 	if (r == 0 && rec->file.map)
 		r = append_tail_file(rec, err);
+	mutex_lock(&store->core.lock);
+	if (store->salvage)
+		salvage_end_ids(store);
+	mutex_unlock(&store->core.lock);
 	if (r == 0)
 		r = finish(rec, err);
 	mutex_lock(&store->core.lock);

@@ -244,7 +244,7 @@ static int adopt_map(struct repair *rep, uint32_t id, uint64_t end,
 
 	mutex_lock(&store->core.lock);
 	if (!v)
-		r = salvage_new_head(store, store->volumes.next_id, &v, err);
+		r = salvage_adopting_head(store, &v, err);
 	if (r == 0) {
 		volume_touch(&store->volumes, v);
 		v->map.root = id;

@@ -76,6 +76,9 @@ bool salvage_has_lost(const struct salvage *salvage, enum table table)
 
 /* ---- volumes ---- */
 
+/* Volumes that a log makes, at most: a replay that meets more is refused. */
+#define LOG_IDS_MAX (1u << 20)
+
 /* lost-ID, or lost-ID-2 and so on where that is taken. */
 static void choose_name(const struct volumes *volumes, struct volume *v)
 {
@@ -105,6 +108,35 @@ int salvage_new_head(struct store *store, uint32_t id, struct volume **ret,
 	volume_insert(&store->volumes, v);
 	*ret = v;
 	return 0;
+}
+
+int salvage_adopting_head(struct store *store, struct volume **ret,
+			  struct error *err)
+{
+	struct volumes *volumes = &store->volumes;
+	uint32_t next_id = volumes->next_id;
+	uint32_t *id = &store->salvage->adopted_id;
+	int r;
+
+	mutex_assert_held(&store->core.lock);
+	if (*id == 0 && next_id < UINT32_MAX - 2 * LOG_IDS_MAX)
+		*id = next_id + LOG_IDS_MAX;
+	if (*id == 0 || *id == UINT32_MAX - 1)
+		return error_set(err, ENOSPC, "no volume id left");
+	r = salvage_new_head(store, *id + 1, ret, err);
+	volumes->next_id = next_id;
+	*id += r == 0;
+	return r;
+}
+
+void salvage_end_ids(struct store *store)
+{
+	struct volumes *volumes = &store->volumes;
+	uint32_t last = store->salvage->adopted_id;
+
+	mutex_assert_held(&store->core.lock);
+	if (last && volumes->next_id <= last)
+		volumes->next_id = last + 1;
 }
 
 /* A volume that snapshots belong to and that does not exist; 0: none. */

@@ -27,6 +27,7 @@ struct salvage {
 
 	bool root_is_lost;
 	struct index_vector lost_pages[NR_TABLES]; /* by table */
+	uint32_t adopted_id;	     /* the last one given to a map */
 	struct index_vector heads;   /* ids of volumes given a record */
 	struct index_vector skipped; /* ids the log names and nobody knows */
 };
@@ -57,6 +58,15 @@ int salvage_heads(struct store *store, struct error *err);
 /* A head called lost-@id, of size 0 and without content.  Core held. */
 int salvage_new_head(struct store *store, uint32_t id, struct volume **ret,
 		     struct error *err);
+
+/*
+ * The same for a map that no volume leads to.  The ids that come next belong
+ * to what the log makes, which is replayed later: its id is far beyond them.
+ */
+int salvage_adopting_head(struct store *store, struct volume **ret,
+			  struct error *err);
+/* The log has been replayed: no id is used again.  Core held. */
+void salvage_end_ids(struct store *store);
 
 /*
  * Find the segments that leaves name and no page lists.  Their counts are
