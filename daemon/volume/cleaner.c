@@ -462,8 +462,10 @@ static int step(struct store *store, struct error *err)
 	int r;
 
 	if (!read_header(store, &view.header)) {
-		walk_ended(store);
-		return c->nr_walked == WALKED_MAX ? flush(store, err) : 0;
+		r = c->nr_walked == WALKED_MAX ? flush(store, err) : 0;
+		if (r == 0)
+			walk_ended(store);
+		return r;
 	}
 	view_batch(store, (const struct disk_batch *)c->memory, &view);
 	r = move_blocks(store, &view, err);
