@@ -22,10 +22,11 @@
 /* Between two looks for a server that may have come up meanwhile. */
 #define LOCK_SLICE_MS 200
 
-/* Exactly one of client and store is set. */
+/* Exactly one of client, store and backend is set. */
 struct connection {
 	struct client *client;
 	struct store *store;
+	struct backend *backend;
 	unsigned int flags;
 	bool deleted; /* there may be something to free */
 };
@@ -111,6 +112,10 @@ static int open_either_way(struct connection *c, const char *store,
 	r = backend_file_open(store, flags, -1, LOCK_SLICE_MS, &be, err);
 	if (r < 0)
 		return r;
+	if (c->flags & CONNECT_CLOSED) {
+		c->backend = be;
+		return 0;
+	}
 	return open_engine(c, store, be, err);
 }
 
@@ -178,6 +183,11 @@ int connection_call(struct connection *c, const char *verb,
 	return r ? say(c, r, &err) : 0;
 }
 
+struct backend *connection_backend(const struct connection *c)
+{
+	return c->backend;
+}
+
 struct json_object *connection_greeting(const struct connection *c)
 {
 	return c->client ? client_greeting(c->client) : NULL;
@@ -208,6 +218,8 @@ int connection_close(struct connection *c, int exit_code)
 	client_close(c->client);
 	if (c->store)
 		r = close_store(c, &err);
+	if (c->backend)
+		backend_close(c->backend);
 	if (r < 0 && exit_code == 0)
 		exit_code = say(c, verb_exit_code(r), &err);
 	free(c);

@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+struct backend;
 struct connection;
 struct json_object;
 struct options;
@@ -21,6 +22,7 @@ struct options;
 #define CONNECT_SERVED 2u /* only to a server */
 #define CONNECT_QUIET 4u  /* print no failure */
 #define CONNECT_VERBOSE 8u
+#define CONNECT_CLOSED 16u /* not served: locked, but not opened */
 
 /*
  * Waits up to 5 s for a lock held by somebody else: a server that starts
@@ -36,6 +38,9 @@ int connection_open(const char *store, unsigned int flags,
  */
 int connection_call(struct connection *connection, const char *verb,
 		    struct json_object *args, struct json_object **ret_data);
+
+/* Of CONNECT_CLOSED, to be checked or repaired; NULL: the store is served. */
+struct backend *connection_backend(const struct connection *connection);
 
 /* The server's greeting; NULL: not served. */
 struct json_object *connection_greeting(const struct connection *connection);

@@ -68,6 +68,10 @@ static const struct option_spec specs[] = {
 	 "go on, and print what comes"},
 	{0, OPTION_FOLLOW, "after", "SEQ", FIELD(after),
 	 "only what came after this one"},
+	{0, OPTION_REPAIR, "repair", NULL, FIELD(repair),
+	 "make sound what is not; the store must not be served"},
+	{0, OPTION_REPAIR, "cut-log", NULL, FIELD(cut_log),
+	 "give up what lies behind damage in the log"},
 	{0, OPTION_SCRUB, "rate", "BYTES", FIELD(rate),
 	 "verify so much a second, as 50M (default: half of the time "
 	 "while clients are connected)"},

@@ -26,6 +26,7 @@ struct command;
 #define OPTION_READ_ONLY (1u << 9)
 #define OPTION_SERVE (1u << 10)
 #define OPTION_FOLLOW (1u << 11)
+#define OPTION_REPAIR (1u << 12)
 #define OPTION_SCRUB (1u << 13)
 #define OPTION_TABLE (OPTION_NO_HEADER | OPTION_EXACT | OPTION_COLUMNS)
 
@@ -44,6 +45,8 @@ struct options {
 	bool yes;
 	bool read_only;
 	bool daemon;
+	bool repair;
+	bool cut_log;
 	bool follow;
 	const char *columns;
 	const char *types;

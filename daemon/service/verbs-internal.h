@@ -10,6 +10,7 @@
 
 #include "error.h"
 
+struct check_report;
 struct json_object;
 struct store;
 struct volume_info;
@@ -39,5 +40,28 @@ int verb_give(struct json_object *object, struct json_object **ret,
  */
 bool verb_names_cover(const char *const *names, size_t nr,
 		      const struct volume_info *info);
+
+/* Lines of a report or a dump, on their way into an array. */
+struct lines {
+	struct json_object *array;
+	size_t bytes;
+	bool truncated; /* beyond 64 MiB */
+};
+
+/*
+ * { "lines": [...] }, to which lines_add() adds; NULL: out of memory.
+ * @ret->array is part of it.
+ */
+struct json_object *lines_start(struct lines *ret);
+/* A line_fn; @opaque is the lines. */
+void lines_add(void *opaque, const char *line);
+
+/*
+ * The answer of a check that ended with @r: @data, which it takes over, with
+ * the numbers of @report.  Damage that was found is an answer, no failure.
+ */
+int verb_give_report(struct json_object *data, const struct lines *lines,
+		     const struct check_report *report, int r,
+		     struct json_object **ret);
 
 #endif

@@ -10,9 +10,6 @@
 #include "engine.h"
 #include "json.h"
 
-/* A dump or a report longer than this is cut. */
-#define LINES_BYTES_MAX (64u << 20)
-
 int verb_status(struct store *store, struct json_object *args,
 		struct json_object **ret, struct error *err)
 {
@@ -121,40 +118,6 @@ int verb_show(struct store *store, struct json_object *args,
 	return verb_give(json_info(&info), ret, err);
 }
 
-/* Lines of a report or a dump, on their way into an array. */
-struct lines {
-	struct json_object *array;
-	size_t bytes;
-	bool truncated;
-};
-
-static void lines_add(void *opaque, const char *line)
-{
-	struct lines *lines = opaque;
-
-	lines->bytes += strlen(line) + 1;
-	if (lines->bytes > LINES_BYTES_MAX)
-		lines->truncated = true;
-	if (!lines->truncated)
-		(void)json_object_array_add(lines->array,
-					    json_object_new_string(line));
-}
-
-/* { "lines": [...], "truncated": ... }; @ret_lines->array is part of it. */
-static struct json_object *lines_start(struct lines *ret_lines)
-{
-	struct json_object *data = json_object_new_object();
-
-	*ret_lines = (struct lines){.array = json_object_new_array()};
-	if (!data || !ret_lines->array) {
-		json_object_put(data);
-		json_object_put(ret_lines->array);
-		return NULL;
-	}
-	(void)json_object_object_add(data, "lines", ret_lines->array);
-	return data;
-}
-
 int verb_check_store(struct store *store, struct json_object *args,
 		     struct json_object **ret, struct error *err)
 {
@@ -167,20 +130,7 @@ int verb_check_store(struct store *store, struct json_object *args,
 	if (!data)
 		return error_set(err, ENOMEM, "out of memory");
 	r = store_check(store, lines_add, &lines, &report, err);
-	/* Damage that was found and listed is the answer, not a failure. */
-	if (r < 0 && !(r == -EUCLEAN && report.nr_errors > 0)) {
-		json_object_put(data);
-		return r;
-	}
-	json_put_uint(data, "errors", report.nr_errors);
-	json_put_uint(data, "nodes", report.nr_nodes);
-	json_put_uint(data, "blocks", report.nr_blocks);
-	json_put_uint(data, "lost", report.nr_lost);
-	json_put_uint(data, "segments", report.nr_segments);
-	json_put_uint(data, "volumes", report.nr_volumes);
-	json_put_bool(data, "truncated", lines.truncated);
-	*ret = data;
-	return 0;
+	return verb_give_report(data, &lines, &report, r, ret);
 }
 
 /* A slice that takes about a second on a slow disk. */

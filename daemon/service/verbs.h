@@ -58,4 +58,17 @@ enum exit_code verb_exit_code(int r);
  */
 enum exit_code open_exit_code(int r);
 
+struct backend;
+struct repair_options;
+
+/*
+ * Check and repair a store that nobody has open; @be stays the caller's.
+ * Damage is an answer, no failure: `errors` is above 0, and of a repair that
+ * was not possible `failure` says why.  Errors as store_check_backend().
+ */
+int verb_check_closed(struct backend *be, const char *const *tail_dirs,
+		      struct json_object **ret, struct error *err);
+int verb_repair_closed(struct backend *be, const struct repair_options *options,
+		       struct json_object **ret, struct error *err);
+
 #endif

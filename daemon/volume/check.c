@@ -51,11 +51,13 @@ void check_superblocks(const struct check_output *out, struct backend *be)
 		int r;
 
 		r = backend_super_read(be, copy, &disk, &why);
-		if (r == 0)
+		if (r < 0)
+			(void)error_prefix(&why, "superblock %c",
+					   'A' + (int)copy);
+		else
 			r = superblock_decode(&disk, copy, &sb, &why);
 		if (r < 0)
-			check_complain(out, "superblock %c: %s",
-				       'A' + (int)copy, why.message);
+			check_complain(out, "%s", why.message);
 	}
 }
 

@@ -302,7 +302,8 @@ int store_check(struct store *store, line_fn *line, void *opaque,
 /*
  * The same for a store that nobody has open, also for one that store_open()
  * refuses: then everything wrong that can be found.  @be stays the caller's;
- * nothing is written.  -EINVAL, -ENOTSUP: as store_open().
+ * nothing is written.  -EINVAL, -ENOTSUP, and when both superblocks are lost
+ * -EBADMSG or -EUCLEAN: as store_open().
  */
 int store_check_backend(struct backend *be, const char *const *tail_dirs,
 			line_fn *line, void *opaque, struct check_report *ret,

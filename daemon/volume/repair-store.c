@@ -80,12 +80,17 @@ int store_check_backend(struct backend *be, const char *const *tail_dirs,
 						   .tail_dirs = tail_dirs};
 	const struct check_output out = {line, opaque, ret};
 	struct error why = ERROR_NONE;
+	struct superblock sb;
 	struct store *store;
+	unsigned int first;
 	int r;
 
 	*ret = (struct check_report){0};
+	r = superblock_choose(be, &sb, &first, err);
+	if (r < 0) /* no store, or all is lost with them */
+		return r;
 	r = store_open(be, &options, &store, &why);
-	if (r == -EINVAL || r == -ENOTSUP || r == -ENOMEM)
+	if (r == -ENOTSUP || r == -ENOMEM)
 		return error_set(err, -r, "%s", why.message);
 	check_superblocks(&out, be);
 	if (r < 0) {

@@ -217,8 +217,6 @@ void salvage_frames(struct store *store)
 
 /* ---- segments ---- */
 
-DEFINE_VECTOR(segno_vector, uint64_t);
-
 /* Segments that leaves name and nobody knows, ascending. */
 struct missing {
 	struct store *store;

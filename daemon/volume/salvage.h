@@ -15,6 +15,8 @@
 
 #include "log-walk.h"
 
+DEFINE_VECTOR(segno_vector, uint64_t);
+
 struct salvage {
 	/* damage that is met is said by the one, what a repair does about it
 	 * by the other; each may be NULL */

@@ -296,10 +296,8 @@ static void without_a_superblock_there_is_no_repair(void **state)
 	memory_disk_damage_super(disk, 0, 50, 1);
 	memory_disk_damage_super(disk, 1, 50, 1);
 	stop(false);
-	refuse_unwritten((struct repair_options){0}, EBADMSG,
-			 "cannot be repaired");
-	expect_said("superblock A: ");
-	expect_said("superblock B: ");
+	refuse_unwritten((struct repair_options){0}, EBADMSG, "superblock A: ");
+	assert_int_equal(report.nr_errors, 0);
 }
 
 static void damage_root(void)

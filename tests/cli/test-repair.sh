@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# check names damage, served or not, and check --repair does what it says:
+# nothing when dry, served or not told to; else the store is sound again.
+
+. "$(dirname "$0")/cli.sh"
+requires_tools jq nbdsh
+
+store=$tmp/s
+sum() { cksum <"$store"; }
+
+# field NAME LINE: the word after NAME
+field() { sed -n "s/.* $1 \([^ ]*\).*/\1/p" <<<"$2"; }
+
+# damage OFFSET: 16 bytes of the file
+damage() {
+	printf 'damaged damaged.' | dd of="$store" bs=1 seek="$1" conv=notrunc \
+		status=none
+}
+
+# A leaf of v and v@s, by what dump says of it.
+damage_leaf() {
+	local node segment
+	expect 0 "$VARVE" -s "$store" dump nodes
+	node=$(grep ' length 784 ' "$tmp/out" | head -n 1)
+	expect 0 "$VARVE" -s "$store" dump segments
+	segment=$(grep "^segment $(field segment "$node") " "$tmp/out")
+	damage $((8388608 * ($(field place "$segment") + 1) +
+		$(field offset "$node") + 32))
+}
+
+init_store "$store" 264M
+expect 0 "$VARVE" -s "$store" create v 4M
+expect 2 "$VARVE" -s "$store" check --cut-log
+expect 2 "$VARVE" -s "$store" check -n
+expect 0 "$VARVE" -s "$store" check --repair
+expect 0 "$VARVE" -s "$store" --json check --repair -n
+jq -e '.data.errors == 0 and (.data.repaired | not)' "$tmp/out" >/dev/null ||
+	fail "a sound store was repaired"
+
+# --- a lost superblock ---
+damage 0
+expect 8 "$VARVE" -s "$store" check
+out "superblock A: "
+before=$(sum)
+expect 8 "$VARVE" -s "$store" check --repair --dry-run
+[ "$(sum)" = "$before" ] || fail "a dry run wrote"
+expect 0 "$VARVE" -s "$store" check --repair
+out "the store is sound now"
+expect 0 "$VARVE" -s "$store" check
+
+# --- a leaf that a volume and its snapshot share ---
+serve "$store"
+nbdsh -u "$(uri v "$socket")" -c 'h.pwrite(b"A" * 65536, 0)' \
+	-c 'h.pwrite(b"B" * 65536, 1048576)'
+expect 0 "$VARVE" -s "$store" snapshot v@s
+expect_error 5 "in use" "$VARVE" -s "$store" check --repair
+stop
+damage_leaf
+serve "$store"
+expect 8 "$VARVE" -s "$store" check
+out "length 262144: unreadable map node"
+out "shared with v@s"
+stop
+expect 8 "$VARVE" -s "$store" check
+out "shared with v@s"
+before=$(sum)
+expect 8 "$VARVE" -s "$store" --json check --repair -n
+jq -e '.data.repaired | not' "$tmp/out" >/dev/null || fail "dry, and repaired"
+[ "$(sum)" = "$before" ] || fail "a dry run wrote"
+expect 0 "$VARVE" -s "$store" check --repair
+out "replaced by lost blocks"
+expect 0 "$VARVE" -s "$store" check
+out ", 64 lost in a repair"
+
+# one of the two halves is an error, the other is as it was
+serve "$store"
+cat >"$tmp/read.py" <<'EOF'
+good = 0
+for offset, byte in ((0, b"A"), (1048576, b"B")):
+    try:
+        assert h.pread(65536, offset) == byte * 65536
+        good += 1
+    except nbd.Error as e:
+        assert e.errno == "EIO", e.errno
+        h.pwrite(bytes(262144), offset)
+        assert h.pread(65536, offset) == bytes(65536)
+assert good == 1
+EOF
+nbdsh -u "$(uri v "$socket")" -c "$(cat "$tmp/read.py")" || fail "wrong data"
+stop
+expect 0 "$VARVE" -s "$store" check
+
+# --- no superblock at all ---
+damage 0
+damage 65536
+expect_error 10 "no varve superblock" "$VARVE" -s "$store" check --repair
+passed
