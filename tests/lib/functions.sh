@@ -87,7 +87,7 @@ sanitizer_preload() {
 	done
 	# clang links its runtime into programs only, not into modules
 	if [ ${#paths[@]} -eq 0 ] &&
-		nm -D --undefined-only "$PLUGIN" | grep -q __tsan_init; then
+		nm -D --undefined-only "$PLUGIN" | grep __tsan_init >/dev/null; then
 		paths+=("$(clang -print-file-name=libclang_rt.tsan-x86_64.so)")
 	fi
 	[ ${#paths[@]} -eq 0 ] || paths+=("$(make_initfirst)")
