@@ -11,13 +11,16 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+/* In a source file clang wants each of these used. */
+#define VECTOR_FUNCTION __attribute__((unused)) static inline
+
 #define DEFINE_VECTOR(name, type) \
 	struct name { \
 		type *ptr; \
 		size_t len, cap; \
 	}; \
 	/* Room for @extra more; returns 0 or -ENOMEM. */ \
-	static inline int name##_reserve(struct name *v, size_t extra) \
+	VECTOR_FUNCTION int name##_reserve(struct name *v, size_t extra) \
 	{ \
 		size_t need, cap = v->cap ? v->cap : 8; \
 		type *ptr; \
@@ -37,7 +40,7 @@
 		return 0; \
 	} \
 	/* Append @item; returns 0 or -ENOMEM. */ \
-	static inline int name##_push(struct name *v, type item) \
+	VECTOR_FUNCTION int name##_push(struct name *v, type item) \
 	{ \
 		int r = name##_reserve(v, 1); \
 \
@@ -46,7 +49,7 @@
 		v->ptr[v->len++] = item; \
 		return 0; \
 	} \
-	static inline void name##_done(struct name *v) \
+	VECTOR_FUNCTION void name##_done(struct name *v) \
 	{ \
 		free(v->ptr); \
 		*v = (struct name){0}; \
