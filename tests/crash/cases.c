@@ -324,6 +324,24 @@ static void metadata_moves(struct workload *w)
 	work_flush(w);
 }
 
+/* A scrub that is always somewhere in the middle. */
+static void scrubs(struct workload *w)
+{
+	work_write(w, "a", 200 << 10, 0, false);
+	work_checkpoint(w);
+	for (unsigned int i = 0; i < 8; i++) {
+		work_scrub(w, 32 << 10);
+		work_write(w, "a", 4096, 8192 * i, false);
+		work_checkpoint(w);
+		if (i == 4)
+			work_reopen(w, false);
+	}
+	work_scrub(w, UINT64_MAX);
+	work_scrub(w, 32 << 10);
+	work_reopen(w, true);
+	work_flush(w);
+}
+
 /* Frames that were needed once are given back to the host. */
 static void space_comes_back(struct workload *w)
 {
@@ -553,6 +571,7 @@ const struct crash_case crash_cases[] = {
 	{"renames", renames, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
 	{"metadata moves", metadata_moves, false, WORK_FRAMES,
 	 TEST_SEGMENT_SHIFT, false},
+	{"scrubs", scrubs, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
 	{"space comes back", space_comes_back, false, WORK_FRAMES,
 	 TEST_SEGMENT_SHIFT, false},
 	{"long runs", long_runs, false, WORK_FRAMES_FEW, 19, false},

@@ -208,6 +208,7 @@ static void do_writes(struct workload *w)
 	work_trim(w, "b", 64 << 10, 0, true);
 	work_write(w, "b", 100, 50, true);
 	work_idle(w);
+	work_set(w, "a", 4 << 20, true);
 }
 
 static void do_verbs(struct workload *w)
@@ -235,6 +236,8 @@ static void do_looks(struct workload *w)
 	work_call(w, "extents", extents);
 	work_call(w, "dump", dump);
 	work_call(w, "check", check);
+	work_scrub(w, 64 << 10);
+	work_scrub(w, UINT64_MAX);
 	work_flush(w);
 	work_call(w, "look-read-only", look_read_only);
 }

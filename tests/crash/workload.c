@@ -442,6 +442,8 @@ void work_set(struct workload *w, const char *volume, uint64_t quota,
 	struct error err = ERROR_NONE;
 	enum outcome outcome;
 
+	if (!step)
+		return;
 	if (quota)
 		(void)snprintf(bytes, sizeof(bytes), "%" PRIu64, quota);
 	outcome = settle(w, store_set(w->store, volume, settings, 2, &err),
@@ -476,6 +478,25 @@ void work_reap(struct workload *w)
 		return;
 	w->nr_reaped += w->store->nodes.reaper.len;
 	(void)settle(w, store_reap(w->store, &err), &err, step->what);
+	end(w, step, false);
+}
+
+static void no_line(void *opaque, const char *line)
+{
+}
+
+void work_scrub(struct workload *w, uint64_t max_bytes)
+{
+	struct step *step = begin(w, "scrub", "", max_bytes, 0);
+	struct scrub_options options = {.max_bytes = max_bytes};
+	struct scrub_progress progress;
+	struct error err = ERROR_NONE;
+	int r;
+
+	if (!step)
+		return;
+	r = store_scrub(w->store, &options, &progress, no_line, NULL, &err);
+	(void)settle(w, r, &err, step->what);
 	end(w, step, false);
 }
 

@@ -102,6 +102,8 @@ void work_set(struct workload *w, const char *volume, uint64_t quota,
 	      bool pause);
 void work_checkpoint(struct workload *w);
 void work_reap(struct workload *w);
+/* One slice; what is found is a failure. */
+void work_scrub(struct workload *w, uint64_t max_bytes);
 /* Something that changes nothing. */
 void work_call(struct workload *w, const char *what,
 	       int (*call)(struct workload *w, struct error *err));
