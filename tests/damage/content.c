@@ -76,7 +76,8 @@ static unsigned int run_length(const struct content *c, unsigned int i)
 	uint64_t first = block_of_interest(i).index;
 	unsigned int nr = 1;
 
-	while (i + nr < NR_BLOCKS && c->numbers[i + nr] == c->numbers[i] + nr &&
+	while (i + nr < NR_BLOCKS && c->numbers[i] != NUMBER_LOST &&
+	       c->numbers[i + nr] == c->numbers[i] + nr &&
 	       block_of_interest(i + nr).index == first + nr)
 		nr++;
 	return nr;
@@ -176,7 +177,13 @@ static bool compare_block(const struct content *c, unsigned int i,
 	int r;
 
 	r = volume_read(handle, data, BLOCK_SIZE, offset, &failure);
-	*ret_unread = r < 0;
+	*ret_unread = r < 0 && c->numbers[i] != NUMBER_LOST;
+	if (r == 0 && c->numbers[i] == NUMBER_LOST) {
+		(void)error_set(err, EUCLEAN,
+				"WRONG DATA: %.80s: block %" PRIu64 " was lost",
+				c->name, block_of_interest(i).index);
+		return false;
+	}
 	if (r < 0) {
 		*err = failure;
 		return is_damage(r);
@@ -257,15 +264,22 @@ static bool compare_names(const struct state *state, struct store *store,
 	return good;
 }
 
-bool state_compare(const struct state *state, struct store *store,
-		   struct unread *ret, struct error *err)
+bool state_compare_contents(const struct state *state, struct store *store,
+			    struct unread *ret, struct error *err)
 {
-	bool good;
+	bool good = true;
 
 	memset(ret, 0, sizeof(*ret));
-	good = compare_names(state, store, err);
 	for (unsigned int i = 0; good && i < state->nr; i++)
 		good = compare_content(&state->contents[i], store,
 				       ret->blocks[i], ret, err);
 	return good;
+}
+
+bool state_compare(const struct state *state, struct store *store,
+		   struct unread *ret, struct error *err)
+{
+	memset(ret, 0, sizeof(*ret));
+	return compare_names(state, store, err) &&
+	       state_compare_contents(state, store, ret, err);
 }

@@ -18,6 +18,8 @@
 
 #define NR_BLOCKS 84u
 #define CONTENTS_MAX 16u
+/* Number of a block that a repair had to give up: it cannot be read. */
+#define NUMBER_LOST UINT32_MAX
 /* Covers the last block of interest. */
 #define VOLUME_BYTES (UINT64_C(128) << 30)
 
@@ -52,7 +54,7 @@ void state_print(const struct state *state, FILE *to);
 /* What state_print() wrote; ends the program when it is anything else. */
 void state_parse(struct state *ret, FILE *from);
 
-/* Which blocks of @state could not be read. */
+/* Which blocks of @state could not be read, those known to be lost aside. */
 struct unread {
 	uint64_t nr;
 	bool blocks[CONTENTS_MAX][NR_BLOCKS];
@@ -66,5 +68,8 @@ struct unread {
  */
 bool state_compare(const struct state *state, struct store *store,
 		   struct unread *ret, struct error *err);
+/* The same, but there may be more volumes than those of @state. */
+bool state_compare_contents(const struct state *state, struct store *store,
+			    struct unread *ret, struct error *err);
 
 #endif

@@ -19,7 +19,7 @@
 #define NR_ROUNDS 6u
 
 const char *const specimen_names[NR_SPECIMENS] = {
-	"clean", "crashed", "idle", "large", "between",
+	"clean", "crashed", "idle", "large", "between", "cleaned", "repaired",
 };
 
 struct maker {
@@ -300,6 +300,31 @@ static void scrub(struct maker *m, bool whole)
 	} while (whole && !progress.done);
 }
 
+/* Few live blocks in many segments, moved: forwards, and names without a frame.
+ */
+static void clean(struct maker *m)
+{
+	struct error err = ERROR_NONE;
+	struct store_stat stat;
+
+	for (unsigned int i = 0; i < 12; i++) {
+		write_blocks(m, "v", 5 * i, 1);
+		write_blocks(m, "w", 0, 12);
+		write_blocks(m, "w", 0, 12);
+		if (i == 6)
+			snapshot_one(m, "v@cleaned");
+	}
+	checkpoint(m);
+	must(store_clean(m->store, &err), &err);
+	checkpoint(m);
+	write_blocks(m, "v", 0, 2); /* renames those beside it */
+	checkpoint(m);
+	store_stat(m->store, &stat);
+	if (!stat.forwarded_blocks || !stat.nr_name_segments ||
+	    !stat.renamed_blocks)
+		die("making a specimen: nothing was cleaned");
+}
+
 /* ---- histories ---- */
 
 static void open_store(struct maker *m)
@@ -397,14 +422,65 @@ static struct memory_disk *die_between(struct maker *m)
 	return disk_copy(m->disk);
 }
 
+static void repair(struct maker *m)
+{
+	struct repair_options options = {0};
+	struct backend *be = backend_memory_open(m->disk);
+	struct check_report report;
+	struct error err = ERROR_NONE;
+
+	must(store_repair(be, &options, NULL, NULL, &report, &err), &err);
+	backend_close(be);
+}
+
+/* The first leaf of w@2 is damaged, and what is below it given up. */
+static void lose_leaf(struct maker *m)
+{
+	unsigned int w = (unsigned int)(state_find(&m->state, "w@2") -
+					m->state.contents);
+	static struct survey survey;
+	struct medium medium;
+	struct error err = ERROR_NONE;
+	struct structure leaf;
+	uint8_t data[BLOCK_SIZE];
+
+	must(store_close(m->store, true, &err), &err);
+	medium_open(&medium, m->disk, m->specimen->segment_shift);
+	survey_all(&survey, &medium, &m->state);
+	leaf = survey.readings[w][0].on[INNER_LEVELS];
+	medium_read(&medium,
+		    (struct address){leaf.place, leaf.offset / BLOCK_SIZE},
+		    data);
+	data[leaf.offset % BLOCK_SIZE] ^= 1;
+	medium_write(&medium,
+		     (struct address){leaf.place, leaf.offset / BLOCK_SIZE},
+		     data);
+	medium_close(&medium);
+	repair(m);
+	for (unsigned int i = 0; i < m->state.nr; i++)
+		for (unsigned int b = 0; b < NR_BLOCKS; b++)
+			if (survey.readings[i][b].nr > INNER_LEVELS &&
+			    survey.readings[i][b].on[INNER_LEVELS].key ==
+				    leaf.key)
+				m->state.contents[i].numbers[b] = NUMBER_LOST;
+	survey_done(&survey);
+	open_store(m);
+	note(m);
+}
+
 static struct memory_disk *make_image(struct maker *m, enum specimen_kind kind)
 {
 	struct memory_disk *ret = NULL;
 
 	live(m);
+	if (kind == SPECIMEN_CLEANED)
+		clean(m);
+	if (kind == SPECIMEN_REPAIRED)
+		lose_leaf(m);
 	if (kind != SPECIMEN_CLEAN)
 		work(m);
-	if (kind == SPECIMEN_IDLE)
+	if (kind == SPECIMEN_IDLE || kind == SPECIMEN_CLEANED ||
+	    kind == SPECIMEN_REPAIRED)
 		end_idle(m);
 	if (kind == SPECIMEN_CRASHED || kind == SPECIMEN_LARGE)
 		end_unflushed(m);

@@ -10,11 +10,14 @@
 #include "survey.h"
 
 enum specimen_kind {
-	SPECIMEN_CLEAN,	  /* stopped cleanly */
-	SPECIMEN_CRASHED, /* a log to replay, its last batches not flushed */
-	SPECIMEN_IDLE,	  /* a log to replay, flushed, and idle since */
-	SPECIMEN_LARGE,	  /* crashed, with larger segments and run leaves */
-	SPECIMEN_BETWEEN, /* died between the superblocks of a checkpoint */
+	SPECIMEN_CLEAN,	   /* stopped cleanly */
+	SPECIMEN_CRASHED,  /* a log to replay, its last batches not flushed */
+	SPECIMEN_IDLE,	   /* a log to replay, flushed, and idle since */
+	SPECIMEN_LARGE,	   /* crashed, with larger segments and run leaves */
+	SPECIMEN_BETWEEN,  /* died between the superblocks of a checkpoint */
+	SPECIMEN_CLEANED,  /* as idle; the cleaner has moved blocks */
+	SPECIMEN_REPAIRED, /* as idle; a leaf was lost, with blocks of several
+			    */
 	NR_SPECIMENS,
 };
 

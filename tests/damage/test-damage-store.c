@@ -9,7 +9,10 @@
  * right or cannot be read; what cannot be read depends on what was hit, and
  * what does not is readable.  The log ends where it must (verdict.h).  Check
  * finds what was hit of the metadata, and nothing where only dead space was.
- * A store that is written to after that is still right.
+ * A store that is written to after that is still right.  Scrub names every
+ * block that cannot be read.  After a repair, which is impossible only when
+ * both superblocks or all roots are lost, check finds nothing, and no more is
+ * lost than was hit.
  *
  * Both superblocks replaced by older ones at once are not tried: that is a
  * store as it once was, and cannot be told.
@@ -48,6 +51,7 @@ static const char *const outcome_names[NR_OUTCOMES] = {
 struct totals {
 	uint64_t seed, runs, failures;
 	uint64_t table[NR_KINDS][NR_OUTCOMES];
+	uint64_t mended[NR_KINDS];
 };
 
 static enum outcome outcome_of(const struct trial *trial)
@@ -70,7 +74,9 @@ static void try_strike(struct totals *totals, uint64_t number,
 	char what[300];
 
 	trial_begin(&trial, strike);
-	if (trial_open(&trial, true) && trial_open(&trial, false)) {
+	if (trial_open(&trial, true) && trial_open(&trial, false) &&
+	    trial_mend(&trial)) {
+		totals->mended[strike->aim.kind] += trial.mended;
 		totals->table[strike->aim.kind][outcome_of(&trial)]++;
 		return;
 	}
@@ -105,12 +111,12 @@ static void print_table(const struct totals *totals)
 	printf("%-20s", "damaged");
 	for (int o = 0; o < NR_OUTCOMES; o++)
 		printf(" %9s", outcome_names[o]);
-	putchar('\n');
+	printf(" | %9s\n", "repaired");
 	for (int k = 0; k < NR_KINDS; k++) {
 		printf("%-20s", kind_names[k]);
 		for (int o = 0; o < NR_OUTCOMES; o++)
 			printf(" %9" PRIu64, totals->table[k][o]);
-		putchar('\n');
+		printf(" | %9" PRIu64 "\n", totals->mended[k]);
 	}
 	printf("%" PRIu64 " damages, %" PRIu64
 	       " failures, nothing wrong or stale was read otherwise, seed "

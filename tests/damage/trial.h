@@ -19,6 +19,7 @@ struct trial {
 	bool torn;	 /* the end of the log was cut off */
 	bool unread;	 /* some blocks cannot be read */
 	bool told;	 /* check found something */
+	bool mended;	 /* repair made it sound */
 	struct error err;
 };
 
@@ -29,6 +30,9 @@ void trial_begin(struct trial *ret, const struct strike *strike);
  * and a sentence in trial->err: it did what it must not do.
  */
 bool trial_open(struct trial *trial, bool read_only);
+
+/* Repair a copy, which must be sound then, and look at all of it. */
+bool trial_mend(struct trial *trial);
 
 /* Note what went wrong; returns false. */
 bool trial_fails(struct trial *trial, const char *format, ...)

@@ -78,9 +78,9 @@ static bool super_is_invalid(const struct strike *strike, unsigned int copy)
 	return superblock_decode(&disk, copy, &sb, NULL) < 0;
 }
 
-void verdict_find(struct verdict *ret, const struct strike *strike)
+static void find(struct verdict *ret, const struct strike *strike,
+		 const struct survey *survey)
 {
-	const struct specimen *specimen = strike->specimen;
 	bool hit[SUPERBLOCK_COPIES];
 
 	for (unsigned int i = 0; i < SUPERBLOCK_COPIES; i++)
@@ -90,9 +90,7 @@ void verdict_find(struct verdict *ret, const struct strike *strike)
 		.super_hit = hit[0] || hit[1],
 		.super_invalid = super_is_invalid(strike, 0) ||
 				 super_is_invalid(strike, 1),
-		.survey = specimen->kind == SPECIMEN_BETWEEN && hit[0]
-				  ? &specimen->older
-				  : &specimen->survey,
+		.survey = survey,
 	};
 	ret->pages_hit = strike_hit_kinds(strike, ret->survey, KIND_ROOT,
 					  KIND_REAPER_PAGE);
@@ -108,6 +106,22 @@ void verdict_find(struct verdict *ret, const struct strike *strike)
 	/* what died in the part of the log that is gone is alive again */
 	if (!ret->log_is_whole)
 		ret->data_hit = ret->data_hit || ret->dead_hit;
+}
+
+void verdict_find(struct verdict *ret, const struct strike *strike)
+{
+	const struct specimen *specimen = strike->specimen;
+
+	find(ret, strike,
+	     specimen->kind == SPECIMEN_BETWEEN &&
+			     block_hit(strike, NR_FRAMES, 0, 1)
+		     ? &specimen->older
+		     : &specimen->survey);
+}
+
+void verdict_find_older(struct verdict *ret, const struct strike *strike)
+{
+	find(ret, strike, &strike->specimen->older);
 }
 
 bool verdict_is_unread(const struct verdict *verdict,

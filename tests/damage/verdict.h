@@ -31,6 +31,8 @@ struct verdict {
 };
 
 void verdict_find(struct verdict *ret, const struct strike *strike);
+/* The same when the checkpoint before is used. */
+void verdict_find_older(struct verdict *ret, const struct strike *strike);
 
 /* Does reading block of interest @block of the @i-th content meet a hit? */
 bool verdict_is_unread(const struct verdict *verdict,
