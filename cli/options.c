@@ -59,7 +59,7 @@ static const struct option_spec specs[] = {
 	{0, OPTION_SERVE, "tls-psk", "FILE", FIELD(tls_psk),
 	 "TLS with the keys in FILE; refuse TCP without TLS"},
 	{0, OPTION_SERVE, "threads", "N", FIELD(threads),
-	 "threads per connection (default: 1)"},
+	 "threads per connection (default: 1, see varved --help)"},
 	{0, OPTION_SERVE, "connections", "N", FIELD(connections),
 	 "NBD connections at once (default: 1000)"},
 	{0, OPTION_SERVE, "memory", "SIZE", FIELD(memory),

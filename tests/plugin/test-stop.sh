@@ -6,7 +6,8 @@
 #
 # Four clients write with sixteen requests in flight each; one is idle, fifty
 # have said nothing, one has asked for 64 MiB and does not read, one has sent
-# half a write; at the control socket one waits for events and one for nothing.
+# half a write; at the control socket one waits for events, one for nothing,
+# and one takes and deletes snapshots.
 #
 # VARVE_TEST_TIMES: how many times four stops (1; --long: 10).
 
@@ -54,6 +55,31 @@ def write(n):
         pass
     results[n] = acked
 
+# Takes two snapshots for each that it deletes.
+def take(names):
+    c = Control(store)
+    try:
+        for i in range(1000):
+            for verb, name in (("snapshot", f"vm1@r{run}-{i}"),
+                               ("delete", f"vm1@r{run}-{i // 2}")):
+                if verb == "delete" and i % 2 == 0:
+                    continue
+                names["flying"] = name
+                answer = c.call(verb, names=[name])
+                if answer is None:
+                    return
+                if not answer["ok"]:
+                    # so it was not done
+                    names["flying"] = None
+                    if answer["error"] != "server is stopping":
+                        replies.append(f"{verb} {name}: {answer}")
+                    return
+                (names["there"].append if verb == "snapshot" else
+                 names["there"].remove)(name)
+                names["flying"] = None
+    except OSError:
+        pass
+
 kept = [Raw(socket) for i in range(50)]
 idle = Raw(socket)
 idle.go("vm1")
@@ -67,14 +93,16 @@ half.socket.sendall(half.header(CMD_WRITE, 0, 4096) + bytes(1000))
 lazy = Control(store)
 waits = Control(store)
 waits.send(b'{"varve":1,"verb":"events","args":{"after":1000000,"wait":60}}\n')
+names = {"there": [], "flying": None}
 threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+threads.append(threading.Thread(target=take, args=(names,)))
 for t in threads:
     t.start()
 open(ready, "w").close()
 for t in threads:
     t.join()
 with open(out, "w") as f:
-    json.dump(results, f)
+    json.dump({"written": results, "snapshots": names}, f)
 try:
     _, error = struct.unpack(">II", idle.receive(8))
     replies.append(f"the idle client got a reply: {error}")
@@ -88,7 +116,7 @@ import json, os
 with open(os.environ["OUT"]) as f:
     results = json.load(f)
 nr = 0
-for acked_of in results.values():
+for acked_of in results["written"].values():
     for block, (acked, sent) in acked_of.items():
         data = h.pread(4096, int(block) * 4096)
         assert data == data[:8] * 512, f"block {block} is torn"
@@ -99,6 +127,20 @@ for acked_of in results.values():
             (block, value, acked, sent)
         nr += acked > 0
 assert nr > 0
+PYTHON
+
+# What was taken is there, what was deleted is not, and of one it is not known.
+cat >"$tmp/snapshots.py" <<'PYTHON'
+import json, sys
+from control import Control
+store, out, run = sys.argv[1:]
+with open(out) as f:
+    names = json.load(f)["snapshots"]
+there = {v["name"] for v in Control(store).call("list")["data"]
+         if v["name"].startswith(f"vm1@r{run}-")}
+differ = there ^ set(names["there"])
+assert differ <= {names["flying"]}, (differ, names["flying"])
+assert there, "no snapshot was taken"
 PYTHON
 
 times=${VARVE_TEST_TIMES:-${VARVE_TEST_LONG:+10}}
@@ -140,6 +182,8 @@ for start in start_nbdkit start_varved; do
 		$start "$store" "$socket"
 		OUT=$tmp/out nbdsh -u "$(uri vm1 "$socket")" \
 			-c "$(cat "$tmp/verify.py")"
+		PYTHONPATH=$(dirname "$0") python3 -B "$tmp/snapshots.py" \
+			"$store" "$tmp/out" "$run"
 		stop_server
 	done
 done
