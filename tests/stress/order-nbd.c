@@ -18,6 +18,7 @@
 #include "clients.h"
 #include "random.h"
 #include "test-store.h"
+#include "verbs.h"
 
 #define SECONDS_DEFAULT 10u
 #define CLIENTS_DEFAULT 16u
@@ -101,8 +102,9 @@ static int flush_export(void *connection, struct error *err)
 
 /* ---- verbs ---- */
 
-/* On a connection for this one verb; takes @args over. */
-static int call(const char *verb, struct json_object *args, struct error *err)
+/* On a connection for this one verb; returns as client_call(). */
+static int try_call(const char *verb, struct json_object *args,
+		    struct error *err)
 {
 	struct json_object *data = NULL;
 	struct client *client;
@@ -114,6 +116,20 @@ static int call(const char *verb, struct json_object *args, struct error *err)
 		client_close(client);
 	}
 	json_object_put(data);
+	return r;
+}
+
+/*
+ * Takes @args over.  The server notices a little later than we do that a
+ * snapshot's connection is closed; until then the snapshot is in use.
+ */
+static int call(const char *verb, struct json_object *args, struct error *err)
+{
+	struct timespec ts = {.tv_nsec = 10000000};
+	int r, tries = 0;
+
+	while ((r = try_call(verb, args, err)) == EXIT_BUSY && tries++ < 500)
+		(void)nanosleep(&ts, NULL);
 	json_object_put(args);
 	return r ? -EIO : 0;
 }
