@@ -469,6 +469,8 @@ static int commit(struct checkpoint *cp, struct error *err)
 	sb.log = cp->position;
 	mutex_lock(&core->lock);
 	sb.segno_bound = core->next_segno + SEGNO_RESERVATION;
+	if (sb.segno_bound > SEGNO_MAX)
+		sb.segno_bound = SEGNO_MAX;
 	if (sb.segno_bound < core->segno_bound)
 		sb.segno_bound = core->segno_bound;
 	/* an image that could not be frozen must never be committed */

@@ -43,10 +43,24 @@ struct recovery {
 
 /* ---- 2: claim ---- */
 
-static void claim(struct superblock *sb)
+/* More batches than one incarnation writes. */
+#define SEQ_RESERVATION (UINT64_C(1) << 48)
+
+/* Beyond the last numbers both copies would be refused for ever. */
+static int claim(struct superblock *sb, struct error *err)
 {
+	if (sb->open_incarnation >= INT64_MAX ||
+	    sb->segno_bound > SEGNO_MAX - SEGNO_RESERVATION ||
+	    sb->log.seq > INT64_MAX - SEQ_RESERVATION)
+		return error_set(err, EUCLEAN,
+				 "can be opened read-only only: no numbers are "
+				 "left after incarnation %" PRIu64
+				 ", batch %" PRIu64 ", segment %" PRIu64,
+				 sb->open_incarnation, sb->log.seq,
+				 sb->segno_bound);
 	sb->open_incarnation++;
 	sb->segno_bound += SEGNO_RESERVATION;
+	return 0;
 }
 
 static int write_claim(struct backend *be, const struct superblock *sb,
@@ -492,8 +506,8 @@ static int open_as(struct backend *be, const struct superblock *sb,
 		return r;
 	set_geometry(be, sb);
 	if (!options->read_only)
-		claim(&now);
-	if (!options->read_only && !salvage)
+		r = claim(&now, err);
+	if (r == 0 && !options->read_only && !salvage)
 		r = write_claim(be, &now, first, err);
 	if (r == 0)
 		r = store_new(be, &now, options, &rec.store, err);
