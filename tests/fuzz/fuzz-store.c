@@ -23,7 +23,7 @@
 #include "units.h"
 
 #define NR_FRAMES 64u
-#define NR_STORES 4u
+#define NR_STORES 6u
 #define LINES_MAX 16384u
 /* The medium in memory, and tables and nodes of what it holds. */
 #define MEMORY_MAX (NR_FRAMES * (UINT64_C(4) << TEST_SEGMENT_SHIFT))
@@ -137,6 +137,7 @@ static void make_stores(void)
 	struct store_open_options options = {.nr_buffers = 4};
 	char kept[2][NAME_MAX_BYTES + 1];
 	struct error err = ERROR_NONE;
+	struct store_stat stat;
 	struct store *store;
 
 	keep(disk);
@@ -156,8 +157,18 @@ static void make_stores(void)
 	must(store_flush(store, &err), &err);
 	keep(disk); /* with a log to replay */
 	must(store_rollback(store, both, 2, kept, &err), &err);
-	must(store_close(store, true, &err), &err);
+	must(store_checkpoint(store, &err), &err);
 	keep(disk);
+	write_blocks(store, "v", 60, 1);
+	write_blocks(store, "v", 40, 2);
+	must(store_clean(store, &err), &err);
+	store_stat(store, &stat);
+	if (stat.forwarded_blocks == 0)
+		fuzz_fail("making a store", "nothing to clean");
+	keep(disk); /* with forwards */
+	write_blocks(store, "v", 30, 3);
+	must(store_close(store, true, &err), &err);
+	keep(disk); /* with renamed blocks */
 	memory_disk_put(disk);
 }
 
@@ -237,6 +248,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < size / EDIT_BYTES && i < EDITS_MAX; i++)
 		change(disk, be, base, data + i * EDIT_BYTES);
 	backend_close(be);
+	if (how & 32)
+		store_repair_and_check(disk, how & 64);
 	open_and_use(disk, how);
 	if (how & 16) /* what the first left behind */
 		open_and_use(disk, 2);

@@ -11,6 +11,7 @@
 
 #define VOLUMES_MAX 6u
 #define IO_BYTES 16384u
+#define SLICES_MAX 1000u
 
 static struct error failure;
 
@@ -130,6 +131,24 @@ static void change_snapshot(struct store *store, const char *name)
 	done("store_delete", store_delete(store, &name, 1, false, fresh()));
 }
 
+/* It ends: a slice verifies a little at least. */
+static void scrub(struct store *store)
+{
+	struct scrub_options options = {.max_bytes = 1 << 20, .restart = true};
+	struct scrub_progress progress = {0};
+	unsigned int nr_slices = 0;
+	int r = 0;
+
+	while (r == 0 && !progress.done) {
+		r = store_scrub(store, &options, &progress, hear_line, NULL,
+				fresh());
+		done("store_scrub", r);
+		options.restart = false;
+		if (progress.percent > 100 || ++nr_slices > SLICES_MAX)
+			fuzz_fail("store_scrub", "does not come to an end");
+	}
+}
+
 static void look(struct store *store)
 {
 	struct check_report report;
@@ -185,7 +204,9 @@ static void use(struct store *store, bool writable)
 	if (nr > VOLUMES_MAX)
 		nr = VOLUMES_MAX;
 	ask_all(store, infos, nr, writable);
+	scrub(store);
 	if (writable) {
+		done("store_clean", store_clean(store, fresh()));
 		done("store_checkpoint", store_checkpoint(store, fresh()));
 		done("store_reap", store_reap(store, fresh()));
 		look(store);
@@ -193,6 +214,26 @@ static void use(struct store *store, bool writable)
 		done("store_reap", store_reap(store, fresh()));
 	}
 	free(infos);
+}
+
+void store_repair_and_check(struct memory_disk *disk, bool cut_log)
+{
+	struct backend *be = backend_memory_open(disk);
+	struct repair_options options = {.cut_log = cut_log, .dry_run = true};
+	struct check_report report;
+	int r;
+
+	done("store_check_backend",
+	     store_check_backend(be, NULL, hear_line, NULL, &report, fresh()));
+	done("store_repair, dry run",
+	     store_repair(be, &options, hear_line, NULL, &report, fresh()));
+	options.dry_run = false;
+	r = store_repair(be, &options, hear_line, NULL, &report, fresh());
+	done("store_repair", r);
+	if (r == 0 && store_check_backend(be, NULL, hear_line, NULL, &report,
+					  fresh()) < 0)
+		fuzz_fail("check after a repair", failure.message);
+	backend_close(be);
 }
 
 int store_open_and_use(struct memory_disk *disk,

@@ -18,4 +18,7 @@ struct store_open_options;
 int store_open_and_use(struct memory_disk *disk,
 		       const struct store_open_options *options, bool clean);
 
+/* Check, repair, as a dry run and in earnest, and what is repaired is sound. */
+void store_repair_and_check(struct memory_disk *disk, bool cut_log);
+
 #endif

@@ -325,6 +325,7 @@ static const struct bomb {
 	const char *name;
 	void (*plant)(uint64_t value);
 	uint64_t value;
+	bool is_counter;
 } bombs[] = {
 	{"cycle", cycle, 0},
 	{"cycle, counted once", cycle, 1},
@@ -340,16 +341,16 @@ static const struct bomb {
 	{"pages of volumes", many_pages, TABLE_VOLUME},
 	{"pages of frames", many_pages, TABLE_FRAME},
 	{"pages of the reaper queue", many_pages, TABLE_REAPER},
-	{"last incarnation", last_open_incarnation, INT64_MAX},
-	{"last checkpoint", last_checkpoint_id, INT64_MAX},
-	{"last bound of segments", last_segno_bound, SEGNO_MAX},
-	{"last but one bound", last_segno_bound, SEGNO_MAX - 1},
-	{"bound nearly there", last_segno_bound, SEGNO_MAX - 4096 * 2},
-	{"last sequence number", last_log_seq, INT64_MAX},
-	{"last segment", last_next_segno, SEGNO_MAX},
-	{"last volume", last_next_volume_id, UINT32_MAX},
-	{"last node", last_next_node_id, UINT32_MAX},
-	{"last epoch", last_next_epoch, UINT32_MAX},
+	{"last incarnation", last_open_incarnation, INT64_MAX, true},
+	{"last checkpoint", last_checkpoint_id, INT64_MAX, true},
+	{"last bound of segments", last_segno_bound, SEGNO_MAX, true},
+	{"last but one bound", last_segno_bound, SEGNO_MAX - 1, true},
+	{"bound nearly there", last_segno_bound, SEGNO_MAX - 4096 * 2, true},
+	{"last sequence number", last_log_seq, INT64_MAX, true},
+	{"last segment", last_next_segno, SEGNO_MAX, true},
+	{"last volume", last_next_volume_id, UINT32_MAX, true},
+	{"last node", last_next_node_id, UINT32_MAX, true},
+	{"last epoch", last_next_epoch, UINT32_MAX, true},
 };
 
 /* ---- run ---- */
@@ -395,6 +396,12 @@ static void explode(const struct bomb *bomb)
 		options.at_checkpoint = how == 1;
 		r = store_open_and_use(copy, &options, how != 3);
 		printf("%s%d", how ? " " : "  opened: ", r);
+		/* a counter that ends is no reason to lose the store */
+		options.read_only = true;
+		options.at_checkpoint = false;
+		if (how == 2 && r == 0 && bomb->is_counter &&
+		    store_open_and_use(copy, &options, true) < 0)
+			fuzz_fail(bomb->name, "cannot be opened any more");
 		memory_disk_put(copy);
 	}
 	printf("\n");
