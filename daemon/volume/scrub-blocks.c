@@ -74,9 +74,12 @@ static int add_block(struct scrub *scrub, struct leaf_entry e, bool *ret_lost)
 	if (*ret_lost)
 		return 0;
 	buffer = log_pin(&store->log, block.segment->segno, block.slot, &data);
-	if (buffer) { /* it may not be on the medium yet */
+	if (buffer) {
+		bool is_written = buffer->state == BATCH_WRITTEN;
+
 		log_unpin(&store->log, buffer);
-		return 0;
+		if (!is_written) /* it is not on the medium yet */
+			return 0;
 	}
 	r = see_name(scrub, block.name, &is_new);
 	if (r < 0 || !is_new)

@@ -401,6 +401,15 @@ static void what_is_not_written_yet_is_not_looked_for(void **state)
 	volume_close(h);
 }
 
+/* The log keeps what was written for reads; what counts is the medium. */
+static void what_memory_has_is_read_from_the_medium(void **state)
+{
+	rewrite("a", 7, 1, 2);
+	must(store_flush(store, &err));
+	damage_block("a", 7);
+	scrub_finds(1, "a: offset 28672, length 4096");
+}
+
 static void slices_come_to_the_same_as_one_go(void **state)
 {
 	unsigned int nr_slices = 0;
@@ -564,6 +573,7 @@ int main(void)
 		TEST(a_read_only_store_is_scrubbed_and_not_written),
 		TEST(a_block_that_many_share_is_read_once),
 		TEST(what_is_not_written_yet_is_not_looked_for),
+		TEST(what_memory_has_is_read_from_the_medium),
 		TEST(slices_come_to_the_same_as_one_go),
 		TEST(a_scrub_goes_on_after_the_store_was_closed),
 		TEST(what_was_found_is_said_after_the_store_was_closed),
