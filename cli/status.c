@@ -109,6 +109,18 @@ static void print_scrub(struct json_object *data)
 		print_field("scrub", "finished %s, no errors", ended);
 }
 
+static void print_cleaner(struct json_object *data)
+{
+	struct json_object *cleaner = NULL;
+
+	if (json_object_object_get_ex(data, "cleaner", &cleaner) &&
+	    member_number(cleaner, "victims"))
+		print_field(
+			"cleaner", "%llu segments, %llu blocks moved",
+			(unsigned long long)member_number(cleaner, "victims"),
+			(unsigned long long)member_number(cleaner, "moved"));
+}
+
 static void print_attached(const char *store)
 {
 	struct attachments attachments;
@@ -152,6 +164,7 @@ static void print_status(const char *store, struct json_object *data,
 		print_field("damage", "%llu reads did not match their checksum",
 			    (unsigned long long)member_number(
 				    data, "checksum_errors"));
+	print_cleaner(data);
 	print_scrub(data);
 	print_attached(store);
 }

@@ -272,6 +272,21 @@ static struct json_object *json_scrub(const struct store_stat *stat)
 	return ret;
 }
 
+static struct json_object *json_cleaner(const struct store_stat *stat)
+{
+	struct json_object *ret = json_object_new_object();
+
+	if (!ret)
+		return NULL;
+	json_put_uint(ret, "victims", stat->nr_victims);
+	json_put_uint(ret, "copied", stat->copied_blocks);
+	json_put_uint(ret, "moved", stat->moved_blocks);
+	json_put_uint(ret, "renamed", stat->renamed_blocks);
+	json_put_uint(ret, "forwarded", stat->forwarded_blocks);
+	json_put_uint(ret, "name_segments", stat->nr_name_segments);
+	return ret;
+}
+
 struct json_object *json_status(const struct store_stat *stat)
 {
 	struct json_object *ret = json_object_new_object();
@@ -295,6 +310,7 @@ struct json_object *json_status(const struct store_stat *stat)
 	json_put_uint(ret, "dirty_nodes", stat->dirty_nodes);
 	json_put_uint(ret, "freeing", stat->reaper_queue);
 	json_put_uint(ret, "checksum_errors", stat->checksum_errors);
+	(void)json_object_object_add(ret, "cleaner", json_cleaner(stat));
 	(void)json_object_object_add(ret, "scrub", json_scrub(stat));
 	json_put_uint(ret, "recovered_batches", stat->recovered_batches);
 	json_put_uint(ret, "recovered_tail_batches",
