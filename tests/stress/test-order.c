@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Many clients at once on the engine, by calls: every read and snapshot must
- * have an order that explains it, and the threads no race.
+ * have an order that explains it, and the threads no race.  Meanwhile the
+ * store is cleaned, checked and scrubbed all the time.
  *
  * test-order [--seconds N] [--clients N] [--seed N]
  */
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -94,15 +97,35 @@ static int engine_delete(const char *name, struct error *err)
 	return store_delete(store, pair.all, 2, false, err);
 }
 
-/* Checkpoints, and checks of their image. */
+static int scrub(struct error *err)
+{
+	struct scrub_options options = {.max_bytes = 1 << 20};
+	struct scrub_progress progress = {0};
+	int r;
+
+	do {
+		r = store_scrub(store, &options, &progress, NULL, NULL, err);
+		options.began_ns = progress.began_ns;
+	} while (r == 0 && !progress.done);
+	return r;
+}
+
+/* Everything that moves or looks at blocks that clients use. */
 static int engine_disturb(struct error *err)
 {
-	struct timespec ts = {.tv_nsec = 50000000};
+	struct timespec ts = {.tv_nsec = 20000000};
+	int r;
 
+	(void)nanosleep(&ts, NULL);
+	r = store_clean(store, err);
+	if (r < 0 && r != -ENOSPC)
+		return r;
 	(void)nanosleep(&ts, NULL);
 	if (!test_store_check(store, err))
 		return -1;
-	return store_checkpoint(store, err);
+	(void)nanosleep(&ts, NULL);
+	r = scrub(err);
+	return r < 0 ? r : store_checkpoint(store, err);
 }
 
 static const struct clients_target engine_target = {
@@ -138,6 +161,7 @@ int main(int argc, char **argv)
 	};
 	struct memory_disk *disk = test_store_disk(NR_FRAMES);
 	struct error err = ERROR_NONE;
+	struct store_stat stat;
 
 	if (argc > 1)
 		die("%s: unknown option %s", argv[0], argv[1]);
@@ -146,6 +170,11 @@ int main(int argc, char **argv)
 	must(store_create(store, "a", CLIENTS_VOLUME_BYTES, &err), &err);
 	must(store_create(store, "b", CLIENTS_VOLUME_BYTES, &err), &err);
 	clients_run(&engine_target, &options);
+	store_stat(store, &stat);
+	printf("%" PRIu64 " blocks moved by the cleaner, %" PRIu64 " renamed\n",
+	       stat.moved_blocks, stat.renamed_blocks);
+	if (stat.moved_blocks == 0)
+		die("FAILED the cleaner had nothing to do");
 	must(store_close(store, true, &err), &err);
 	memory_disk_put(disk);
 	return 0;
