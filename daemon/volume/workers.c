@@ -21,10 +21,17 @@
 /* A write or a sync in flight for so long is worth a word. */
 #define STALL_MS 10000u
 
-/* Sleep until woken; at most a tick when @timer.  Core held. */
-static void nap(struct core *core, enum worker worker, bool timer)
+/*
+ * Sleep until woken; at most a tick when @timer.  Who dropped core before may
+ * have missed that it is to end: then it does not sleep.  Core held.
+ */
+static void nap(struct store *store, enum worker worker, bool timer)
 {
+	struct core *core = &store->core;
+
 	mutex_assert_held(&core->lock);
+	if (store->stopping)
+		return;
 	if (timer)
 		(void)cond_wait_ms(&core->work[worker], &core->lock,
 				   IDLE_TICK_MS);
@@ -56,7 +63,7 @@ static void *writer_main(void *arg)
 			continue;
 		log_advertise_durable(log);
 		log->timer_armed = log->durable_seq > log->advertised_seq;
-		nap(core, WORKER_WRITER, log->timer_armed);
+		nap(store, WORKER_WRITER, log->timer_armed);
 	}
 	mutex_unlock(&core->lock);
 	return NULL;
@@ -142,7 +149,7 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			mutex_lock(&core->lock);
 			continue;
 		}
-		nap(core, WORKER_JANITOR, store->frames.host_full);
+		nap(store, WORKER_JANITOR, store->frames.host_full);
 	}
 	mutex_unlock(&core->lock);
 	return NULL;
@@ -180,7 +187,7 @@ static void *cleaner_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			(void)cleaner_rest(store, NULL); /* the state tells */
 			mutex_lock(&core->lock);
 			free_what_is_clean(store);
-			nap(core, WORKER_CLEANER,
+			nap(store, WORKER_CLEANER,
 			    r < 0 || cleaner_waits_for_idle(store));
 			r = 1;
 			continue;
@@ -258,7 +265,7 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 
 		if (core->failed) {
 			if (store->failure_told)
-				nap(core, WORKER_DRIVER, false);
+				nap(store, WORKER_DRIVER, false);
 			else
 				tell_failure(store);
 			continue;
@@ -276,7 +283,7 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			(void)store_delete(store, names, 1, false, NULL);
 			mutex_lock(&core->lock);
 		} else {
-			nap(core, WORKER_DRIVER, timer);
+			nap(store, WORKER_DRIVER, timer);
 		}
 	}
 	mutex_unlock(&core->lock);
@@ -328,7 +335,7 @@ static void *watcher_main(void *arg)
 			stalled = stalled ? 0 : now_stalled;
 			continue;
 		}
-		nap(core, WORKER_WATCHER,
+		nap(store, WORKER_WATCHER,
 		    store->dirty_since_ms || store->checkpoint_running ||
 			    backend_in_flight_since(core->be));
 	}
