@@ -21,27 +21,18 @@
 
 /* Blocks between two wanted ones that are read over. */
 #define GAP_BLOCKS 8u
-#define UNPINS_PER_HOLD 1024u
 
 /* ---- what a leaf names ---- */
 
-/* Is @name new to this scrub?  It is not any more.  Core held. */
-static int see_name(struct scrub *scrub, struct birth name, bool *ret_new)
+/* The bits of the segment of @name, which is there; NULL: no memory. */
+static uint8_t *seen_bits(struct scrub *scrub, struct birth name)
 {
 	struct store *store = scrub->store;
 	struct segment *s = segment_find(&store->segments, birth_segno(name));
-	uint32_t slot = birth_slot(name);
-	uint8_t bit = (uint8_t)(1u << (slot % 8));
 
-	/* the name was resolved, so its segment is there */
-	if (!s->scrubbed) {
+	if (!s->scrubbed)
 		s->scrubbed = calloc(1, store->core.nr_slots / 8);
-		if (!s->scrubbed)
-			return -ENOMEM;
-	}
-	*ret_new = !(s->scrubbed[slot / 8] & bit);
-	s->scrubbed[slot / 8] |= bit;
-	return 0;
+	return s->scrubbed;
 }
 
 void scrub_forget_blocks(struct scrub *scrub)
@@ -64,16 +55,17 @@ static int add_block(struct scrub *scrub, struct leaf_entry e, bool *ret_lost)
 	struct store *store = scrub->store;
 	struct scrub_block block = {.checksum = e.checksum,
 				    .name = leaf_entry_birth(e)};
+	uint32_t slot = birth_slot(block.name);
 	struct log_buffer *buffer;
+	struct segment *holder;
 	const uint8_t *data;
-	bool is_new = false;
-	int r;
+	uint8_t *bits;
 
-	*ret_lost = segment_resolve(&store->segments, block.name,
-				    &block.segment, &block.slot, NULL) < 0;
+	*ret_lost = segment_resolve(&store->segments, block.name, &holder,
+				    &block.slot, NULL) < 0;
 	if (*ret_lost)
 		return 0;
-	buffer = log_pin(&store->log, block.segment->segno, block.slot, &data);
+	buffer = log_pin(&store->log, holder->segno, block.slot, &data);
 	if (buffer) {
 		bool is_written = buffer->state == BATCH_WRITTEN;
 
@@ -81,13 +73,17 @@ static int add_block(struct scrub *scrub, struct leaf_entry e, bool *ret_lost)
 		if (!is_written) /* it is not on the medium yet */
 			return 0;
 	}
-	r = see_name(scrub, block.name, &is_new);
-	if (r < 0 || !is_new)
-		return r;
-	r = scrub_block_vector_push(&scrub->blocks, block);
-	if (r == 0)
-		block.segment->pins++;
-	return r;
+	bits = seen_bits(scrub, block.name);
+	if (!bits)
+		return -ENOMEM;
+	if (bits[slot / 8] & 1u << slot % 8)
+		return 0;
+	block.segno = holder->segno;
+	block.place = holder->place;
+	if (scrub_block_vector_push(&scrub->blocks, block) < 0)
+		return -ENOMEM;
+	bits[slot / 8] |= (uint8_t)(1u << slot % 8);
+	return 0;
 }
 
 /* Names of a leaf that have no address. */
@@ -281,9 +277,18 @@ static int compare_blocks(const void *a, const void *b)
 {
 	const struct scrub_block *x = a, *y = b;
 
-	if (x->segment->place != y->segment->place)
-		return x->segment->place > y->segment->place ? 1 : -1;
+	if (x->place != y->place)
+		return x->place > y->place ? 1 : -1;
+	if (x->segno != y->segno)
+		return x->segno > y->segno ? 1 : -1;
 	return (x->slot > y->slot) - (x->slot < y->slot);
+}
+
+void scrub_sort_blocks(struct scrub *scrub)
+{
+	if (scrub->blocks.len > 0)
+		qsort(scrub->blocks.ptr, scrub->blocks.len,
+		      sizeof(*scrub->blocks.ptr), compare_blocks);
 }
 
 /* How many blocks from @i on are read in one. */
@@ -292,7 +297,7 @@ static size_t run_length(const struct scrub_block_vector *blocks, size_t i)
 	const struct scrub_block *b = blocks->ptr + i;
 	size_t nr = 1;
 
-	while (i + nr < blocks->len && b[nr].segment == b->segment &&
+	while (i + nr < blocks->len && b[nr].segno == b->segno &&
 	       b[nr].slot - b[nr - 1].slot <= GAP_BLOCKS &&
 	       b[nr].slot - b->slot < SCRUB_READ_BYTES / BLOCK_SIZE)
 		nr++;
@@ -302,7 +307,7 @@ static size_t run_length(const struct scrub_block_vector *blocks, size_t i)
 static int read_block(struct scrub *scrub, const struct scrub_block *b,
 		      struct error *err)
 {
-	int r = backend_read(scrub->store->core.be, b->segment->place,
+	int r = backend_read(scrub->store->core.be, b->place,
 			     b->slot * BLOCK_SIZE, scrub->data, BLOCK_SIZE,
 			     BACKEND_READ_AROUND_CACHE, err);
 
@@ -311,61 +316,101 @@ static int read_block(struct scrub *scrub, const struct scrub_block *b,
 	return r;
 }
 
-/* Read @nr blocks at once; those that are wrong once more, by themselves. */
+/*
+ * Where the block of @name is now; NULL: nothing names it any more, or it
+ * has lost its address, which is found when its leaf is.  Core held.
+ */
+static struct segment *find_block(struct scrub *scrub, struct birth name,
+				  uint32_t *ret_slot)
+{
+	struct segment_table *t = &scrub->store->segments;
+	struct segment *s;
+
+	if (count_get(t, name) == 0 ||
+	    segment_resolve(t, name, &s, ret_slot, NULL) < 0)
+		return NULL;
+	return s;
+}
+
+/*
+ * Read a block that was wrong once more.  One that died is no loss, and one
+ * that has moved was verified on its way.
+ */
+static void verify_block(struct scrub *scrub, const struct scrub_block *b)
+{
+	struct core *core = &scrub->store->core;
+	struct error err = ERROR_NONE;
+	struct segment *s;
+	uint32_t slot;
+	bool is_there;
+
+	if (read_block(scrub, b, &err) == 0)
+		return;
+	mutex_lock(&core->lock);
+	s = find_block(scrub, b->name, &slot);
+	is_there = s && s->segno == b->segno && slot == b->slot;
+	mutex_unlock(&core->lock);
+	if (is_there)
+		scrub_found_block(scrub, b->name, &err);
+}
+
+/* Read @nr blocks of one pinned segment at once. */
 static void verify_run(struct scrub *scrub, const struct scrub_block *b,
 		       size_t nr)
 {
 	uint32_t length = (b[nr - 1].slot - b->slot + 1) * BLOCK_SIZE;
-	CLEANUP_FREE bool *wrong = calloc(nr, sizeof(*wrong));
-	int r = -ENOMEM;
+	bool wrong[SCRUB_READ_BYTES / BLOCK_SIZE];
+	int r;
 
-	if (wrong)
-		r = backend_read(scrub->store->core.be, b->segment->place,
-				 b->slot * BLOCK_SIZE, scrub->data, length,
-				 BACKEND_READ_AROUND_CACHE, NULL);
-	for (size_t i = 0; r == 0 && i < nr; i++)
+	r = backend_read(scrub->store->core.be, b->place, b->slot * BLOCK_SIZE,
+			 scrub->data, length, BACKEND_READ_AROUND_CACHE, NULL);
+	/* before what was read is overwritten */
+	for (size_t i = 0; i < nr; i++)
 		wrong[i] =
+			r < 0 ||
 			checksum32(scrub->data + (size_t)(b[i].slot - b->slot) *
 							 BLOCK_SIZE,
 				   BLOCK_SIZE) != b[i].checksum;
-	for (size_t i = 0; i < nr; i++) {
-		struct error err = ERROR_NONE;
-
-		if (r == 0 && !wrong[i])
-			continue;
-		if (read_block(scrub, &b[i], &err) < 0)
-			scrub_found_block(scrub, b[i].name, &err);
-	}
-	scrub->bytes += nr * BLOCK_SIZE;
+	for (size_t i = 0; i < nr; i++)
+		if (wrong[i])
+			verify_block(scrub, &b[i]);
 }
 
-static void unpin_blocks(struct scrub *scrub)
+/*
+ * Pin the segment that holds block @b now; NULL: the block is gone.  As long
+ * as it is pinned its frame holds what it held, also what has moved since.
+ */
+static struct segment *pin_holder(struct scrub *scrub, struct scrub_block *b)
 {
-	struct scrub_block_vector *blocks = &scrub->blocks;
-	size_t i = 0;
+	struct core *core = &scrub->store->core;
+	struct segment *s;
 
-	while (i < blocks->len) {
-		size_t end = i + UNPINS_PER_HOLD;
-
-		mutex_lock(&scrub->store->core.lock);
-		for (; i < blocks->len && i < end; i++)
-			blocks->ptr[i].segment->pins--;
-		mutex_unlock(&scrub->store->core.lock);
-		mutex_give_way(&scrub->store->core.lock);
+	mutex_lock(&core->lock);
+	s = find_block(scrub, b->name, &b->slot);
+	if (s) {
+		b->segno = s->segno;
+		b->place = s->place;
+		s->pins++;
 	}
-	blocks->len = 0;
+	mutex_unlock(&core->lock);
+	return s;
 }
 
 void scrub_verify_blocks(struct scrub *scrub)
 {
-	struct scrub_block_vector *blocks = &scrub->blocks;
+	struct core *core = &scrub->store->core;
+	struct scrub_block *b = scrub->blocks.ptr + scrub->nr_verified;
+	struct segment *s = pin_holder(scrub, b);
+	size_t nr = 1;
 
-	if (blocks->len > 0)
-		qsort(blocks->ptr, blocks->len, sizeof(*blocks->ptr),
-		      compare_blocks);
-	for (size_t i = 0, nr; i < blocks->len; i += nr) {
-		nr = run_length(blocks, i);
-		verify_run(scrub, blocks->ptr + i, nr);
+	if (s) {
+		nr = run_length(&scrub->blocks, scrub->nr_verified);
+		verify_run(scrub, b, nr);
+		mutex_lock(&core->lock);
+		s->pins--;
+		mutex_unlock(&core->lock);
 	}
-	unpin_blocks(scrub);
+	mutex_give_way(&core->lock);
+	scrub->bytes += nr * BLOCK_SIZE;
+	scrub->nr_verified += nr;
 }

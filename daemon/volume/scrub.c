@@ -27,8 +27,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Blocks collected before they are read, at most. */
-#define BLOCKS_MAX 65536u
+/*
+ * Blocks collected before they are read: as many as so many slices verify.
+ * Then those of a map that was written at random lie close enough to be read
+ * together.
+ */
+#define BATCH_SLICES 16u
+#define BATCH_BLOCKS_MAX (256u << 10)
 /* Messages about what one scrub finds; the report has it all. */
 #define MESSAGES_MAX 100u
 /* Findings that are remembered as sentences. */
@@ -86,8 +91,8 @@ static void note_error(struct scrub *scrub, bool is_checksum, const char *text)
 
 	if (!scrub->has_found) {
 		scrub->has_found = true;
-		scrub->found_stage = scrub->slice_stage;
-		scrub->found_position = scrub->slice_position;
+		scrub->found_stage = scrub->batch_stage;
+		scrub->found_position = scrub->batch_position;
 	}
 	scrub->errors++;
 	mutex_lock(&store->core.lock);
@@ -211,24 +216,55 @@ unsigned int scrub_percent(struct store *store)
 			    store->nodes.next_id);
 }
 
+/*
+ * For status: where it would be if nodes and their blocks were verified in
+ * turn.  Core held.
+ */
+static void publish_progress(struct scrub *scrub)
+{
+	struct store *store = scrub->store;
+	uint32_t end = scrub->position;
+
+	mutex_assert_held(&store->core.lock);
+	store->scrub_stage = scrub->stage;
+	store->scrub_position = scrub->position;
+	if (scrub->blocks.len == 0)
+		return;
+	if (scrub->stage != scrub->batch_stage)
+		end = store->nodes.next_id;
+	store->scrub_stage = scrub->batch_stage;
+	store->scrub_position =
+		scrub->batch_position +
+		(uint32_t)((uint64_t)(end - scrub->batch_position) *
+			   scrub->nr_verified / scrub->blocks.len);
+}
+
 /* Tell the next checkpoint and status where the scrub is. */
 static void publish(struct scrub *scrub)
 {
 	struct store *store = scrub->store;
 
 	mutex_lock(&store->core.lock);
-	store->scrub_stage = scrub->stage;
-	store->scrub_position = scrub->position;
+	publish_progress(scrub);
 	store->scrub_record.stage =
-		scrub->has_found ? scrub->found_stage : scrub->stage;
-	store->scrub_record.position =
-		scrub->has_found ? scrub->found_position : scrub->position;
+		scrub->has_found ? scrub->found_stage : scrub->batch_stage;
+	store->scrub_record.position = scrub->has_found ? scrub->found_position
+							: scrub->batch_position;
 	store->scrub_changed = true;
 	if (store->dirty_since_ms == 0 && !store->core.read_only) {
 		store->dirty_since_ms = monotonic_ms();
 		core_wake(&store->core, WORKER_DRIVER); /* sets its timer */
 	}
 	mutex_unlock(&store->core.lock);
+}
+
+/* From here on, with no block collected. */
+static void set_position(struct scrub *scrub, uint32_t stage, uint32_t position)
+{
+	scrub->stage = scrub->batch_stage = stage;
+	scrub->position = scrub->batch_position = position;
+	scrub->blocks.len = 0;
+	scrub->nr_verified = 0;
 }
 
 static void begin(struct scrub *scrub)
@@ -238,7 +274,7 @@ static void begin(struct scrub *scrub)
 	forget_findings(scrub);
 	scrub_forget_blocks(scrub);
 	scrub->bytes = 0;
-	scrub->stage = scrub->position = 0;
+	set_position(scrub, 0, 0);
 	scrub->active = true;
 	mutex_lock(&store->core.lock);
 	store->scrub_record.began_ns = clock_ns();
@@ -254,8 +290,8 @@ static void go_on(struct scrub *scrub)
 	struct store *store = scrub->store;
 
 	mutex_lock(&store->core.lock);
-	scrub->stage = store->scrub_record.stage;
-	scrub->position = store->scrub_record.position;
+	set_position(scrub, store->scrub_record.stage,
+		     store->scrub_record.position);
 	mutex_unlock(&store->core.lock);
 	scrub->active = true;
 	store_message(store, MESSAGE_INFO, EVENT_SCRUB, "scrub goes on");
@@ -332,34 +368,47 @@ static int make_buffers(struct scrub *scrub)
 	return scrub->data && scrub->window ? 0 : -ENOMEM;
 }
 
+static bool is_done(const struct scrub *scrub)
+{
+	return scrub->stage >= NR_SCRUB_STAGES && scrub->blocks.len == 0;
+}
+
+/* Verify what was collected, or collect, until there are @batch blocks. */
+static int advance(struct scrub *scrub, size_t batch)
+{
+	int r = 0;
+
+	if (scrub->blocks.len >= batch || scrub->stage >= NR_SCRUB_STAGES ||
+	    scrub->nr_verified > 0) {
+		if (scrub->nr_verified == 0)
+			scrub_sort_blocks(scrub);
+		scrub_verify_blocks(scrub);
+	} else {
+		r = step(scrub);
+	}
+	if (scrub->nr_verified == scrub->blocks.len)
+		set_position(scrub, scrub->stage, scrub->position);
+	return r;
+}
+
 /* Verify at least one thing, and @max_bytes or to the end. */
 static int slice(struct scrub *scrub, uint64_t max_bytes)
 {
+	uint64_t batch = max_bytes / BLOCK_SIZE * BATCH_SLICES;
 	uint64_t end;
 	int r = make_buffers(scrub);
 
-	scrub->slice_stage = scrub->stage;
-	scrub->slice_position = scrub->position;
+	if (max_bytes > BATCH_BLOCKS_MAX * (uint64_t)BLOCK_SIZE ||
+	    batch > BATCH_BLOCKS_MAX)
+		batch = BATCH_BLOCKS_MAX;
+	if (batch == 0)
+		batch = 1;
 	if (__builtin_add_overflow(scrub->bytes, max_bytes, &end))
 		end = UINT64_MAX;
 	do {
-		uint64_t collected;
-
 		if (r == 0)
-			r = step(scrub);
-		collected = scrub->blocks.len * BLOCK_SIZE;
-		if (r < 0 || scrub->bytes + collected >= end ||
-		    scrub->blocks.len >= BLOCKS_MAX)
-			scrub_verify_blocks(scrub);
-	} while (r == 0 && scrub->stage < NR_SCRUB_STAGES &&
-		 scrub->bytes < end);
-	scrub_verify_blocks(scrub);
-	if (r < 0) {
-		/* not all of it was verified: the next slice begins here */
-		scrub->stage = scrub->slice_stage;
-		scrub->position = scrub->slice_position;
-		scrub_forget_blocks(scrub);
-	}
+			r = advance(scrub, batch);
+	} while (r == 0 && !is_done(scrub) && scrub->bytes < end);
 	return r;
 }
 
@@ -411,7 +460,7 @@ static int run(struct scrub *scrub, const struct scrub_options *options,
 	r = slice(scrub, options->max_bytes);
 	if (r < 0)
 		return error_set(err, -r, "out of memory");
-	*ret_done = scrub->stage >= NR_SCRUB_STAGES;
+	*ret_done = is_done(scrub);
 	if (*ret_done)
 		return finish(scrub, err);
 	publish(scrub);

@@ -8,9 +8,10 @@
 
 #include "damage.h"
 
-/* A data block to be verified; its segment is pinned. */
+/* A data block to be verified, and where it lies. */
 struct scrub_block {
-	struct segment *segment; /* that holds it */
+	uint64_t segno;
+	uint64_t place;
 	uint32_t slot;
 	uint32_t checksum;
 	struct birth name;
@@ -32,14 +33,15 @@ struct scrub {
 	bool active;	/* what was found belongs to a scrub */
 	uint32_t stage; /* where it is, as in struct scrub_record */
 	uint32_t position;
-	uint32_t slice_stage, slice_position; /* where this slice began */
-	bool has_found; /* then the slice that did began here */
+	uint32_t batch_stage, batch_position; /* all before it is verified */
+	bool has_found; /* then this is what it was when that was found */
 	uint32_t found_stage, found_position;
 	uint64_t bytes; /* verified by this process */
 	uint64_t errors;
 	struct damage damage;
-	struct text_vector findings; /* of what is in no map */
-	struct scrub_block_vector blocks;
+	struct text_vector findings;	  /* of what is in no map */
+	struct scrub_block_vector blocks; /* collected */
+	size_t nr_verified;    /* of them; they are sorted once this is not 0 */
 	uint8_t *data;	       /* SCRUB_READ_BYTES */
 	uint8_t *window;       /* SCRUB_WINDOW_BYTES */
 	uint64_t window_segno; /* 0: it holds nothing */
@@ -84,10 +86,12 @@ struct page_table *scrub_table(struct store *store, enum table table);
 /*
  * Verify node @id; a leaf's blocks that this scrub has not seen are added to
  * scrub->blocks.  @only_new: nothing is done if it was written before the
- * scrub began.  -ENOMEM.
+ * scrub began.  -ENOMEM: call it again.
  */
 int scrub_node(struct scrub *scrub, uint32_t id, bool only_new);
-/* Verify what is in scrub->blocks, which is empty then. */
+/* Bring scrub->blocks into the order in which they are read. */
+void scrub_sort_blocks(struct scrub *scrub);
+/* Verify some of them, about a read's worth. */
 void scrub_verify_blocks(struct scrub *scrub);
 /* No block was seen yet. */
 void scrub_forget_blocks(struct scrub *scrub);

@@ -410,9 +410,33 @@ static void what_memory_has_is_read_from_the_medium(void **state)
 	scrub_finds(1, "a: offset 28672, length 4096");
 }
 
-static void slices_come_to_the_same_as_one_go(void **state)
+/* Collected in one batch, of which each slice verifies a part. */
+static void a_batch_takes_several_slices(void **state)
 {
 	unsigned int nr_slices = 0;
+
+	do {
+		must(slice(16 * BLOCK_SIZE));
+		nr_slices++;
+		rewrite("a", 200 + nr_slices, 1, 2); /* meanwhile */
+	} while (!progress.done);
+	assert_true(nr_slices > 5);
+	assert_int_equal(progress.errors, 0);
+	/* what died after it was collected is no error, damaged or not */
+	must(slice(16 * BLOCK_SIZE));
+	for (uint64_t block = 0; block < 200; block++)
+		damage_block("a", block);
+	rewrite("a", 0, 200, 3);
+	delete_volume("a@s");
+	must(store_reap(store, &err));
+	must(store_checkpoint(store, &err));
+	must(store_checkpoint(store, &err));
+	scrub_is_clean();
+}
+
+static void slices_come_to_the_same_as_one_go(void **state)
+{
+	unsigned int nr_slices = 0, percent = 0;
 	uint64_t bytes;
 	int r;
 
@@ -422,6 +446,8 @@ static void slices_come_to_the_same_as_one_go(void **state)
 	do {
 		r = slice(1);
 		nr_slices++;
+		assert_true(progress.percent >= percent);
+		percent = progress.percent;
 	} while (r == 0 && !progress.done);
 	assert_int_equal(r, -EUCLEAN);
 	assert_non_null(strstr(said, "a: offset 614400,"));
@@ -574,6 +600,7 @@ int main(void)
 		TEST(a_block_that_many_share_is_read_once),
 		TEST(what_is_not_written_yet_is_not_looked_for),
 		TEST(what_memory_has_is_read_from_the_medium),
+		TEST(a_batch_takes_several_slices),
 		TEST(slices_come_to_the_same_as_one_go),
 		TEST(a_scrub_goes_on_after_the_store_was_closed),
 		TEST(what_was_found_is_said_after_the_store_was_closed),
