@@ -190,6 +190,8 @@ static void put_value(struct json_object *object, const char *key,
 
 	errno = 0;
 	number = strtoull(value, &end, 10);
+	if (*end == '%')
+		end++;
 	if (*end || errno || value[0] < '0' || value[0] > '9' || is_name(key))
 		json_put_string(object, key, value);
 	else

@@ -165,6 +165,40 @@ grep -q 'not stopped cleanly' "$tmp/log" || fail "$(cat "$tmp/log")"
 rm "$tmp/fail"
 preload=$healthy
 
+# ---- a store that fills up, and has room again ----
+
+make_store "$tmp/small.varve" 512M
+"$VARVE" -q -s "$tmp/small.varve" create vm1 1G
+start_varved "$tmp/small.varve" "$tmp/small.sock" 2>"$tmp/log"
+store=$tmp/small.varve follow 1
+nbdsh -u "$(uri vm1 "$tmp/small.sock")" -c '
+import os
+data, written = os.urandom(1 << 20), 0
+try:
+    while True:
+        h.pwrite(data, written << 20)
+        written += 1
+except nbd.Error as e:
+    assert e.errnum == 28, e
+assert written > 300, written
+assert h.pread(1 << 20, 5 << 20) == data'
+arrives '.event == "space" and .level == "warning" and .used >= 95'
+[ "$(jq -s 'map(select(.event == "space")) | length' "$tmp/follow")" = 3 ] ||
+	fail "not 80, 90, 95: $(cat "$tmp/follow")"
+"$VARVE" -s "$tmp/small.varve" status >"$tmp/out"
+grep -q '100%, full' "$tmp/out" || fail "status: $(cat "$tmp/out")"
+nbdsh -u "$(uri vm1 "$tmp/small.sock")" -c 'h.trim(h.get_size() - 4096, 0)'
+# A check takes a checkpoint, which gives back what is free by then.
+more_room() {
+	"$VARVE" -s "$tmp/small.varve" check &&
+		has '.event == "space" and .level == "info" and .used < 80'
+}
+wait_for 60 more_room ||
+	fail "no word of more room: $(cat "$tmp/follow")"
+nbdsh -u "$(uri vm1 "$tmp/small.sock")" -c 'h.pwrite(b"x" * 4096, 0)
+h.flush()'
+stop_server
+
 # ---- those who wait ----
 
 start_varved "$store" "$socket"

@@ -157,8 +157,11 @@ static void pairs_at_the_end_become_members(void **state)
 
 	events_add(events, MESSAGE_ERROR, event_name(EVENT_DAMAGE),
 		   "not=this checksum mismatch: volume=7 block=12 range=a=b "
-		   "text=no seq=1000 huge=99999999999999999999");
+		   "text=no seq=1000 used=80% much=1%% "
+		   "huge=99999999999999999999");
 	event = newest();
+	assert_int_equal(number(event, "used"), 80);
+	assert_string_equal(string(event, "much"), "1%%");
 	assert_false(json_object_object_get_ex(event, "not", NULL));
 	assert_string_equal(string(event, "volume"), "7");
 	assert_int_equal(number(event, "block"), 12);
