@@ -147,20 +147,42 @@ int frames_loaded(struct frames *frames)
 	return 0;
 }
 
+/* What @user leaves. */
+static uint64_t frames_kept(const struct frames *frames, enum frame_user user)
+{
+	switch (user) {
+	case FRAME_USER_WRITE:
+		return frames->reserve;
+	case FRAME_USER_METADATA:
+		return frames->reserve / 4 * 3;
+	case FRAME_USER_CLEANER:
+	case FRAME_USER_DELETE:
+		return frames->reserve / 2;
+	case FRAME_USER_CHECKPOINT:
+		return frames->reserve / 4;
+	case FRAME_USER_RECOVERY:
+		break;
+	}
+	return 0;
+}
+
+/* Frames that are ready or can be. */
+static uint64_t frames_left(const struct frames *frames)
+{
+	return frames->host_full ? frames->ready.len
+				 : frames->nr - frames->nr_used;
+}
+
+bool frames_suffice(const struct frames *frames, enum frame_user user,
+		    uint64_t nr)
+{
+	return frames_left(frames) >= frames_kept(frames, user) + nr;
+}
+
 bool frames_available(const struct frames *frames, enum frame_user user,
 		      uint32_t nr)
 {
-	uint64_t keep = 0;
-
-	if (user == FRAME_USER_WRITE)
-		keep = frames->reserve;
-	else if (user == FRAME_USER_METADATA)
-		keep = frames->reserve / 4 * 3;
-	else if (user == FRAME_USER_CLEANER)
-		keep = frames->reserve / 2;
-	else if (user == FRAME_USER_CHECKPOINT)
-		keep = frames->reserve / 4;
-	return frames->ready.len >= keep + nr;
+	return frames->ready.len >= frames_kept(frames, user) + nr;
 }
 
 uint64_t frames_take(struct frames *frames, enum frame_user user)
@@ -199,8 +221,7 @@ void frames_release(struct frames *frames, uint64_t place)
 
 uint64_t frames_free(const struct frames *frames)
 {
-	uint64_t left = frames->host_full ? frames->ready.len
-					  : frames->nr - frames->nr_used;
+	uint64_t left = frames_left(frames);
 
 	return left > frames->reserve ? left - frames->reserve : 0;
 }

@@ -6,12 +6,13 @@
  * NOTES ON THE DESIGN.  A frame is unallocated (a hole of the file), ready
  * (allocated, holds nothing) or used.  The log never allocates: it takes
  * ready frames only, and the grower makes frames ready outside of any lock.
- * While no more than the reserve is ready, user writes are not admitted;
- * metadata operations and trims may take a quarter of it, checkpoints half
- * of it besides, and the last quarter is recovery's alone.  What a checkpoint
- * took is free again when it is cut short by a crash, so that recovery finds
- * three quarters: enough for a log, the tail file and a checkpoint, whose
- * size admission bounds by a quarter.
+ * While no more than the reserve is ready, user writes are not admitted.  Of
+ * the reserve metadata operations and trims may take a quarter, deletes one
+ * more, so that any number of them leaves a quarter for the checkpoint that
+ * makes what they deleted free; admission bounds its size by that.  The last
+ * quarter is recovery's alone.  What a checkpoint took is free again when it
+ * is cut short by a crash, so that recovery finds half: enough for a log, the
+ * tail file and a checkpoint.
  *
  * A frame becomes unallocated again in two steps (retire): a checkpoint says
  * so in both superblocks, then it is punched.  In between nobody takes it.
@@ -30,6 +31,7 @@ enum frame_user {
 	FRAME_USER_WRITE,      /* leaves the reserve whole */
 	FRAME_USER_METADATA,   /* leaves three quarters */
 	FRAME_USER_CLEANER,    /* leaves half */
+	FRAME_USER_DELETE,     /* leaves half */
 	FRAME_USER_CHECKPOINT, /* leaves one quarter */
 	FRAME_USER_RECOVERY,   /* may take all */
 };
@@ -79,6 +81,9 @@ void frames_believe_used(struct frames *frames, uint32_t index);
 /* After loading: collect what is allocated and not used.  -ENOMEM. */
 int frames_loaded(struct frames *frames);
 
+/* Will there be @nr frames for @user, those included that can be grown? */
+bool frames_suffice(const struct frames *frames, enum frame_user user,
+		    uint64_t nr);
 /* May @user take @nr frames now? */
 bool frames_available(const struct frames *frames, enum frame_user user,
 		      uint32_t nr);

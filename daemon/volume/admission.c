@@ -59,13 +59,34 @@ uint64_t dirty_bytes(const struct store *store)
 	       store->nodes.reaper.len * sizeof(uint32_t);
 }
 
-/* What a quarter of the reserve can take, less headers and directories. */
-static uint64_t dirty_bytes_max(const struct store *store)
+/* What a frame can take of it, less headers and directories. */
+static uint64_t frame_bytes(const struct store *store)
 {
 	uint64_t slots = store->core.nr_slots;
 
-	return store->frames.reserve / 4 * (slots - slots / 16 - 3) *
-	       BLOCK_SIZE;
+	return (slots - slots / 16 - 3) * BLOCK_SIZE;
+}
+
+static uint64_t dirty_bytes_max(const struct store *store)
+{
+	return store->frames.reserve / 4 * frame_bytes(store);
+}
+
+/*
+ * Is there a frame for @user, and are there those that the next checkpoint
+ * takes for what is dirty, without going deeper into the reserve than @user
+ * may?  Else what is admitted now would take the share of others then.
+ */
+static bool frames_suffice_then(const struct store *store, enum frame_user user)
+{
+	uint64_t nr = store->log.spare ? 0 : 1, bytes;
+
+	if (frames_suffice(&store->frames, user, store->frames.reserve))
+		return true;
+	bytes = dirty_bytes(store) +
+		(store->checkpoint_running ? store->pending_bytes : 0);
+	return frames_suffice(&store->frames, user,
+			      nr + bytes / frame_bytes(store) + (bytes > 0));
 }
 
 /* Nobody may go on before a checkpoint has run. */
@@ -203,7 +224,10 @@ static int wait_for_space(struct store *store, struct admission *admission,
 	}
 	if (!admission_may_wait(admission))
 		return -ENOSPC;
-	if (space_is_coming(store))
+	/* a verb or trim: what a checkpoint replaces becomes free after it */
+	if (admission->user != FRAME_USER_WRITE && dirty_bytes(store) > 0)
+		store->checkpoint_wanted = true;
+	if (space_is_coming(store) || store->checkpoint_wanted)
 		return relieve(store, admission->admin_held, err);
 	return admission->pause ? pause_for_space(store) : -ENOSPC;
 }
@@ -240,7 +264,11 @@ int store_admit(struct store *store, struct admission *admission,
 		cond_wait(&core->changed, &core->lock);
 		return -EAGAIN;
 	}
-	r = log_ready(&store->log, user, err);
+	if (!core->read_only && !store->replaying &&
+	    !frames_suffice_then(store, user))
+		r = error_set(err, ENOSPC, "store is full");
+	else
+		r = log_ready(&store->log, user, err);
 	if (r == 0 && user == FRAME_USER_WRITE && store->unfilled > 0)
 		r = reservations_admit(store, admission, err);
 	if (r == -ENOSPC && !core->read_only && !store->replaying)

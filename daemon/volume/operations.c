@@ -450,7 +450,7 @@ static int log_and_apply(struct store *store, struct operation *operation,
 	struct error failure = ERROR_NONE;
 	/* a delete is what gives space back: it may go deepest */
 	struct admission admission = {.user = operation->op == OP_DELETE
-						      ? FRAME_USER_CHECKPOINT
+						      ? FRAME_USER_DELETE
 						      : FRAME_USER_METADATA,
 				      .admin_held = true};
 	int r;

@@ -66,7 +66,8 @@ static void each_user_leaves_its_part_of_the_reserve(void **state)
 	assert_false(frames_available(frames, FRAME_USER_WRITE, 4));
 	assert_int_equal(take_all(FRAME_USER_WRITE), 3);
 	assert_int_equal(take_all(FRAME_USER_METADATA), reserve / 4);
-	assert_int_equal(take_all(FRAME_USER_CHECKPOINT), reserve / 2);
+	assert_int_equal(take_all(FRAME_USER_DELETE), reserve / 4);
+	assert_int_equal(take_all(FRAME_USER_CHECKPOINT), reserve / 4);
 	assert_int_equal(take_all(FRAME_USER_RECOVERY), reserve / 4);
 }
 
