@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fixture.h"
+#include "scrub.h"
 
 static char said[16384];
 static struct scrub_progress progress;
@@ -136,9 +137,13 @@ static uint64_t place_of(uint64_t segno)
 static void damage_block(const char *name, uint64_t block)
 {
 	struct birth birth = name_of(name, block);
+	struct segment *s;
+	uint32_t slot;
 
-	memory_disk_damage(disk, place_of(birth_segno(birth)),
-			   birth_slot(birth) * BLOCK_SIZE + 5, 1);
+	lock_core();
+	must(segment_resolve(&store->segments, birth, &s, &slot, &err));
+	unlock_core();
+	memory_disk_damage(disk, s->place, slot * BLOCK_SIZE + 5, 1);
 }
 
 static void damage_node(uint32_t id)
@@ -434,6 +439,37 @@ static void a_batch_takes_several_slices(void **state)
 	scrub_is_clean();
 }
 
+/* Blocks move between two slices, and their old frames hold others. */
+static void a_block_that_was_moved_is_read_where_it_is(void **state)
+{
+	struct volume_handle *h;
+
+	delete_volume("a");
+	must(store_reap(store, &err));
+	h = create_volume("b", 112);
+	put(h, 0, 112, 1);
+	for (uint64_t block = 0; block < 112; block += 2)
+		put(h, block, 1, 2);
+	must(store_checkpoint(store, &err));
+	do /* blocks are collected, and some of them verified */
+		must(slice(16 * BLOCK_SIZE));
+	while (store->scrub->nr_verified == 0);
+	assert_int_equal(store->scrub->blocks.len, 112);
+	assert_true(store->scrub->nr_verified < 60);
+	must(store_clean(store, &err));
+	assert_true(stat_now().copied_blocks > 30);
+	for (uint32_t seed = 3; seed < 6; seed++) {
+		put(h, 0, 20, seed);
+		must(store_checkpoint(store, &err));
+	}
+	must(scrub_in(16 * BLOCK_SIZE));
+	assert_int_equal(progress.errors, 0);
+	/* and damage is found where they are now */
+	damage_block("b", 101);
+	scrub_finds(1, "b: offset 413696, length 4096: damaged block");
+	volume_close(h);
+}
+
 static void slices_come_to_the_same_as_one_go(void **state)
 {
 	unsigned int nr_slices = 0, percent = 0;
@@ -601,6 +637,7 @@ int main(void)
 		TEST(what_is_not_written_yet_is_not_looked_for),
 		TEST(what_memory_has_is_read_from_the_medium),
 		TEST(a_batch_takes_several_slices),
+		TEST(a_block_that_was_moved_is_read_where_it_is),
 		TEST(slices_come_to_the_same_as_one_go),
 		TEST(a_scrub_goes_on_after_the_store_was_closed),
 		TEST(what_was_found_is_said_after_the_store_was_closed),
