@@ -7,13 +7,13 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core.h" /* clock_ns(), monotonic_ms() */
 #include "mutex.h"
 #include "print.h"
+#include "starter.h"
 
 #define LINE_BYTES 1024
 #define REQUESTS_MAX 10u
@@ -37,17 +37,6 @@ static struct {
 	uint64_t nr_dropped;
 } requests;
 
-/* $JOURNAL_STREAM is the journal's socket; is that where we write? */
-static bool is_journal(const struct stat *st)
-{
-	const char *text = getenv("JOURNAL_STREAM");
-	uint64_t device, inode;
-
-	return text &&
-	       sscanf(text, "%" SCNu64 ":%" SCNu64, &device, &inode) == 2 &&
-	       device == st->st_dev && inode == st->st_ino;
-}
-
 void log_open(bool under_varved)
 {
 	struct stat st;
@@ -56,11 +45,9 @@ void log_open(bool under_varved)
 	if (!under_varved)
 		return;
 	style = LOG_TERMINAL;
-	if (fstat(STDERR_FILENO, &st) < 0)
-		return;
-	if (is_journal(&st))
+	if (starter_is_journal())
 		style = LOG_JOURNAL;
-	else if (S_ISREG(st.st_mode))
+	else if (fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode))
 		style = LOG_FILE;
 }
 

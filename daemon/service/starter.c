@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -88,4 +90,16 @@ void starter_failed(int exit_code)
 	while (write(fd, &byte, 1) < 0 && errno == EINTR)
 		;
 	(void)close(fd);
+}
+
+/* $JOURNAL_STREAM names the journal's socket; is that where we write? */
+bool starter_is_journal(void)
+{
+	const char *text = getenv("JOURNAL_STREAM");
+	uint64_t device, inode;
+	struct stat st;
+
+	return text && fstat(STDERR_FILENO, &st) == 0 &&
+	       sscanf(text, "%" SCNu64 ":%" SCNu64, &device, &inode) == 2 &&
+	       device == st.st_dev && inode == st.st_ino;
 }

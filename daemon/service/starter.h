@@ -8,6 +8,8 @@
 #ifndef SERVICE_STARTER_H
 #define SERVICE_STARTER_H
 
+#include <stdbool.h>
+
 /*
  * Before an exec that needs the low descriptors: move the pipe to @min_fd or
  * above, and keep it open.
@@ -19,5 +21,8 @@ void starter_ready(void);
 void starter_stopping(void);
 /* The start failed; the caller exits with @exit_code. */
 void starter_failed(int exit_code);
+
+/* Is standard error the journal, which wants "<3>" before an error? */
+bool starter_is_journal(void);
 
 #endif

@@ -31,7 +31,8 @@ _Noreturn void varved_quit(int exit_code)
 
 _Noreturn void varved_fail(int exit_code, const char *text)
 {
-	fprintf(stderr, "varved: %s\n", text);
+	fprintf(stderr, "%s%s\n",
+		starter_is_journal() ? "<3>" : "varved: ", text);
 	if (exit_code == EXIT_USAGE)
 		fputs(varved_usage, stderr);
 	varved_quit(exit_code);

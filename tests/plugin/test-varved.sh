@@ -171,6 +171,21 @@ mkdir "$tmp/systemd"
 python3 "$tmp/activate.py" "$tmp/systemd" env ${preload:+"LD_PRELOAD=$preload"} \
 	"$VARVED" "$store"
 
+# The journal learns why a start fails, of varved and of the plugin.
+python3 - "$tmp/none" "$tmp/zeros" env ${preload:+"LD_PRELOAD=$preload"} \
+	"$VARVED" <<'PYTHON'
+import os, socket, subprocess, sys
+for store in sys.argv[1:3]:
+    journal, stderr = socket.socketpair()
+    st = os.fstat(stderr.fileno())
+    os.environ["JOURNAL_STREAM"] = f"{st.st_dev}:{st.st_ino}"
+    p = subprocess.run([*sys.argv[3:], store], stderr=stderr, timeout=30)
+    stderr.close()
+    said = journal.makefile().read()
+    assert p.returncode == 10, (store, p.returncode, said)
+    assert said.startswith("<3>") and said.count("\n") == 1, (store, said)
+PYTHON
+
 # $VARVE_EXIT_FD gets the exit code of a start that failed, and nothing else.
 code=$( (
 	VARVE_EXIT_FD=5 sanitized "$VARVED" "$tmp/zeros" 5>&1 >/dev/null 2>&1 \
