@@ -743,6 +743,28 @@ static void a_damaged_log_is_not_cut_unless_told(void **state)
 	refuse_unwritten((struct repair_options){0}, EBUSY, "only when told");
 }
 
+/* Which is found without the header, before and after it was replayed. */
+static void a_damaged_log_behind_a_lost_header_is_not_cut_either(void **state)
+{
+	struct volume_handle *h = open_volume("a");
+	uint64_t first = store->log.current->place;
+	struct log_buffer b = {0};
+
+	for (uint32_t i = 0; i < 30; i++) {
+		put(h, i, 1, 20);
+		must(store_flush(store, &err));
+		if (i == 20)
+			b = store->log.buffers[store->log.sealed_seq %
+					       store->log.nr_buffers];
+	}
+	volume_close(h);
+	assert_int_not_equal(b.place, first);
+	memory_disk_damage(disk, first, 20, 1);
+	memory_disk_damage(disk, b.place, b.slot * BLOCK_SIZE + 200, 1);
+	stop(false);
+	refuse_unwritten((struct repair_options){0}, EBUSY, "log is damaged");
+}
+
 static void a_damaged_log_is_cut_when_told(void **state)
 {
 	damage_log();
@@ -886,6 +908,7 @@ int main(void)
 		TEST(a_lost_snapshot_takes_no_other_with_it),
 		TEST(the_log_of_a_lost_volume_is_given_up),
 		TEST(a_damaged_log_is_not_cut_unless_told),
+		TEST(a_damaged_log_behind_a_lost_header_is_not_cut_either),
 		TEST(a_damaged_log_is_cut_when_told),
 		TEST(a_dry_run_says_the_same_and_writes_nothing),
 		TEST(a_repair_that_is_cut_short_makes_nothing_worse),
