@@ -23,6 +23,7 @@
  */
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -528,6 +529,27 @@ static int open_as(struct backend *be, const struct superblock *sb,
 	return 0;
 }
 
+/* A copy that a crash tore, or that was damaged: the other one is as good. */
+static void tell_of_other_copy(struct backend *be,
+			       const struct store_open_options *options,
+			       unsigned int copy)
+{
+	struct error failure = ERROR_NONE;
+	struct disk_superblock disk;
+	struct superblock sb;
+	char text[500];
+
+	if (!options->message ||
+	    (backend_super_read(be, copy, &disk, &failure) == 0 &&
+	     superblock_decode(&disk, copy, &sb, &failure) == 0))
+		return;
+	(void)snprintf(text, sizeof(text), "%s, using the other copy%s",
+		       failure.message,
+		       options->read_only ? "" : " and writing it anew");
+	options->message(options->message_opaque, MESSAGE_WARNING, EVENT_DAMAGE,
+			 text);
+}
+
 int store_open(struct backend *be, const struct store_open_options *options,
 	       struct store **ret, struct error *err)
 {
@@ -538,6 +560,7 @@ int store_open(struct backend *be, const struct store_open_options *options,
 	r = superblock_choose(be, &sb, &first, err);
 	if (r < 0)
 		return r;
+	tell_of_other_copy(be, options, first);
 	return open_as(be, &sb, first, options, NULL, ret, err);
 }
 

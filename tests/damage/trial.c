@@ -200,6 +200,8 @@ static bool look(struct trial *trial, struct store *store, bool read_only)
 		return false;
 	trial->unread = trial->unread || unread.nr > 0;
 	trial->torn = trial->torn || (!v->log_is_whole && !v->log_is_damaged);
+	if (v->super_invalid && !trial->heard_damage)
+		return trial_fails(trial, "a bad superblock is not told");
 	if (v->log_is_damaged && read_only && !trial->heard_damage)
 		return trial_fails(trial, "a damaged log is not told");
 	store_stat(store, &stat);
