@@ -3,6 +3,10 @@
 #ifndef STORE_BACKEND_FILE_INTERNAL_H
 #define STORE_BACKEND_FILE_INTERNAL_H
 
+/* Before ours: it has a BLOCK_SIZE of its own, of 1024 bytes. */
+#include <linux/fs.h>
+#undef BLOCK_SIZE
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
