@@ -2,10 +2,18 @@
 /* Faults on demand in a recorded store. */
 #include "faults.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "backend-file.h"
+#include "random.h"
+#include "test-store.h"
+#include "units.h"
 
 /* ---- what counts ---- */
 
@@ -22,7 +30,8 @@ static bool strikes(enum fault fault)
 {
 	uint_fast64_t left;
 
-	if (spared || !armed.inside || armed.fault != fault)
+	if (spared || !armed.inside || fault == FAULT_SHORT ||
+	    armed.fault != fault)
 		return false;
 	left = armed.left;
 	while (left > 0 && !atomic_compare_exchange_weak(
@@ -41,6 +50,8 @@ const char *fault_name(enum fault fault)
 		"read",	       "write",	     "sync",
 		"allocate",    "free",	     "super-read",
 		"super-write", "allocation", "start of a thread",
+		"pread",       "pwritev",    "fdatasync",
+		"fallocate",   "short",
 	};
 
 	return names[fault];
@@ -128,6 +139,125 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
 	return strikes(FAULT_THREAD)
 		       ? EAGAIN
 		       : __real_pthread_create(thread, attr, start, arg);
+}
+
+/* ---- a file ---- */
+
+ssize_t __real_pread64(int fd, void *ret, size_t length, off_t offset);
+ssize_t __real_pwritev64(int fd, const struct iovec *iov, int nr, off_t offset);
+int __real_fdatasync(int fd);
+int __real_fallocate64(int fd, int mode, off_t offset, off_t length);
+
+ssize_t __wrap_pread64(int fd, void *ret, size_t length, off_t offset);
+ssize_t __wrap_pwritev64(int fd, const struct iovec *iov, int nr, off_t offset);
+int __wrap_fdatasync(int fd);
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length);
+
+static const char *file; /* NULL: the medium is in memory */
+
+void faults_use_file(const char *path)
+{
+	file = path;
+}
+
+static bool fails(enum fault fault, int code)
+{
+	if (!strikes(fault))
+		return false;
+	errno = code;
+	return true;
+}
+
+/* Reads and writes come in pieces; the seed is the @nr of faults_arm(). */
+static bool is_short(struct rng *rng)
+{
+	static atomic_uint_fast64_t nr_calls;
+
+	if (!armed.inside || armed.fault != FAULT_SHORT)
+		return false;
+	armed.struck++;
+	rng->state = armed.left * 1000003 + nr_calls++;
+	return true;
+}
+
+ssize_t __wrap_pread64(int fd, void *ret, size_t length, off_t offset)
+{
+	struct rng rng;
+	ssize_t n;
+
+	if (fails(FAULT_PREAD, EIO))
+		return -1;
+	n = __real_pread64(fd, ret, length, offset);
+	if (n <= 0 || !is_short(&rng))
+		return n;
+	if (rng_one_in(&rng, 4)) {
+		errno = EINTR;
+		return -1;
+	}
+	return (ssize_t)(1 + rng_below(&rng, (uint64_t)n));
+}
+
+/* The first @length bytes of what @iov holds, which is one piece. */
+static ssize_t write_part(int fd, const struct iovec *iov, int nr, off_t offset,
+			  size_t length)
+{
+	struct iovec part = {iov->iov_base, length};
+
+	assert(nr == 1 && length <= iov->iov_len);
+	return __real_pwritev64(fd, &part, 1, offset);
+}
+
+ssize_t __wrap_pwritev64(int fd, const struct iovec *iov, int nr, off_t offset)
+{
+	struct rng rng;
+	ssize_t n;
+
+	if (fails(FAULT_PWRITEV, EIO))
+		return -1;
+	if (!is_short(&rng))
+		return __real_pwritev64(fd, iov, nr, offset);
+	if (rng_one_in(&rng, 4)) {
+		errno = EINTR;
+		return -1;
+	}
+	if (offset % BLOCK_SIZE || iov->iov_len % BLOCK_SIZE)
+		die("FAILED a write of %zu bytes at %lld, not of whole blocks",
+		    iov->iov_len, (long long)offset);
+	n = (ssize_t)(1 + rng_below(&rng, iov->iov_len / BLOCK_SIZE)) *
+	    BLOCK_SIZE;
+	n = write_part(fd, iov, nr, offset, (size_t)n);
+	/* inside a block, too, but for the first */
+	if (n > (ssize_t)BLOCK_SIZE && rng_one_in(&rng, 2))
+		n -= (ssize_t)rng_below(&rng, BLOCK_SIZE);
+	return n;
+}
+
+int __wrap_fdatasync(int fd)
+{
+	return fails(FAULT_FDATASYNC, EIO) ? -1 : __real_fdatasync(fd);
+}
+
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length)
+{
+	return fails(FAULT_FALLOCATE, ENOSPC)
+		       ? -1
+		       : __real_fallocate64(fd, mode, offset, length);
+}
+
+static struct backend *open_file(uint64_t capacity)
+{
+	struct error err = ERROR_NONE;
+	struct backend *be;
+	int r;
+
+	if (access(file, F_OK) == 0)
+		r = backend_file_open(file, 0, -1, 0, &be, &err);
+	else
+		r = backend_file_create(file, capacity, false, &be, &capacity,
+					&err);
+	if (r < 0)
+		die("FAILED to open %s: %s", file, err.message);
+	return be;
 }
 
 /* ---- the medium, spared ---- */
@@ -229,10 +359,18 @@ static const struct backend_ops spared_ops = {
 
 struct backend *__wrap_backend_memory_open(struct memory_disk *disk)
 {
+	struct backend_stat stat;
 	struct backend *be;
 
 	spared++;
 	be = __real_backend_memory_open(disk);
+	if (file) {
+		backend_stat(be, &stat);
+		backend_close(be);
+		be = open_file(stat.size_bytes);
+		spared--;
+		return be;
+	}
 	spared--;
 	medium = be->ops;
 	be->ops = &spared_ops;

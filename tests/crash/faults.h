@@ -20,10 +20,22 @@ enum fault {
 	 */
 	FAULT_ALLOCATION = NR_MEMORY_OPS,
 	FAULT_THREAD,
+	/* system calls of the back end on files */
+	FAULT_PREAD,
+	FAULT_PWRITEV,
+	FAULT_FDATASYNC,
+	FAULT_FALLOCATE,
+	FAULT_SHORT, /* no failure: reads and writes come in pieces */
 	NR_FAULTS,
 };
 
 const char *fault_name(enum fault fault);
+
+/*
+ * From now on a store is not in memory but in the file @path, made when it is
+ * not there; NULL: in memory again.
+ */
+void faults_use_file(const char *path);
 
 /* The @nr-th @fault from now on, and with @forever each after it. */
 void faults_arm(struct memory_disk *disk, enum fault fault, uint64_t nr,

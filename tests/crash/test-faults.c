@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What fails: for each operation of the medium, for an allocation and for the
- * start of a thread the k-th one fails, for k = 1, 2 ... until the workload
- * gets through without meeting it; once alone, and each later one too.
+ * What fails: for each operation of the medium, each system call on a file,
+ * for an allocation and for the start of a thread the k-th one fails, for k =
+ * 1, 2 ... until the workload gets through without meeting it; once alone, and
+ * each later one too.
  *
  * Whatever failed said so in a sentence, and either the store goes on as if
  * the operation had never been asked for, or it has stopped (I12): then reads
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "faults.h"
 #include "test-store.h"
@@ -30,6 +32,7 @@
 #define ROUNDS_LONG 30u
 /* Of the faults that last, by default each so many-th is tried. */
 #define FOREVER_EVERY 4u
+#define SHORT_SEEDS 10u
 /* With @forever so many operations fail before the fault ends. */
 #define FAILURES_FOREVER 3u
 
@@ -42,11 +45,14 @@ struct strike {
 };
 
 static uint64_t seed;
+static char file[] = "/dev/shm/varve-test-XXXXXX";
 
 /* What the faults of a kind came to. */
 static struct tally {
 	uint64_t struck, stopped, refused, unnoticed;
 } tallies[NR_FAULTS];
+
+static bool on_file; /* the strike at hand */
 
 static void fail(const struct strike *s, const char *sentence)
 {
@@ -172,8 +178,11 @@ static int look_read_only(struct workload *w, struct error *err)
 	struct check_report report;
 	struct store *store;
 	uint64_t hash;
-	int r = test_store_open(w->disk, &options, &store, err);
+	int r;
 
+	if (on_file) /* which is locked */
+		return 0;
+	r = test_store_open(w->disk, &options, &store, err);
 	if (r < 0)
 		return r;
 	r = model_hash_store(store, &hash, err);
@@ -500,6 +509,9 @@ static bool strike(struct strike *s)
 	struct workload *w = &s->w;
 	bool struck;
 
+	on_file = s->fault >= FAULT_PREAD;
+	faults_use_file(on_file ? file : NULL);
+	(void)unlink(file);
 	workload_init(w, seed + s->round, WORK_FRAMES, TEST_SEGMENT_SHIFT);
 	workload_record(w);
 	w->may_fail = true;
@@ -509,12 +521,15 @@ static bool strike(struct strike *s)
 	faults_disarm(w->disk);
 	struck = faults_struck(w->disk) > 0;
 	w->inside = NULL;
-	must_recover_from_power_cut(s);
+	if (!on_file)
+		must_recover_from_power_cut(s);
 	if (w->stopped)
 		must_have_stopped(s);
 	else
 		must_be_whole(s);
 	workload_done(w);
+	if (s->fault == FAULT_SHORT && w->nr_refused > 0)
+		fail(s, "a short read or write was a failure");
 	if (struck)
 		count(s);
 	return struck;
@@ -526,8 +541,9 @@ static void try_fault(enum fault fault, bool forever, uint64_t round,
 	struct strike s = {
 		.fault = fault, .k = 1, .forever = forever, .round = round};
 
-	while (strike(&s))
+	while (strike(&s) && (fault != FAULT_SHORT || s.k < SHORT_SEEDS))
 		s.k += every;
+	(void)unlink(file);
 }
 
 static void print_tally(enum fault fault)
@@ -556,6 +572,8 @@ int main(int argc, char **argv)
 		die("%s: unknown option %s", argv[0], argv[1]);
 	printf("seed %" PRIu64 "\n", seed);
 	fflush(stdout);
+	if (mkstemp(file) < 0)
+		die("%s: %s", file, strerror(errno));
 	if (k > 0) {
 		struct strike s = {.fault = (enum fault)only,
 				   .k = k,
