@@ -178,7 +178,7 @@ struct volume_info {
 	uint32_t nr_readers;   /* open handles */
 	uint32_t nr_writers;   /* open handles that count as writers */
 	uint32_t nr_attached;  /* open `:attached` handles */
-	char message[512];     /* snapshot -m TEXT */
+	char message[512];     /* snapshot -m TEXT, plain (text.h) */
 	/* what is set of a head */
 	uint64_t quota_bytes;	    /* 0: none */
 	uint64_t reservation_bytes; /* 0: none */
@@ -201,7 +201,8 @@ int store_find(struct store *store, const char *name, struct volume_info *ret,
  *
  * create: -EEXIST; -EINVAL: name, or size 0, not a multiple of 512, over
  *   32 TiB.
- * snapshot: @names are vol@s, all taken in one instant; @text may be NULL.
+ * snapshot: @names are vol@s, all taken in one instant; @text may be NULL,
+ *   else it is plain (text.h): -EINVAL.
  * clone: one snapshot to @nr new volumes.
  * delete: volumes or snapshots.  -EBUSY: open or attached, or a volume that
  *   has snapshots without @recursive.

@@ -12,6 +12,7 @@
 
 #include "freed.h"
 #include "store.h"
+#include "text.h"
 
 DEFINE_VECTOR(item_vector, struct operation_item);
 
@@ -179,6 +180,10 @@ static int snapshot_set(struct store *store, const char *const *names,
 	struct change change;
 	int r;
 
+	if (text && !text_is_plain(text))
+		return error_set(err, EINVAL,
+				 "message: must be one line of UTF-8 without "
+				 "control characters");
 	if (text && *text) {
 		int n = snprintf(attrs, sizeof(attrs), MESSAGE_KEY "%s", text);
 
@@ -529,8 +534,8 @@ static void fill_info(const struct volumes *volumes, const struct volume *v,
 	if (origin)
 		volume_full_name(volumes, origin, ret->origin);
 	if (text)
-		(void)snprintf(ret->message, sizeof(ret->message), "%.*s",
-			       (int)length, text);
+		text_make_plain(text, length, ret->message,
+				sizeof(ret->message));
 }
 
 /* Volume by name, a volume before its snapshots, those by creation. */

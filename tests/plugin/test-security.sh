@@ -171,6 +171,9 @@ for name in names:
     refused("delete", names=["vm1@one", name], recursive=True)
     refused("rollback", names=[name])
     refused("undo", names=[name])
+    refused("set", name=name, settings={"quota": 1 << 30})
+    refused("set", name="vm1", settings={name: 1 << 30})
+    refused("set", name="vm1", settings={"on-full": name})
     refused("scratch", snapshot=name)
     refused("list", names=[name])
     refused(name)
@@ -182,7 +185,7 @@ PYTHON
 cli_refuses() {
 	local verb=$1 status=0
 	shift
-	(cd "$tmp" && timeout 20 "$VARVE" -s "$store" "$verb" -- "$@") \
+	(cd "$tmp" && timeout 20 "$VARVE" -s "$store" "$verb" "$@") \
 		>"$tmp/out" 2>&1 </dev/null || status=$?
 	case $status in
 	2 | 6) ;;
@@ -199,14 +202,17 @@ names_are_names() {
 	(cd "$tmp" && PYTHONPATH=$here python3 -B names.py "$here" "$socket" \
 		"$store")
 	for name in ../vm1 'vm1;touch x' $'x\nvm1' '%s%n' '' '*' -- -x; do
-		cli_refuses create "$name" 1M
-		cli_refuses clone vm1@one "$name"
-		cli_refuses show "$name"
-		cli_refuses snapshot "vm1@$name"
-		cli_refuses delete "$name"
-		cli_refuses rollback "$name"
-		cli_refuses undo "$name"
+		cli_refuses create -- "$name" 1M
+		cli_refuses clone -- vm1@one "$name"
+		cli_refuses show -- "$name"
+		cli_refuses snapshot -- "vm1@$name"
+		cli_refuses delete -- "$name"
+		cli_refuses rollback -- "$name"
+		cli_refuses undo -- "$name"
+		cli_refuses set -- "$name" quota=1G
 	done
+	cli_refuses snapshot vm1@x -m $'two\nlines'
+	cli_refuses snapshot vm1@x -m $'\xff'
 	rm "$tmp/out"
 	[ "$before" = "$(cd "$tmp" && find . | sort)" ] ||
 		fail "a name has made a file: $(cd "$tmp" && find . -newer names.py)"

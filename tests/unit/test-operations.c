@@ -133,6 +133,8 @@ static void snapshot_refuses_what_it_cannot_do_whole(void **state)
 		EINVAL, "2026");
 	refuses(store_snapshot(store, NULL, 0, NULL, &err), EINVAL,
 		"no operand");
+	refuses(store_snapshot(store, NAMES("a@t"), "two\nlines", &err), EINVAL,
+		"message");
 	memset(text, 'x', sizeof(text));
 	text[sizeof(text) - 1] = '\0';
 	refuses(store_snapshot(store, NAMES("a@t"), text, &err), EINVAL,
@@ -299,6 +301,23 @@ static void a_snapshot_keeps_what_the_volume_was(void **state)
 	check_is_clean();
 }
 
+/* A store of somebody else's may hold what ours would refuse. */
+static void a_message_is_told_as_plain_text(void **state)
+{
+	static const char attrs[] = "message=\x1b[2J\xff gone";
+	struct volume *v;
+	uint32_t id;
+
+	must(store_snapshot(store, NAMES("a@t"), "h\xc3\xa9 :)", &err));
+	assert_string_equal(info("a@t").message, "h\xc3\xa9 :)");
+	id = info("a@t").id;
+	mutex_lock(&store->core.lock);
+	v = volume_find_id(&store->volumes, id);
+	must(volume_set_attrs(v, attrs, sizeof(attrs)));
+	mutex_unlock(&store->core.lock);
+	assert_string_equal(info("a@t").message, "?[2J? gone");
+}
+
 static void a_set_of_snapshots_is_one_instant(void **state)
 {
 	must(store_snapshot(store, NAMES("a@t", "b@t"), NULL, &err));
@@ -404,6 +423,7 @@ int main(void)
 		TEST(a_stopped_store_refuses_every_verb),
 		TEST(dry_runs_answer_as_the_verbs_and_change_nothing),
 		TEST(a_snapshot_keeps_what_the_volume_was),
+		TEST(a_message_is_told_as_plain_text),
 		TEST(a_set_of_snapshots_is_one_instant),
 		TEST(clones_go_their_own_ways),
 		TEST(rollback_and_undo_swap_the_head),
