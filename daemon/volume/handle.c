@@ -220,43 +220,45 @@ int volume_read(struct volume_handle *h, void *ret, uint32_t length,
 }
 
 /* With @fua: wait until the batch that holds the request is durable. */
-static int finish(struct volume_handle *h, bool fua, uint64_t seq, int r,
-		  struct error *err)
+static int finish(struct volume_handle *h, bool fua,
+		  const struct request *request, int r, struct error *err)
 {
-	if (r < 0 || !fua || seq == 0)
+	if (r < 0 || !fua || request->seq == 0)
 		return r;
-	return log_flush_upto(&h->store->log, seq, err);
+	return log_flush_upto(&h->store->log, request->seq, err);
 }
 
 int volume_write(struct volume_handle *h, const void *data, uint32_t length,
 		 uint64_t offset, bool fua, struct error *err)
 {
-	uint64_t seq = 0;
+	struct request request = {0};
 	struct volume *v;
 	int r = begin(h, offset, length, ENOSPC, true, &v, err);
 
 	if (r == 0)
-		r = volume_write_range(h->store, v, data, length, offset, &seq,
-				       err);
-	return finish(h, fua, seq, r, err);
+		r = volume_write_range(h->store, v, data, length, offset,
+				       &request, err);
+	return finish(h, fua, &request, r, err);
 }
 
 int volume_zero(struct volume_handle *h, uint64_t length, uint64_t offset,
 		bool fua, struct error *err)
 {
-	uint64_t seq = 0;
+	struct request request = {0};
 	struct volume *v;
 	int r = begin(h, offset, length, ENOSPC, true, &v, err);
 
 	if (r == 0)
-		r = volume_zero_range(h->store, v, length, offset, &seq, err);
-	return finish(h, fua, seq, r, err);
+		r = volume_zero_range(h->store, v, length, offset, &request,
+				      err);
+	return finish(h, fua, &request, r, err);
 }
 
 int volume_trim(struct volume_handle *h, uint64_t length, uint64_t offset,
 		bool fua, struct error *err)
 {
-	uint64_t seq = 0, first, last;
+	struct request request = {0};
+	uint64_t first, last;
 	struct volume *v;
 	int r = begin(h, offset, length, ENOSPC, true, &v, err);
 
@@ -267,8 +269,8 @@ int volume_trim(struct volume_handle *h, uint64_t length, uint64_t offset,
 	last = (offset + length) / BLOCK_SIZE;
 	if (first < last)
 		r = volume_clear_range(h->store, v, OP_TRIM, last - first,
-				       (struct vblock){first}, &seq, err);
-	return finish(h, fua, seq, r, err);
+				       (struct vblock){first}, &request, err);
+	return finish(h, fua, &request, r, err);
 }
 
 int volume_flush(struct volume_handle *h, struct error *err)

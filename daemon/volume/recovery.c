@@ -181,8 +181,8 @@ static int append_entry(struct store *store, const struct batch_entry *e,
 			const uint8_t *payload, struct error *err)
 {
 	struct vblock first = {e->first_block};
+	struct request request = {0};
 	struct volume *v = NULL;
-	uint64_t seq;
 	int r;
 
 	if (op_is_metadata(e->op))
@@ -195,7 +195,8 @@ static int append_entry(struct store *store, const struct batch_entry *e,
 	mutex_unlock(&store->core.lock);
 	if (r < 0)
 		return r;
-	return volume_clear_range(store, v, e->op, e->count, first, &seq, err);
+	return volume_clear_range(store, v, e->op, e->count, first, &request,
+				  err);
 }
 
 /* Append a batch's entries up to the first whose payload does not verify. */

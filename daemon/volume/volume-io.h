@@ -9,6 +9,12 @@
 
 #include "store.h"
 
+/* A client's request on its way through its pieces; begins as zeros. */
+struct request {
+	uint64_t seq;	      /* batch that holds what was logged last */
+	uint64_t deadline_ms; /* of waiting for space, for all of it */
+};
+
 /*
  * @nr whole blocks, all of one leaf; *ret_entry (may be NULL) is the entry of
  * the first as it was read.
@@ -20,12 +26,13 @@ int volume_read_range(struct store *store, struct volume *v, uint8_t *ret,
 		      uint64_t length, uint64_t offset, struct error *err);
 int volume_write_range(struct store *store, struct volume *v,
 		       const uint8_t *data, uint64_t length, uint64_t offset,
-		       uint64_t *ret_seq, struct error *err);
+		       struct request *request, struct error *err);
 int volume_zero_range(struct store *store, struct volume *v, uint64_t length,
-		      uint64_t offset, uint64_t *ret_seq, struct error *err);
+		      uint64_t offset, struct request *request,
+		      struct error *err);
 /* Whole blocks become holes; @op: OP_ZERO or OP_TRIM. */
 int volume_clear_range(struct store *store, struct volume *v, enum op op,
 		       uint64_t nr_blocks, struct vblock first,
-		       uint64_t *ret_seq, struct error *err);
+		       struct request *request, struct error *err);
 
 #endif

@@ -199,12 +199,14 @@ static bool entry_is(const struct map_path *path, struct vblock block,
 
 /* Log @op and make holes of whole blocks. */
 static int clear_blocks(struct store *store, struct volume *v, enum op op,
-			struct vblock first, uint32_t nr, uint64_t *ret_seq,
-			struct error *err)
+			struct vblock first, uint32_t nr,
+			struct request *request, struct error *err)
 {
 	struct core *core = &store->core;
 	struct error failure = ERROR_NONE;
-	struct admission admission = {.user = FRAME_USER_METADATA, .volume = v};
+	struct admission admission = {.user = FRAME_USER_METADATA,
+				      .volume = v,
+				      .deadline_ms = request->deadline_ms};
 	uint32_t missing = 0;
 	int r;
 
@@ -230,7 +232,8 @@ static int clear_blocks(struct store *store, struct volume *v, enum op op,
 		if (r < 0)
 			r = stop_store(store, &failure, err);
 	}
-	*ret_seq = log_seq(&store->log);
+	request->seq = log_seq(&store->log);
+	request->deadline_ms = admission.deadline_ms;
 	mutex_unlock(&core->lock);
 	return r;
 }
@@ -258,20 +261,21 @@ static int piece_admit(struct store *store, struct volume *v,
 
 /*
  * One piece.  -ESTALE: the block of a read-modify-write has changed.
- * *ret_seq: the batch that holds it.
  */
 static int piece_write(struct store *store, struct volume *v, struct piece *p,
-		       uint64_t *ret_seq, struct error *err)
+		       struct request *request, struct error *err)
 {
 	struct core *core = &store->core;
 	struct map_path path;
-	struct admission admission = {.user = FRAME_USER_WRITE, .volume = v};
+	struct admission admission = {.user = FRAME_USER_WRITE,
+				      .volume = v,
+				      .deadline_ms = request->deadline_ms};
 	uint32_t missing = 0;
 	int r;
 
 	piece_hash(p);
 	if (!p->expected && piece_run(p, 0) == p->nr && p->zero)
-		return clear_blocks(store, v, OP_ZERO, p->first, p->nr, ret_seq,
+		return clear_blocks(store, v, OP_ZERO, p->first, p->nr, request,
 				    err);
 	mutex_lock(&core->lock);
 	for (;;) {
@@ -299,7 +303,8 @@ static int piece_write(struct store *store, struct volume *v, struct piece *p,
 		r = -ESTALE;
 	if (r == 0)
 		r = piece_put(store, v, &path, p, err);
-	*ret_seq = log_seq(&store->log);
+	request->seq = log_seq(&store->log);
+	request->deadline_ms = admission.deadline_ms;
 	mutex_unlock(&core->lock);
 	return r;
 }
@@ -317,7 +322,7 @@ static uint32_t piece_blocks(const struct store *store, uint64_t first,
 
 static int write_blocks(struct store *store, struct volume *v,
 			struct vblock first, uint64_t nr, const uint8_t *data,
-			uint64_t *ret_seq, struct error *err)
+			struct request *request, struct error *err)
 {
 	int r = 0;
 
@@ -325,7 +330,7 @@ static int write_blocks(struct store *store, struct volume *v,
 		struct piece p = {.first = first, .data = data};
 
 		p.nr = piece_blocks(store, first.index, nr);
-		r = piece_write(store, v, &p, ret_seq, err);
+		r = piece_write(store, v, &p, request, err);
 		first.index += p.nr;
 		data += (size_t)p.nr * BLOCK_SIZE;
 		nr -= p.nr;
@@ -338,7 +343,7 @@ int volume_write_blocks(struct store *store, uint32_t volume,
 			struct error *err)
 {
 	struct volume *v;
-	uint64_t seq;
+	struct request request = {0};
 
 	mutex_lock(&store->core.lock);
 	v = volume_find_id(&store->volumes, volume);
@@ -346,7 +351,7 @@ int volume_write_blocks(struct store *store, uint32_t volume,
 	if (!v || v->kind != VOLUME_HEAD)
 		return error_set(err, EUCLEAN,
 				 "volume %" PRIu32 " does not exist", volume);
-	return write_blocks(store, v, first, nr, data, &seq, err);
+	return write_blocks(store, v, first, nr, data, &request, err);
 }
 
 /* ---- write and zero by bytes ---- */
@@ -357,7 +362,7 @@ int volume_write_blocks(struct store *store, uint32_t volume,
  */
 static int write_partial(struct store *store, struct volume *v, uint64_t offset,
 			 uint32_t length, const uint8_t *data,
-			 uint64_t *ret_seq, struct error *err)
+			 struct request *request, struct error *err)
 {
 	struct vblock at = {offset / BLOCK_SIZE};
 	uint8_t block[BLOCK_SIZE];
@@ -374,7 +379,7 @@ static int write_partial(struct store *store, struct volume *v, uint64_t offset,
 		if (!data && leaf_entry_kind(old) != ENTRY_DATA) {
 			/* nothing to log, but FUA waits for what made it */
 			mutex_lock(&store->core.lock);
-			*ret_seq = log_seq(&store->log);
+			request->seq = log_seq(&store->log);
 			mutex_unlock(&store->core.lock);
 			return 0;
 		}
@@ -382,14 +387,14 @@ static int write_partial(struct store *store, struct volume *v, uint64_t offset,
 			memcpy(block + offset % BLOCK_SIZE, data, length);
 		else
 			memset(block + offset % BLOCK_SIZE, 0, length);
-		r = piece_write(store, v, &p, ret_seq, err);
+		r = piece_write(store, v, &p, request, err);
 	} while (r == -ESTALE);
 	return r;
 }
 
 int volume_write_range(struct store *store, struct volume *v,
 		       const uint8_t *data, uint64_t length, uint64_t offset,
-		       uint64_t *ret_seq, struct error *err)
+		       struct request *request, struct error *err)
 {
 	int r = 0;
 
@@ -400,12 +405,12 @@ int volume_write_range(struct store *store, struct volume *v,
 			n = BLOCK_SIZE - in_block;
 			n = n < length ? n : length;
 			r = write_partial(store, v, offset, (uint32_t)n, data,
-					  ret_seq, err);
+					  request, err);
 		} else {
 			n = length / BLOCK_SIZE;
 			r = write_blocks(store, v,
 					 (struct vblock){offset / BLOCK_SIZE},
-					 n, data, ret_seq, err);
+					 n, data, request, err);
 			n *= BLOCK_SIZE;
 		}
 		data += n;
@@ -417,7 +422,7 @@ int volume_write_range(struct store *store, struct volume *v,
 
 int volume_clear_range(struct store *store, struct volume *v, enum op op,
 		       uint64_t nr_blocks, struct vblock first,
-		       uint64_t *ret_seq, struct error *err)
+		       struct request *request, struct error *err)
 {
 	int r = 0;
 
@@ -425,7 +430,7 @@ int volume_clear_range(struct store *store, struct volume *v, enum op op,
 		uint32_t nr = nr_blocks < UINT32_MAX ? (uint32_t)nr_blocks
 						     : UINT32_MAX;
 
-		r = clear_blocks(store, v, op, first, nr, ret_seq, err);
+		r = clear_blocks(store, v, op, first, nr, request, err);
 		first.index += nr;
 		nr_blocks -= nr;
 	}
@@ -433,7 +438,8 @@ int volume_clear_range(struct store *store, struct volume *v, enum op op,
 }
 
 int volume_zero_range(struct store *store, struct volume *v, uint64_t length,
-		      uint64_t offset, uint64_t *ret_seq, struct error *err)
+		      uint64_t offset, struct request *request,
+		      struct error *err)
 {
 	uint64_t in_block = offset % BLOCK_SIZE, n;
 	int r = 0;
@@ -441,7 +447,7 @@ int volume_zero_range(struct store *store, struct volume *v, uint64_t length,
 	if (in_block) {
 		n = BLOCK_SIZE - in_block;
 		n = n < length ? n : length;
-		r = write_partial(store, v, offset, (uint32_t)n, NULL, ret_seq,
+		r = write_partial(store, v, offset, (uint32_t)n, NULL, request,
 				  err);
 		offset += n;
 		length -= n;
@@ -450,11 +456,11 @@ int volume_zero_range(struct store *store, struct volume *v, uint64_t length,
 	if (r == 0 && n > 0)
 		r = volume_clear_range(store, v, OP_ZERO, n,
 				       (struct vblock){offset / BLOCK_SIZE},
-				       ret_seq, err);
+				       request, err);
 	offset += n * BLOCK_SIZE;
 	length -= n * BLOCK_SIZE;
 	if (r == 0 && length > 0)
 		r = write_partial(store, v, offset, (uint32_t)length, NULL,
-				  ret_seq, err);
+				  request, err);
 	return r;
 }

@@ -13,6 +13,7 @@
 #include "freed.h"
 #include "quota.h"
 #include "random.h"
+#include "volume-io.h"
 
 static struct volume_handle *a;
 
@@ -586,6 +587,23 @@ static void a_reservation_is_for_writes_alone(void **state)
 	volume_close(b);
 }
 
+/* A request whose first piece has waited for all of it. */
+static void a_request_waits_once_for_all_its_pieces(void **state)
+{
+	static uint8_t data[2 * LEAF_BLOCKS * BLOCK_SIZE];
+	const struct setting pause = {"on-full", "pause"};
+	struct request request = {.deadline_ms = monotonic_ms()};
+	uint64_t start = monotonic_ms();
+
+	set_quota("a", 1);
+	must(store_set(store, "a", &pause, 1, &err));
+	memset(data, 1, sizeof(data));
+	refused(volume_write_range(store, find("a"), data, sizeof(data), 0,
+				   &request, &err),
+		ENOSPC, "a: quota of");
+	assert_true(monotonic_ms() < start + 5000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -607,6 +625,7 @@ int main(void)
 		TEST(the_others_may_use_what_is_not_needed),
 		TEST(a_reservation_needs_room),
 		TEST(a_reservation_is_for_writes_alone),
+		TEST(a_request_waits_once_for_all_its_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
