@@ -37,6 +37,16 @@ static struct slot_forward *forward_find(const struct segment *s, uint32_t slot)
 		       : NULL;
 }
 
+struct pblock segment_place(struct segment_table *table, struct birth name)
+{
+	const struct segment *s = segment_find(table, birth_segno(name));
+	const struct slot_forward *f = NULL;
+
+	if (s && s->nr_forwards)
+		f = forward_find(s, birth_slot(name));
+	return f ? f->place : pblock_make(birth_segno(name), birth_slot(name));
+}
+
 int segment_resolve(struct segment_table *table, struct birth name,
 		    struct segment **ret_segment, uint32_t *ret_slot,
 		    struct error *err)
@@ -92,6 +102,16 @@ static void forward_put(struct segment_table *table, struct segment *s,
 		table->nr_forwards++;
 	}
 	s->forwards[i] = (struct slot_forward){.slot = slot, .place = to};
+}
+
+int segment_set_forward(struct segment_table *table, struct segment *s,
+			uint32_t slot, struct pblock to)
+{
+	if (forward_reserve(s, 1) < 0)
+		return -ENOMEM;
+	segment_touch(table, s);
+	forward_put(table, s, slot, to);
+	return 0;
 }
 
 void forward_drop(struct segment_table *table, struct segment *s, uint32_t slot)

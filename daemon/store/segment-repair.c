@@ -11,13 +11,13 @@ int segment_set_count(struct segment_table *table, struct segment *s,
 	uint32_t old = count_get(table, name);
 
 	mutex_assert_held(&table->core->lock);
+	if (count == 0)
+		forward_drop(table, s, slot);
 	if (old == count)
 		return 0;
 	if (overflow_reserve(&table->overflow, OVERFLOW_SLACK) < 0)
 		return -ENOMEM;
 	count_store(table, s, name, old, count);
-	if (count == 0)
-		forward_drop(table, s, slot);
 	return 0;
 }
 

@@ -127,6 +127,9 @@ int segment_resolve(struct segment_table *table, struct birth name,
 		    struct segment **ret_segment, uint32_t *ret_slot,
 		    struct error *err);
 
+/* The same, whether there is such a place or not. */
+struct pblock segment_place(struct segment_table *table, struct birth name);
+
 /*
  * The cut decides what becomes of @segment, taken from the list of the dead:
  * without names all of it goes, else only its frame.  Its page is
@@ -174,6 +177,9 @@ int segment_table_loaded(struct segment_table *table, uint32_t nr_pages);
  */
 int segment_set_count(struct segment_table *table, struct segment *segment,
 		      uint32_t slot, uint32_t count);
+/* Repair: the block of @slot was found at @to.  -ENOMEM. */
+int segment_set_forward(struct segment_table *table, struct segment *segment,
+			uint32_t slot, struct pblock to);
 int segment_table_add_up(struct segment_table *table);
 
 #endif

@@ -532,6 +532,72 @@ static void all_segment_pages_are_made_anew(void **state)
 	assert_int_equal(stat_now().live_blocks, live);
 }
 
+/* Volume m, of which the cleaner has moved every other block, once or twice. */
+static void move_blocks(void)
+{
+	struct volume_handle *h = create_volume("m", 112);
+
+	while (frames_grow(&store->frames, false, NULL) == 0)
+		;
+	put(h, 0, 112, 10);
+	for (uint32_t i = 0; i < 112; i += 2)
+		put(h, i, 1, 11);
+	must(store_checkpoint(store, &err));
+	snapshot("m@s"); /* so that names stay */
+	must(store_clean(store, &err));
+	for (uint32_t i = 1; i < 112; i += 2)
+		if (i % 8 != 1)
+			put(h, i, 1, 12);
+	must(store_clean(store, &err));
+	volume_close(h);
+	must(store_checkpoint(store, &err));
+	assert_true(stat_now().forwarded_blocks > 0);
+	assert_true(stat_now().nr_name_segments > 0);
+}
+
+static void expect_moved(void)
+{
+	for (uint32_t i = 0; i < 112; i++) {
+		expect_blocks("m@s", i, 1, i % 2 ? 10 : 11);
+		expect_blocks("m", i, 1,
+			      i % 2 == 0   ? 11
+			      : i % 8 == 1 ? 10
+					   : 12);
+	}
+}
+
+static void moved_blocks_are_found_again(void **state)
+{
+	uint64_t live;
+
+	move_blocks();
+	live = stat_now().live_blocks;
+	damage_ref(&store->segments.pages.directories[0]);
+	repair();
+	expect_said("moved blocks found again: ");
+	expect_not_said("nowhere");
+	expect_moved();
+	expect_all();
+	assert_int_equal(stat_now().live_blocks, live);
+	assert_true(stat_now().forwarded_blocks > 0);
+}
+
+/* Forwards of a segment that is known lead to one that is not. */
+static void where_blocks_were_moved_to_is_found_again(void **state)
+{
+	move_blocks();
+	for (uint32_t i = 0; i < store->segments.pages.nr_pages; i++) {
+		const struct segment *s = store->segments.by_index[i];
+
+		if (s && s->kind == SEGMENT_GC)
+			damage_page(&store->segments.pages, i);
+	}
+	repair();
+	expect_not_said("nowhere");
+	expect_moved();
+	expect_all();
+}
+
 static void a_segment_that_is_gone_loses_its_blocks(void **state)
 {
 	const struct segment *s = segment_of("a", 70);
@@ -897,6 +963,8 @@ int main(void)
 		TEST(a_node_directory_loses_its_nodes),
 		TEST(a_segment_page_is_made_anew),
 		TEST(all_segment_pages_are_made_anew),
+		TEST(moved_blocks_are_found_again),
+		TEST(where_blocks_were_moved_to_is_found_again),
 		TEST(a_segment_that_is_gone_loses_its_blocks),
 		TEST(the_frame_map_is_made_anew),
 		TEST(what_waited_to_be_freed_is_freed),
