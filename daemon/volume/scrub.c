@@ -176,7 +176,8 @@ static bool window_holds(const struct scrub *scrub,
 {
 	return scrub->window_segno == segment->segno &&
 	       offset >= scrub->window_offset &&
-	       offset - scrub->window_offset + length <= scrub->window_length;
+	       range_is_inside(offset - scrub->window_offset, length,
+			       scrub->window_length);
 }
 
 int scrub_read_record(struct scrub *scrub, const struct segment *segment,
