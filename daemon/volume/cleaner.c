@@ -308,7 +308,7 @@ struct batch_view {
 	struct batch_header header;
 	struct birth names[BATCH_PAYLOAD_MAX];
 	bool live[BATCH_PAYLOAD_MAX];
-	uint32_t first, last; /* live ones; first > last: none */
+	uint32_t first, last; /* live ones; first is nr_payload: none */
 };
 
 static bool resolves_to(struct store *store, struct birth name, uint64_t segno,
@@ -412,7 +412,7 @@ static int move_blocks(struct store *store, const struct batch_view *view,
 	const struct disk_batch *disk = (const struct disk_batch *)c->memory;
 	int r;
 
-	if (view->first > view->last)
+	if (view->first == view->header.nr_payload)
 		return 0;
 	r = read_payload(store, view, NULL);
 	if (r < 0) {

@@ -47,6 +47,33 @@ static void live_blocks_move_and_frames_come_back(void **state)
 	volume_close(h);
 }
 
+/* A batch that only says what is durable has no block to be live or bad. */
+static void a_batch_without_blocks_is_passed_over(void **state)
+{
+	struct volume_handle *h = create_volume("a", NR_BLOCKS);
+
+	for (uint32_t i = 0; i < NR_BLOCKS; i++) {
+		put(h, i, 1, 1);
+		must(store_flush(store, &err));
+		lock_core();
+		store->log.flushed_at_ms = 0; /* it was idle since */
+		log_advertise_durable(&store->log);
+		unlock_core();
+	}
+	for (uint32_t i = 0; i < NR_BLOCKS; i += 2)
+		put(h, i, 1, 2);
+	must(store_checkpoint(store, &err));
+	must(store_clean(store, &err));
+	assert_true(stat_now().moved_blocks > 0);
+	lock_core();
+	for (uint32_t i = 0; i < store->segments.pages.nr_pages; i++)
+		assert_true(!store->segments.by_index[i] ||
+			    !store->segments.by_index[i]->quarantine);
+	unlock_core();
+	expect_half(h);
+	volume_close(h);
+}
+
 static void no_map_node_is_touched(void **state)
 {
 	struct volume_handle *h = half_dead("a");
@@ -330,6 +357,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(live_blocks_move_and_frames_come_back),
+		TEST(a_batch_without_blocks_is_passed_over),
 		TEST(no_map_node_is_touched),
 		TEST(a_writer_gives_moved_blocks_the_names_of_their_places),
 		TEST(a_block_of_two_maps_keeps_its_name),
