@@ -346,7 +346,7 @@ static void view_batch(struct store *store, const struct disk_batch *disk,
 {
 	uint32_t nr = view->header.nr_payload;
 
-	view->first = nr;
+	view->first = BATCH_PAYLOAD_MAX; /* a batch may have no blocks at all */
 	view->last = 0;
 	mutex_lock(&store->core.lock);
 	for (uint32_t i = 0; i < nr; i++) {
@@ -354,7 +354,7 @@ static void view_batch(struct store *store, const struct disk_batch *disk,
 			find_name(store, disk, view, i, &view->names[i]);
 		if (!view->live[i])
 			continue;
-		if (view->first == nr)
+		if (view->first == BATCH_PAYLOAD_MAX)
 			view->first = i;
 		view->last = i;
 	}

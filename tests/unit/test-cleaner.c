@@ -122,6 +122,39 @@ static void a_writer_gives_moved_blocks_the_names_of_their_places(void **state)
 	volume_close(h);
 }
 
+/* A batch that only says what is durable, as an idle store logs it. */
+static void idle(void)
+{
+	must(store_flush(store, &err));
+	lock_core();
+	store->log.flushed_at_ms = 0; /* long ago */
+	log_advertise_durable(&store->log);
+	unlock_core();
+}
+
+static void batches_without_blocks_are_passed_over(void **state)
+{
+	struct volume_handle *h = create_volume("a", NR_BLOCKS);
+
+	for (uint32_t i = 0; i < NR_BLOCKS; i++) {
+		put(h, i, 1, 1);
+		idle();
+	}
+	for (uint32_t i = 0; i < NR_BLOCKS; i += 2)
+		put(h, i, 1, 2);
+	must(store_checkpoint(store, &err));
+	must(store_clean(store, &err));
+	assert_true(stat_now().moved_blocks > 0);
+	lock_core();
+	for (uint32_t i = 0; i < store->segments.pages.nr_pages; i++)
+		assert_false(store->segments.by_index[i] &&
+			     store->segments.by_index[i]->quarantine);
+	unlock_core();
+	expect_half(h);
+	check_is_clean();
+	volume_close(h);
+}
+
 static void a_block_of_two_maps_keeps_its_name(void **state)
 {
 	struct volume_handle *h = half_dead("a");
@@ -360,6 +393,7 @@ int main(void)
 		TEST(a_batch_without_blocks_is_passed_over),
 		TEST(no_map_node_is_touched),
 		TEST(a_writer_gives_moved_blocks_the_names_of_their_places),
+		TEST(batches_without_blocks_are_passed_over),
 		TEST(a_block_of_two_maps_keeps_its_name),
 		TEST(what_was_moved_moves_again),
 		TEST(a_bad_block_stays_and_the_rest_moves),
