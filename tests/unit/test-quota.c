@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fixture.h"
 #include "freed.h"
@@ -495,6 +496,35 @@ static void many_writers_stay_within_one_quota(void **state)
 	check_is_clean();
 }
 
+static void *delete_soon(void *arg)
+{
+	const struct timespec ts = {.tv_sec = 1};
+
+	(void)nanosleep(&ts, NULL);
+	delete_volume(arg);
+	return NULL;
+}
+
+static void on_full_pause_is_for_the_quota_too(void **state)
+{
+	struct setting pause = {"on-full", "pause"};
+	uint64_t start = monotonic_ms();
+	pthread_t thread;
+	char name[] = "a@s";
+
+	must(store_start(store, &err));
+	set_quota("a", 100);
+	must(store_set(store, "a", &pause, 1, &err));
+	put(a, 0, 60, 1);
+	snapshot(name);
+	put(a, 0, 40, 2);
+	assert_int_equal(pthread_create(&thread, NULL, delete_soon, name), 0);
+	put(a, 60, 20, 1);
+	assert_in_range(monotonic_ms() - start, 900, 8000);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	expect(a, 60, 20, 1);
+}
+
 /* ---- reservation ---- */
 
 /* Fill @h from block 0 until it is refused; how far it came. */
@@ -621,6 +651,7 @@ int main(void)
 		TEST(damage_makes_a_quota_no_larger),
 		TEST(every_charge_is_between_its_bounds),
 		TEST(many_writers_stay_within_one_quota),
+		TEST(on_full_pause_is_for_the_quota_too),
 		TEST(others_leave_what_is_reserved),
 		TEST(the_others_may_use_what_is_not_needed),
 		TEST(a_reservation_needs_room),
