@@ -134,6 +134,11 @@ void frames_believe_used(struct frames *frames, uint32_t index)
 	}
 }
 
+bool frames_is_allocated(const struct frames *frames, uint64_t place)
+{
+	return place < frames->nr && bit_get(frames->allocated, place);
+}
+
 int frames_loaded(struct frames *frames)
 {
 	frames->ready.len = 0;
@@ -337,6 +342,7 @@ void frames_cut(struct frames *frames)
 	assert(frames->retired.len == 0);
 	frames->retired = frames->retiring;
 	frames->retiring = empty;
+	frames->scan = 0;
 }
 
 void frames_punch_retired(struct frames *frames)

@@ -51,7 +51,12 @@ struct frames {
 	uint64_t nr_growing;  /* a grower is at work on them */
 	uint64_t nr_doubtful; /* used since before a crash, not in the map */
 	uint64_t nr_taken;    /* since the last cut */
-	uint64_t scan;	      /* where the grower looks next */
+	/*
+	 * Where the grower looks next.  It begins anew with each cut, so that
+	 * after a crash the frames it took since are the first ones that the
+	 * map does not know.
+	 */
+	uint64_t scan;
 	bool host_full;	      /* the grower met ENOSPC */
 	uint64_t retry_at_ms; /* monotonic: when it tries again */
 };
@@ -73,6 +78,7 @@ int frames_load(struct frames *frames, uint32_t index, const void *page,
 /* A segment lives in @place (open, recovery).  -EUCLEAN: two do. */
 int frames_mark_used(struct frames *frames, uint64_t place, struct error *err);
 bool frames_is_used(const struct frames *frames, uint64_t place);
+bool frames_is_allocated(const struct frames *frames, uint64_t place);
 /*
  * Page @index of the map is lost: what is used is allocated, the rest is not
  * known to be.

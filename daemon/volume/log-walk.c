@@ -6,11 +6,10 @@
  * this store, segment, slot, incarnation and seq, and holds the hash of the
  * header before it.  Where none fits, slot 1 of the successor named by the
  * segment's header is tried, and the previous hash decides; a segment whose
- * header is lost has its successor looked for in all frames.  D is the largest
- * durable_seq met: a header's durable_seq is a fact even when its own payload
- * is torn.
- * Pass 2 verifies the payload of every batch above D and of every metadata
- * operation.  E is the last batch before the first failure.
+ * header is lost has its successor looked for in the free frames.  D is the
+ * largest durable_seq met: a header's durable_seq is a fact even when its own
+ * payload is torn. Pass 2 verifies the payload of every batch above D and of
+ * every metadata operation.  E is the last batch before the first failure.
  *
  * Torn or damaged?  After a crash nothing that was durable is missing.  So an
  * end before D proves damage, and so does any later header of this tail with
@@ -145,6 +144,38 @@ static int enter_segment(const struct walk *w, uint64_t place,
 }
 
 /*
+ * What may have been grown since the checkpoint, or while the one after it
+ * ran, is among the first frames that the map does not call allocated.
+ */
+#define GROWN_BYTES_MAX (UINT64_C(4) << 30)
+#define GROWN_FRAMES_MIN 1024u
+
+/* Frames in which the log may have gone on, one after the other. */
+struct frame_search {
+	uint64_t next;
+	uint64_t nr_unallocated;
+};
+
+static bool frame_search_next(const struct walk *w, struct frame_search *search,
+			      uint64_t *ret)
+{
+	uint64_t most =
+		(GROWN_BYTES_MAX >> w->be->segment_shift) + GROWN_FRAMES_MIN;
+
+	while (search->next < w->be->nr_frames) {
+		*ret = search->next++;
+		if (!w->frames)
+			return true;
+		if (frames_is_used(w->frames, *ret))
+			continue;
+		if (frames_is_allocated(w->frames, *ret) ||
+		    search->nr_unallocated++ < most)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Does frame @place begin with a segment of this tail?  Its header may be
  * lost: then the first batch tells.  A frame that cannot be read does not.
  */
@@ -153,8 +184,6 @@ static bool frame_is_ours(const struct walk *w, uint64_t place,
 {
 	struct disk_batch disk;
 
-	if (w->frames && frames_is_used(w->frames, place))
-		return false;
 	return read_block(w, place, 1, &disk, NULL) == 0 &&
 	       header_is_ours(w, &disk, ret) && ret->slot == 1;
 }
@@ -166,12 +195,14 @@ static bool frame_is_ours(const struct walk *w, uint64_t place,
 static bool search_successor(const struct walk *w, uint64_t *ret_segno,
 			     uint64_t *ret_place)
 {
+	struct frame_search search = {0};
 	struct segment_header header;
 	struct batch_header h;
+	uint64_t place;
 
 	if (read_segment_header(w, w->place, w->segno, &header))
 		return false;
-	for (uint64_t place = 0; place < w->be->nr_frames; place++)
+	while (frame_search_next(w, &search, &place))
 		if (frame_is_ours(w, place, &h) && h.segno > w->segno &&
 		    header_fits(w, &h, h.segno, 1)) {
 			*ret_segno = h.segno;
@@ -322,10 +353,12 @@ static int scan_segment(const struct walk *w, uint64_t place, uint64_t segno,
 /* Nothing says where the log went on: has it, anywhere? */
 static int scan_frames(const struct walk *w, bool *ret, struct error *err)
 {
+	struct frame_search search = {0};
 	struct batch_header h;
+	uint64_t place;
 	int r = 0;
 
-	for (uint64_t place = 0; place < w->be->nr_frames && !*ret; place++) {
+	while (!*ret && frame_search_next(w, &search, &place)) {
 		if (!frame_is_ours(w, place, &h) || h.seq <= w->tail->end_seq)
 			continue;
 		r = enter_segment(w, place, err);

@@ -433,6 +433,24 @@ static void a_clean_stop_leaves_no_tail_file(void **state)
 	assert_int_equal(rmdir(dir), 0); /* it is empty */
 }
 
+/* The log has a position and no segment yet: it may not have gone on. */
+static void an_open_does_not_read_a_large_store(void **state)
+{
+	const uint64_t nr_frames = 20000;
+	struct memory_disk *large = test_store_disk_of(nr_frames, 23);
+	const struct store_open_options options = {0};
+	struct store *opened;
+	uint64_t before;
+
+	must(test_store_open(large, &options, &opened, &err));
+	must(store_close(opened, true, &err));
+	before = memory_disk_count(large, MEMORY_READ);
+	must(test_store_open(large, &options, &opened, &err));
+	assert_true(memory_disk_count(large, MEMORY_READ) - before < 4000);
+	must(store_close(opened, true, &err));
+	memory_disk_put(large);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -449,6 +467,7 @@ int main(void)
 		TEST(the_old_tail_and_its_successor_are_not_overwritten),
 		TEST(a_read_only_open_replays_and_writes_nothing),
 		TEST(at_the_checkpoint_there_is_no_replay),
+		TEST(an_open_does_not_read_a_large_store),
 	};
 	const struct CMUnitTest tail_tests[] = {
 #define TAIL_TEST(name) \
