@@ -260,7 +260,7 @@ static void do_checkpoints(struct workload *w)
 		work_delete(w, a_s, 1);
 	work_checkpoint(w);
 	work_reap(w);
-	work_checkpoint(w);
+	work_clean(w);
 }
 
 static void do_reopenings(struct workload *w)
