@@ -6,19 +6,21 @@
  * this store, segment, slot, incarnation and seq, and holds the hash of the
  * header before it.  Where none fits, slot 1 of the successor named by the
  * segment's header is tried, and the previous hash decides; a segment whose
- * header is lost has its successor looked for in the free frames.  D is the
- * largest durable_seq met: a header's durable_seq is a fact even when its own
- * payload is torn. Pass 2 verifies the payload of every batch above D and of
- * every metadata operation.  E is the last batch before the first failure.
+ * header is lost has its successor looked for in the frames that the log may
+ * have taken.  D is the largest durable_seq met: a header's durable_seq is a
+ * fact even when its own payload is torn.
+ * Pass 2 verifies the payload of every batch above D and of every metadata
+ * operation.  E is the last batch before the first failure.
  *
  * Torn or damaged?  After a crash nothing that was durable is missing.  So an
  * end before D proves damage, and so does any later header of this tail with
  * seq and durable_seq beyond E.  It is looked for in the rest of the segment
  * and in the chain of successors.  Where the log may have gone on and nothing
- * says where to, it is looked for in all frames: that is after the last slot
- * of a segment whose successor shows nothing, or whose header is lost.  What
- * cannot be told apart: damage to the last flushed round itself, which looks
- * torn; therefore an idle store appends a header that carries its durable_seq.
+ * says where to, it is looked for in those frames: that is after the last
+ * slot of a segment whose successor shows nothing, or whose header is lost.
+ * What cannot be told apart: damage to the last flushed round itself, which
+ * looks torn; therefore an idle store appends a header that carries its
+ * durable_seq.
  */
 #include "log-walk.h"
 
