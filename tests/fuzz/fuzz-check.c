@@ -17,8 +17,13 @@
 /* ---- memory ---- */
 
 #ifdef COUNT_MEMORY
-#include <sanitizer/allocator_interface.h>
 #include <stdatomic.h>
+
+/* <sanitizer/allocator_interface.h>, which comes with clang alone */
+int __sanitizer_install_malloc_and_free_hooks(
+	void (*malloc_hook)(const volatile void *, size_t),
+	void (*free_hook)(const volatile void *));
+size_t __sanitizer_get_allocated_size(const volatile void *data);
 
 static atomic_llong memory_now;
 static long long memory_max; /* 0: no limit */
@@ -36,7 +41,7 @@ static void count_malloc(const volatile void *data, size_t size)
 
 static void count_free(const volatile void *data)
 {
-	size_t size = __sanitizer_get_allocated_size((const void *)data);
+	size_t size = __sanitizer_get_allocated_size(data);
 
 	(void)atomic_fetch_sub(&memory_now, (long long)size);
 }
