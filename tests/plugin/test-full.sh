@@ -46,7 +46,9 @@ verb() {
 }
 
 n=$(fill vm1 0)
-[ "$n" -gt 50 ] && [ "$n" -lt 320 ] || fail "full after $n MiB"
+if [ "$n" -le 50 ] || [ "$n" -ge 320 ]; then
+	fail "full after $n MiB"
+fi
 [ "$(df --output=avail -k "$tmp/host" | tail -1)" -lt 16384 ] ||
 	fail "it is not the host that is full"
 
