@@ -271,7 +271,8 @@ void segment_cut_dead(struct segment_table *table, struct segment *s)
 	mutex_assert_held(&table->core->lock);
 	assert(s->listed);
 	s->listed = false;
-	if (s->live > 0) /* a damaged table counted wrongly */
+	/* a damaged table counted wrongly, or forwarded what nobody named */
+	if (s->live > 0 || (s->names > 0 && s->place == PLACE_NONE))
 		return;
 	segment_touch(table, s);
 	if (s->names == 0)

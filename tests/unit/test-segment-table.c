@@ -189,6 +189,27 @@ static void a_forward_says_where_a_name_is(void **state)
 		"no physical address");
 }
 
+/* Damage: a forward of a name that nobody counts. */
+static void a_segment_without_frame_has_none_to_lose(void **state)
+{
+	struct segment *from = add_segment(SEGMENT_DATA);
+	struct segment *to = add_segment(SEGMENT_GC);
+
+	from->forwards = calloc(1, sizeof(*from->forwards));
+	from->forwards[0] = (struct slot_forward){5, pblock_make(to->segno, 9)};
+	from->nr_forwards = 1;
+	from->place = PLACE_NONE;
+	table->nr_nameless++;
+	segment_seal(table, from, 1);
+	assert_true(from->listed);
+	add(birth_make(from->segno, 5), 1);
+	segment_cut_dead(table, from);
+	assert_false(from->frame_dying);
+	assert_false(from->dying);
+	add(birth_make(from->segno, 5), -1);
+	assert_true(from->listed);
+}
+
 static void a_page_loads_as_it_was_encoded(void **state)
 {
 	static uint8_t page[PAGE_BYTES_MAX];
@@ -264,6 +285,7 @@ int main(void)
 		TEST(high_counts_survive_the_removal_of_others),
 		TEST(thousands_of_segments_are_found),
 		TEST(a_forward_says_where_a_name_is),
+		TEST(a_segment_without_frame_has_none_to_lose),
 		TEST(a_page_loads_as_it_was_encoded),
 		TEST(a_page_with_a_place_beyond_the_store_is_refused),
 		TEST(the_page_of_a_dead_segment_is_absent_then_reused),
