@@ -38,7 +38,7 @@ struct sequence {
 
 static struct memory_disk *base_disk;
 static struct model *base_model;
-static uint64_t nr_sequences, nr_refused, nr_states, nr_failures;
+static uint64_t nr_sequences, nr_refused, nr_states, nr_moved, nr_failures;
 
 /* ---- operations ---- */
 
@@ -157,6 +157,7 @@ static const struct {
 	{"undo", undo},
 	{"checkpoint", work_checkpoint},
 	{"reap", work_reap},
+	{"clean", work_clean},
 	{"reopen", reopen},
 };
 
@@ -269,6 +270,7 @@ static bool try_sequence(const struct sequence *s)
 	for (uint64_t event = first + 1;
 	     !refused && event <= memory_disk_nr_events(w.disk); event++)
 		try_event(&w, s, event);
+	nr_moved += w.nr_moved;
 	workload_done(&w);
 	nr_sequences++;
 	nr_refused += refused;
@@ -367,6 +369,8 @@ int main(int argc, char **argv)
 	       nr_sequences, most, NR_OPERATIONS, nr_refused, nr_states,
 	       (double)nr_states / ((double)(clock() - begin) / CLOCKS_PER_SEC),
 	       nr_failures);
+	if (nr_moved == 0)
+		die("the cleaner never moved a block");
 	memory_disk_put(base_disk);
 	model_free(base_model);
 	return nr_failures ? 1 : 0;
