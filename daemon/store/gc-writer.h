@@ -14,9 +14,7 @@
 #ifndef STORE_GC_WRITER_H
 #define STORE_GC_WRITER_H
 
-#include "batch.h"
-#include "frames.h"
-#include "segment-table.h"
+#include "segment-stream.h"
 
 /* What fits a header: an entry and a checksum for each block. */
 #define GC_BATCH_BLOCKS 200u
@@ -27,17 +25,10 @@ struct gc_move {
 };
 
 struct gc_writer {
-	struct core *core;
-	struct frames *frames;
-	struct segment_table *segments;
-	uint8_t *memory;	 /* segment header, batch header, payload */
-	struct segment *segment; /* being filled; NULL: none yet */
-	uint32_t slot;		 /* of the batch being filled */
-	uint32_t nr;		 /* blocks in it */
+	struct segment_stream stream;
+	uint32_t nr; /* blocks in the batch being filled */
 	uint32_t checksums[GC_BATCH_BLOCKS];
 	struct gc_move moves[GC_BATCH_BLOCKS];
-	uint64_t next_seq;
-	uint64_t prev_hash;
 	uint64_t nr_batches;	/* written, since open */
 	uint64_t copied_blocks; /* written, since open; guarded by core */
 	uint64_t moved_blocks;	/* of them, forwarded; guarded by core */

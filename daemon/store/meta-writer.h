@@ -10,22 +10,13 @@
 #ifndef STORE_META_WRITER_H
 #define STORE_META_WRITER_H
 
-#include "frames.h"
+#include "segment-stream.h"
 #include "log.h"
-#include "segment-table.h"
 
 struct meta_writer {
-	struct core *core;
-	struct frames *frames;
-	struct segment_table *segments;
-	uint8_t *memory;	 /* segment header, batch header, payload */
-	struct segment *segment; /* being filled; NULL: none yet */
-	uint32_t slot;		 /* of the batch being filled */
+	struct segment_stream stream;
 	uint32_t payload_bytes;
-	uint64_t next_seq;
-	uint64_t prev_hash;
 	uint64_t checkpoint_id;
-	enum frame_user user;
 };
 
 int meta_writer_init(struct meta_writer *mw, struct core *core,

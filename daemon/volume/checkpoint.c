@@ -403,7 +403,7 @@ static int put_root(struct checkpoint *cp, uint32_t *ret_bytes, bool *ret_done,
 		.offset = offset,
 		.length = bytes,
 		.checksum = checksum64(to, bytes),
-		.place = store->meta.segment->place,
+		.place = store->meta.stream.segment->place,
 	};
 	if (store->sb.root.segno)
 		(void)segment_add_meta(&store->segments, store->sb.root.segno,

@@ -396,11 +396,11 @@ static int finish(struct recovery *rec, struct error *err)
 
 	if (rec->options->read_only)
 		return 0;
-	store->meta.user = FRAME_USER_RECOVERY;
+	store->meta.stream.user = FRAME_USER_RECOVERY;
 	mutex_lock(&store->admin);
 	r = checkpoint_run(store, err);
 	mutex_unlock(&store->admin);
-	store->meta.user = FRAME_USER_CHECKPOINT;
+	store->meta.stream.user = FRAME_USER_CHECKPOINT;
 	if (r < 0)
 		return r;
 	mutex_lock(&store->core.lock);

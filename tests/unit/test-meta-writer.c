@@ -48,7 +48,7 @@ static struct address put_record(uint32_t length, uint8_t byte)
 	}
 	assert_non_null(to);
 	memset(to, byte, length);
-	ret.place = mw->segment->place;
+	ret.place = mw->stream.segment->place;
 	return ret;
 }
 
@@ -80,7 +80,7 @@ static void records_have_aligned_addresses_and_count_as_live(void **state)
 
 	assert_int_equal(b.offset, a.offset + 16);
 	assert_int_equal(c.offset, b.offset + 104);
-	assert_int_equal(mw->segment->live, 114);
+	assert_int_equal(mw->stream.segment->live, 114);
 	assert_int_equal(store->segments.meta_bytes, 114);
 }
 
@@ -95,7 +95,7 @@ static void records_are_on_the_medium_where_their_address_says(void **state)
 		expect_record(a[i], 700 + 97u * i, i + 1);
 	assert_true(a[39].segno > a[0].segno);
 	assert_true(segment_find(&store->segments, a[0].segno)->sealed);
-	assert_false(mw->segment->sealed);
+	assert_false(mw->stream.segment->sealed);
 }
 
 static void the_longest_record_fills_a_segment(void **state)
@@ -121,7 +121,7 @@ static void a_segment_left_exactly_full_takes_no_more(void **state)
 	uint64_t segno;
 
 	must(next(0));
-	assert_int_equal(mw->slot, TEST_SLOTS);
+	assert_int_equal(mw->stream.slot, TEST_SLOTS);
 	assert_null(meta_writer_put(mw, 8, &segno, &offset));
 	b = put_record(8, 'b');
 	assert_int_not_equal(a.segno, b.segno);
@@ -167,12 +167,12 @@ static void without_a_frame_there_is_no_segment(void **state)
 	while (frames_take(&store->frames, FRAME_USER_RECOVERY) != PLACE_NONE)
 		;
 	refused(next(8), ENOSPC, "no frame");
-	assert_null(mw->segment);
+	assert_null(mw->stream.segment);
 	assert_int_equal(store->segments.nr_segments, 0);
 	unlock_core();
 	must(frames_grow(&store->frames, false, &err));
 	lock_core();
-	mw->user = FRAME_USER_RECOVERY;
+	mw->stream.user = FRAME_USER_RECOVERY;
 	must(next(8));
 }
 
