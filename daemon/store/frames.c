@@ -308,18 +308,20 @@ int frames_grow(struct frames *frames, bool zero_fill, struct error *err)
 	return r;
 }
 
-bool frames_have_spare(const struct frames *frames)
+bool frames_have_spare(const struct frames *frames, uint64_t nr_coming)
 {
-	return frames->ready.len > frames->reserve + 2 * FRAMES_SPARE_MAX;
+	return frames->ready.len + nr_coming >
+	       frames->reserve + FRAMES_SPARE_MAX + FRAMES_SPARE_MAX / 2;
 }
 
-void frames_retire_spare(struct frames *frames)
+void frames_retire_spare(struct frames *frames, bool idle)
 {
-	/* what one interval took the next one takes again */
-	uint64_t keep =
-		frames->reserve + 2 * FRAMES_SPARE_MAX + frames->nr_taken;
+	uint64_t keep = frames->reserve + FRAMES_SPARE_MAX;
 
 	mutex_assert_held(&frames->core->lock);
+	/* what one interval took the next one takes again */
+	if (!idle)
+		keep += FRAMES_SPARE_MAX + frames->nr_taken;
 	frames->nr_taken = 0;
 	while (frames->ready.len > keep) {
 		uint64_t place = frames->ready.ptr[frames->ready.len - 1];

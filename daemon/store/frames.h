@@ -109,14 +109,18 @@ bool frames_want_growth(const struct frames *frames);
  */
 int frames_grow(struct frames *frames, bool zero_fill, struct error *err);
 
-/* Are more frames ready than an idle store keeps? */
-bool frames_have_spare(const struct frames *frames);
 /*
- * Choose spare frames to give back; called right before a cut.  As many as
- * were taken since the last one stay, so that a busy store uses its frames
- * again instead of punching and allocating them.
+ * Would more frames be ready than an idle store keeps, when @nr_coming more
+ * are?  Somewhat more: what a checkpoint takes must not make the next one.
  */
-void frames_retire_spare(struct frames *frames);
+bool frames_have_spare(const struct frames *frames, uint64_t nr_coming);
+/*
+ * Choose spare frames to give back; called right before a cut.  Unless the
+ * store is idle, those stay that a little work would take, and as many as
+ * were taken since the last cut, so that a busy store uses its frames again
+ * instead of punching and allocating them.
+ */
+void frames_retire_spare(struct frames *frames, bool idle);
 /* The cut: what retires now is in the map being written. */
 void frames_cut(struct frames *frames);
 /* The checkpoint is durable: punch what retired.  Lock: core not held. */

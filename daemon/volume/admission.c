@@ -194,6 +194,16 @@ static int pause_for_space(struct store *store)
 	return -EAGAIN;
 }
 
+void store_changed(struct store *store)
+{
+	mutex_assert_held(&store->core.lock);
+	if (store->dirty_since_ms)
+		return;
+	store->dirty_since_ms = monotonic_ms();
+	core_wake(&store->core, WORKER_DRIVER); /* they set their timers */
+	core_wake(&store->core, WORKER_WATCHER);
+}
+
 bool admission_may_wait(struct admission *admission)
 {
 	uint64_t now = monotonic_ms();
@@ -279,11 +289,7 @@ int store_admit(struct store *store, struct admission *admission,
 		return r;
 	if (nodes_prepare(&store->nodes) < 0)
 		return error_set(err, ENOMEM, "out of memory");
-	if (store->dirty_since_ms == 0) {
-		store->dirty_since_ms = monotonic_ms();
-		core_wake(core, WORKER_DRIVER); /* they set their timers */
-		core_wake(core, WORKER_WATCHER);
-	}
+	store_changed(store);
 	if (core->has_workers && !store->checkpoint_running &&
 	    checkpoint_is_due(store))
 		core_wake(core, WORKER_DRIVER);

@@ -90,7 +90,7 @@ static int cut(struct checkpoint *cp, struct error *err)
 	log_seal(&store->log);
 	log_position(&store->log, &cp->position);
 	cp->cut_seq = store->log.sealed_seq;
-	frames_retire_spare(&store->frames);
+	frames_retire_spare(&store->frames, store->dirty_since_ms == 0);
 	cut_dead(cp);
 	if (cut_reaper(store) < 0)
 		return error_set(err, ENOMEM, "out of memory");
@@ -487,6 +487,14 @@ static int commit(struct checkpoint *cp, struct error *err)
 	return 0;
 }
 
+bool checkpoint_is_old(const struct store *store, uint64_t now_ms)
+{
+	if (store->dirty_since_ms)
+		return now_ms >= store->dirty_since_ms + CHECKPOINT_AGE_MS;
+	return frames_have_spare(&store->frames, store->segments.dead.len) &&
+	       now_ms >= store->checkpointed_at_ms + CHECKPOINT_IDLE_MS;
+}
+
 void free_dying(struct store *store)
 {
 	size_t left = 0;
@@ -542,7 +550,8 @@ static bool nothing_to_do(const struct store *store)
 	       store->segments.pages.dirty.len == 0 &&
 	       store->volumes.pages.dirty.len == 0 &&
 	       store->frames.pages.dirty.len == 0 &&
-	       store->segments.dead.len == 0;
+	       store->segments.dead.len == 0 &&
+	       !frames_have_spare(&store->frames, 0);
 }
 
 static int run(struct checkpoint *cp,

@@ -276,6 +276,7 @@ static void end_walked(struct store *store)
 	uint64_t segno = 0;
 
 	mutex_lock(&store->core.lock);
+	store_changed(store); /* blocks are elsewhere now */
 	for (uint32_t i = 0; i < c->nr_walked; i++)
 		if (end_victim(store, c->walked[i]))
 			segno = c->walked[i]->segno;

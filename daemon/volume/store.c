@@ -205,12 +205,25 @@ int store_reap(struct store *store, struct error *err)
 	return reap_all(store, false, err);
 }
 
+/* Frames that the last checkpoint made spare: nobody will take them soon. */
+static bool may_give_back(struct store *store)
+{
+	bool ret;
+
+	mutex_lock(&store->core.lock);
+	ret = checkpoint_is_old(store, UINT64_MAX);
+	mutex_unlock(&store->core.lock);
+	return ret;
+}
+
 /* Flush and checkpoint; what was reaped until then is kept. */
 static int make_clean(struct store *store, struct error *err)
 {
 	int r = log_flush(&store->log, err);
 
 	if (r == 0)
+		r = store_checkpoint(store, err);
+	if (r == 0 && may_give_back(store))
 		r = store_checkpoint(store, err);
 	if (r == 0)
 		tail_file_unlink(&store->log.tail);

@@ -29,6 +29,7 @@
 #define LOG_BUFFERS_DEFAULT 32u
 #define CHECKPOINT_LOG_BYTES (UINT64_C(1) << 30)
 #define CHECKPOINT_AGE_MS 30000u
+#define CHECKPOINT_IDLE_MS 10000u
 #define CHECKPOINT_DIRTY_NODES 32768u
 #define SPACE_WAIT_MS 10000u
 #define SCRATCH_IDLE_MS 120000u
@@ -66,7 +67,7 @@ struct store {
 	bool stopped;	     /* no request is admitted any more */
 	bool failure_told;   /* EVENT_FAILED was sent */
 	bool reaper_stuck;   /* a node to be freed cannot be read */
-	uint64_t dirty_since_ms; /* 0: nothing logged since the last cut */
+	uint64_t dirty_since_ms; /* 0: nothing changed since the last cut */
 	uint64_t checksum_errors;
 	struct scrub_record scrub_record; /* what a checkpoint writes of it */
 	bool scrub_changed;		  /* since a checkpoint wrote it */
@@ -128,6 +129,12 @@ struct admission {
 int store_admit(struct store *store, struct admission *admission,
 		struct error *err);
 
+/*
+ * Something has changed that a checkpoint has to write: there will be one
+ * before long.  Core held.
+ */
+void store_changed(struct store *store);
+
 /* May it wait (any longer)?  It has begun to, then. */
 bool admission_may_wait(struct admission *admission);
 
@@ -145,6 +152,11 @@ int checkpoint_run(struct store *store, struct error *err);
 uint64_t dirty_bytes(const struct store *store);
 /* Has a limit been reached that a checkpoint resets?  Core held. */
 bool checkpoint_is_due(const struct store *store);
+/*
+ * Has the oldest change waited long enough, or the store been idle so long
+ * that it gives frames back which busy times needed?  Core held.
+ */
+bool checkpoint_is_old(const struct store *store, uint64_t now_ms);
 /* Free the frames of dying segments that nobody reads any more.  Core held. */
 void free_dying(struct store *store);
 

@@ -93,10 +93,7 @@ static int reap_slice(struct store *store, struct error *err)
 		core_wake(&store->core, WORKER_DRIVER);
 		return 0;
 	}
-	if (store->dirty_since_ms == 0) {
-		store->dirty_since_ms = monotonic_ms();
-		core_wake(&store->core, WORKER_DRIVER);
-	}
+	store_changed(store);
 	r = reaper_step(&store->nodes, &missing, &failure);
 	if (r == -EAGAIN) {
 		r = store_fault(store, missing, err);
@@ -219,21 +216,6 @@ static bool find_idle_scratch(const struct store *store,
 	return false;
 }
 
-/* Has the oldest change waited long enough?  Core held. */
-static bool checkpoint_is_old(const struct store *store)
-{
-	return store->dirty_since_ms &&
-	       monotonic_ms() >= store->dirty_since_ms + CHECKPOINT_AGE_MS;
-}
-
-/* Idle for long, with frames to give back that busy times needed? */
-static bool spare_is_old(const struct store *store)
-{
-	return store->dirty_since_ms == 0 &&
-	       frames_have_spare(&store->frames) &&
-	       monotonic_ms() >= store->checkpointed_at_ms + CHECKPOINT_AGE_MS;
-}
-
 /*
  * Say once why nothing is written any more; those whose requests fail from
  * now on learn it each by itself.  Core held, dropped.
@@ -260,8 +242,7 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 	yield_to_clients();
 	mutex_lock(&core->lock);
 	while (!store->stopping) {
-		bool timer = store->dirty_since_ms != 0 ||
-			     frames_have_spare(&store->frames);
+		bool timer = checkpoint_is_old(store, UINT64_MAX);
 
 		if (core->failed) {
 			if (store->failure_told)
@@ -270,9 +251,8 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 				tell_failure(store);
 			continue;
 		}
-		if (spare_is_old(store))
-			store->checkpoint_wanted = true;
-		if (checkpoint_is_due(store) || checkpoint_is_old(store)) {
+		if (checkpoint_is_due(store) ||
+		    checkpoint_is_old(store, monotonic_ms())) {
 			mutex_unlock(&core->lock);
 			/* a failure stops the store: told above */
 			(void)store_checkpoint(store, NULL);

@@ -47,6 +47,25 @@ static void live_blocks_move_and_frames_come_back(void **state)
 	volume_close(h);
 }
 
+/* Nobody else asks for a checkpoint while nothing is written. */
+static void what_an_idle_store_cleans_comes_back_with_a_checkpoint(void **state)
+{
+	struct volume_handle *h = half_dead("a");
+	uint64_t before = monotonic_ms();
+	bool at_once, later;
+
+	while (cleaner_step(store, &err) > 0)
+		;
+	lock_core();
+	assert_true(store->segments.dead.len > 0);
+	at_once = checkpoint_is_old(store, before);
+	later = checkpoint_is_old(store, monotonic_ms() + CHECKPOINT_AGE_MS);
+	unlock_core();
+	assert_false(at_once);
+	assert_true(later);
+	volume_close(h);
+}
+
 /* A batch that only says what is durable has no block to be live or bad. */
 static void a_batch_without_blocks_is_passed_over(void **state)
 {
@@ -390,6 +409,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(live_blocks_move_and_frames_come_back),
+		TEST(what_an_idle_store_cleans_comes_back_with_a_checkpoint),
 		TEST(a_batch_without_blocks_is_passed_over),
 		TEST(no_map_node_is_touched),
 		TEST(a_writer_gives_moved_blocks_the_names_of_their_places),

@@ -109,7 +109,7 @@ static void a_spare_frame_is_punched_after_the_map_says_so(void **state)
 	uint64_t keep = frames->reserve + 2 * FRAMES_SPARE_MAX;
 
 	must(grow(keep + 5));
-	frames_retire_spare(frames);
+	frames_retire_spare(frames, false);
 	assert_int_equal(frames->retiring.len, 5);
 	assert_int_equal(frames->nr_allocated, keep);
 	punch();
@@ -120,12 +120,29 @@ static void a_spare_frame_is_punched_after_the_map_says_so(void **state)
 	assert_int_equal(frames->retired.len, 0);
 }
 
+static void an_idle_store_keeps_fewer_spare_frames(void **state)
+{
+	uint64_t keep = frames->reserve + FRAMES_SPARE_MAX;
+
+	must(grow(keep + FRAMES_SPARE_MAX / 2));
+	assert_false(frames_have_spare(frames, 0));
+	assert_true(frames_have_spare(frames, 1));
+	must(grow(1));
+	assert_true(frames_have_spare(frames, 0));
+	frames_retire_spare(frames, false);
+	assert_int_equal(frames->retiring.len, 0);
+	frames_retire_spare(frames, true);
+	assert_int_equal(frames->retiring.len, FRAMES_SPARE_MAX / 2 + 1);
+	assert_int_equal(frames->ready.len, keep);
+	assert_false(frames_have_spare(frames, 0));
+}
+
 static void a_retiring_frame_is_neither_taken_nor_grown(void **state)
 {
 	uint64_t keep = frames->reserve + 2 * FRAMES_SPARE_MAX;
 
 	must(grow(TEST_FRAMES));
-	frames_retire_spare(frames);
+	frames_retire_spare(frames, false);
 	assert_false(frames_want_growth(frames));
 	refused(grow(1), ENOSPC, "every frame");
 	frames_cut(frames);
@@ -203,6 +220,7 @@ int main(void)
 		TEST(a_full_host_is_left_alone_for_a_while),
 		TEST(no_more_frames_grow_than_there_are),
 		TEST(a_spare_frame_is_punched_after_the_map_says_so),
+		TEST(an_idle_store_keeps_fewer_spare_frames),
 		TEST(a_retiring_frame_is_neither_taken_nor_grown),
 		TEST(no_two_segments_claim_one_frame),
 		TEST(a_used_frame_that_the_map_lacks_is_grown_before_reuse),

@@ -202,6 +202,59 @@ static void frames_come_back_with_the_second_checkpoint(void **state)
 	check_is_clean();
 }
 
+/* What the driver does while nobody writes; returns how often. */
+static uint32_t idle_checkpoints(uint32_t max)
+{
+	uint32_t nr = 0;
+	bool old = true;
+
+	while (old && nr < max) {
+		lock_core();
+		old = checkpoint_is_old(store, UINT64_MAX);
+		unlock_core();
+		if (!old)
+			break;
+		must(store_checkpoint(store, &err));
+		nr++;
+	}
+	return nr;
+}
+
+static void a_store_that_was_emptied_gives_its_frames_back(void **state)
+{
+	struct volume_handle *h = create_volume("a", 700);
+
+	put(h, 0, 700, 1);
+	volume_close(h);
+	must(store_checkpoint(store, &err));
+	assert_true(stat_now().frames_used > 700 / TEST_SLOTS);
+	delete_volume("a");
+	must(store_reap(store, &err));
+	/* and then it rests */
+	assert_in_range(idle_checkpoints(10), 2, 4);
+	assert_in_range(stat_now().frames_allocated, 0,
+			stat_now().frames_reserve + FRAMES_SPARE_MAX + 8);
+	assert_in_range(stat_now().frames_used, 0, 8);
+	assert_true(memory_disk_count(disk, MEMORY_FREE) >
+		    700 / TEST_SLOTS / 2);
+	check_is_clean();
+}
+
+static void a_store_that_is_closed_gives_its_frames_back(void **state)
+{
+	struct volume_handle *h = create_volume("a", 700);
+
+	put(h, 0, 700, 1);
+	volume_close(h);
+	must(store_checkpoint(store, &err));
+	delete_volume("a");
+	must(store_reap(store, &err));
+	reopen(true);
+	assert_in_range(stat_now().frames_allocated, 0,
+			stat_now().frames_reserve + FRAMES_SPARE_MAX + 8);
+	check_is_clean();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +269,8 @@ int main(void)
 		TEST(a_damaged_tree_stops_the_store),
 		TEST(an_unreadable_tree_stops_the_reaper_and_not_the_store),
 		TEST(frames_come_back_with_the_second_checkpoint),
+		TEST(a_store_that_was_emptied_gives_its_frames_back),
+		TEST(a_store_that_is_closed_gives_its_frames_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
