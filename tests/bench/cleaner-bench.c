@@ -3,219 +3,244 @@
  * What the cleaner costs: random 4 KiB writes over a volume that fills a
  * given share of its store.
  *
- *   cleaner-bench STORE [--capacity GiB] [--share PERCENT] [--hot 0|1]
- *                 [--times N] [--snapshots N]
+ *   cleaner-bench STORE [--capacity-mib N] [--share PERCENT] [--hot 0|1]
+ *                 [--times N] [--snapshots N] [--rows FILE]
  *
- * The share is of (capacity - reserve); --hot 1: nine tenths of the writes go
- * to one tenth of the blocks, 0: uniform.  N times the capacity is written.
- * With snapshots, taken at equal distances and kept, the volume is made so
- * much smaller that the live share stays what was asked for.
- * Prints "name value unit" lines; write amplification is data blocks
- * (written + copied) / written, in the second half of the writes.
+ * The share is of (capacity - reserve), and live.  --hot 1: nine tenths of the
+ * writes go to one tenth of the blocks, 0: uniform.  N times the capacity is
+ * written, and the figures are those of the last fifth of that.
+ *
+ * With snapshots there are always so many, once they have been taken: two
+ * thirds of the share are the volume, and one is what only snapshots hold.
+ * Whenever the live share has been reached, the oldest is deleted and a new
+ * one taken.
+ *
+ * Write amplification is data blocks (written + copied) / written.  Metadata
+ * is what checkpoints wrote, for each byte that was written.
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#include "backend-file.h"
-#include "engine.h"
-#include "units.h"
+#include "bench.h"
+#include "test-store.h"
+
+/* A row of the plot for each half of the capacity. */
+#define ROWS_PER_CAPACITY 2u
+/* Writes between two looks at the live share. */
+#define WRITES_PER_LOOK 256u
 
 struct plan {
-	const char *path;
-	uint64_t capacity, share, hot, times, snapshots;
-	uint64_t nr_blocks; /* of the volume */
+	struct store *store;
+	struct volume_handle *handle;
+	struct load load;
+	uint64_t capacity, share, times;
+	uint64_t nr_snapshots, oldest, newest; /* newest: the next one */
+	uint64_t target_blocks;		       /* live */
+	uint64_t growth_blocks; /* live, from one snapshot to the next */
+	FILE *rows;		/* may be NULL */
 };
 
-static uint64_t random_state = 1;
+/* A span of writes, from one look at the counters to the next. */
+struct span {
+	struct store_stat before;
+	uint64_t begin_ns, nr_writes;
+	double live_sum; /* of the shares seen, in percent */
+	uint64_t nr_looks;
+	struct latency latency;
+};
 
-/* splitmix64: the next of a fixed sequence, the same in every run. */
-static uint64_t random_next(void)
+static uint64_t writable_blocks(const struct store_stat *st)
 {
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return z ^ (z >> 31);
+	return (st->frames_total - st->frames_reserve) *
+	       (st->segment_bytes / BLOCK_SIZE);
 }
 
-static uint64_t now_ns(void)
+static double live_percent(const struct store_stat *st)
 {
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+	return 100.0 * (double)st->live_blocks / (double)writable_blocks(st);
 }
 
-/* A benchmark has no use for a store that fails. */
-static void must(int r, const char *what, const struct error *err)
+static void snapshot_name(char name[32], uint64_t number)
 {
-	if (r >= 0)
-		return;
-	fprintf(stderr, "cleaner-bench: %s: %s (%s)\n", what, err->message,
-		strerror(-r));
-	exit(1);
+	(void)snprintf(name, 32, "v@%" PRIu64, number);
 }
 
-static struct store *open_store(const struct plan *plan)
+static void delete_oldest(struct plan *plan)
 {
-	struct store_init_options init = {.capacity = plan->capacity};
-	struct store_open_options options = {0};
-	struct error err = {0};
-	struct store *store;
-	struct backend *be;
-
-	must(backend_file_create(plan->path, init.capacity, true, &be,
-				 &init.capacity, &err),
-	     "create", &err);
-	must(store_init(be, &init, &err), "init", &err);
-	backend_close(be);
-	must(backend_file_open(plan->path, 0, -1, 0, &be, &err), "open", &err);
-	must(store_open(be, &options, &store, &err), "open", &err);
-	must(store_start(store, &err), "start", &err);
-	return store;
-}
-
-static void write_block(struct volume_handle *handle, uint64_t block,
-			uint64_t *worst_ns)
-{
-	static uint64_t data[BLOCK_SIZE / sizeof(uint64_t)];
-	struct error err = {0};
-	uint64_t begin = now_ns(), took;
-
-	data[block % 512] = random_next();
-	must(volume_write(handle, data, BLOCK_SIZE, block * BLOCK_SIZE, false,
-			  &err),
-	     "write", &err);
-	took = now_ns() - begin;
-	if (took > *worst_ns)
-		*worst_ns = took;
-}
-
-static uint64_t choose(const struct plan *plan)
-{
-	uint64_t hot = plan->nr_blocks / 10;
-
-	if (!plan->hot)
-		return random_next() % plan->nr_blocks;
-	if (random_next() % 10)
-		return random_next() % hot;
-	return hot + random_next() % (plan->nr_blocks - hot);
-}
-
-/* So many random writes. */
-static void write_random(const struct plan *plan, struct store *store,
-			 struct volume_handle *handle, uint64_t nr,
-			 uint64_t *worst_ns)
-{
-	for (uint64_t i = 0; i < nr; i++)
-		write_block(handle, choose(plan), worst_ns);
-}
-
-static void take_snapshots(const struct plan *plan, struct store *store,
-			   struct volume_handle *handle, uint64_t *worst_ns)
-{
-	struct error err = {0};
+	struct error err = ERROR_NONE;
 	const char *names[1];
 	char name[32];
 
+	snapshot_name(name, plan->oldest++);
 	names[0] = name;
-	for (uint64_t i = 0; i < plan->snapshots; i++) {
-		write_random(plan, store, handle,
-			     plan->nr_blocks / 2 / plan->snapshots, worst_ns);
-		(void)snprintf(name, sizeof(name), "v@%" PRIu64, i);
-		must(store_snapshot(store, names, 1, NULL, &err), "snapshot",
-		     &err);
+	must(store_delete(plan->store, names, 1, false, &err), name, &err);
+	must(store_reap(plan->store, &err), "reap", &err);
+}
+
+static void take_snapshot(struct plan *plan)
+{
+	char name[32];
+
+	snapshot_name(name, plan->newest++);
+	bench_snapshot(plan->store, name);
+}
+
+/*
+ * While they are taken, each one when the live share has grown by its part;
+ * then a new one for an old one when it has reached the whole.
+ */
+static void roll_snapshots(struct plan *plan, const struct store_stat *st)
+{
+	uint64_t nr = plan->newest - plan->oldest;
+	uint64_t missing = plan->nr_snapshots - nr;
+
+	if (st->live_blocks + missing * plan->growth_blocks <
+	    plan->target_blocks)
+		return;
+	if (missing == 0)
+		delete_oldest(plan);
+	take_snapshot(plan);
+}
+
+static void look(struct plan *plan, struct span *span)
+{
+	struct store_stat st;
+
+	store_stat(plan->store, &st);
+	span->live_sum += live_percent(&st);
+	span->nr_looks++;
+	if (plan->nr_snapshots)
+		roll_snapshots(plan, &st);
+}
+
+static void span_begin(struct plan *plan, struct span *span)
+{
+	*span = (struct span){.begin_ns = now_ns()};
+	store_stat(plan->store, &span->before);
+}
+
+static void span_write(struct plan *plan, struct span *span, uint64_t nr)
+{
+	for (uint64_t i = 0; i < nr; i++) {
+		if (i % WRITES_PER_LOOK == 0)
+			look(plan, span);
+		bench_write(plan->handle, load_next(&plan->load),
+			    &span->latency);
+	}
+	span->nr_writes += nr;
+}
+
+static double amplification(const struct span *span,
+			    const struct store_stat *now)
+{
+	return 1 + (double)(now->copied_blocks - span->before.copied_blocks) /
+			   (double)span->nr_writes;
+}
+
+/* Write @nr blocks; a row for each part of the capacity. */
+static void write_rows(struct plan *plan, struct span *whole, uint64_t nr,
+		       uint64_t *written)
+{
+	uint64_t step = plan->capacity / BLOCK_SIZE / ROWS_PER_CAPACITY;
+	struct store_stat st;
+	struct span span;
+
+	while (nr > 0) {
+		uint64_t part = nr < step ? nr : step;
+
+		span_begin(plan, &span);
+		span_write(plan, whole, part);
+		span.nr_writes = part;
+		nr -= part;
+		*written += part;
+		store_stat(plan->store, &st);
+		if (plan->rows)
+			fprintf(plan->rows, "%.2f\t%.3f\t%.1f\n",
+				(double)*written * BLOCK_SIZE /
+					(double)plan->capacity,
+				amplification(&span, &st), live_percent(&st));
 	}
 }
 
-static void print_figures(const struct plan *plan, struct store *store,
-			  uint64_t written, uint64_t copied, uint64_t ns,
-			  uint64_t worst_ns)
+static void print_figures(const struct plan *plan, const struct span *span)
+{
+	uint64_t took_ns = now_ns() - span->begin_ns;
+	struct store_stat st;
+
+	store_stat(plan->store, &st);
+	bench_figure("write-amplification", amplification(span, &st), "");
+	bench_figure("live-share", span->live_sum / (double)span->nr_looks,
+		     "%");
+	bench_figure("snapshots", st.nr_snapshots, "");
+	bench_figure("forwarded",
+		     100.0 * (double)st.forwarded_blocks /
+			     (double)st.live_blocks,
+		     "%");
+	bench_figure("metadata-live", (double)st.meta_bytes_live / (1 << 20),
+		     "MiB");
+	bench_figure("writes", (double)span->nr_writes * 1e9 / (double)took_ns,
+		     "per second");
+	latency_print(&span->latency, "write");
+}
+
+static void plan_sizes(struct plan *plan)
 {
 	struct store_stat st;
-	uint64_t live_segments;
 
-	store_stat(store, &st);
-	live_segments = st.frames_used;
-	printf("live-share %.1f %%\n",
-	       100.0 * (double)st.live_blocks * BLOCK_SIZE /
-		       (double)((st.frames_total - st.frames_reserve) *
-				st.segment_bytes));
-	printf("write-amplification %.3f\n",
-	       1 + (double)copied / (double)written);
-	printf("names-per-live-segment %.2f\n",
-	       1 + (double)st.nr_name_segments / (double)live_segments);
-	printf("forwarded %.1f %%\n",
-	       100.0 * (double)st.forwarded_blocks / (double)st.live_blocks);
-	printf("frames-used %" PRIu64 " of %" PRIu64 "\n", st.frames_used,
-	       st.frames_total);
-	printf("metadata-live %.1f MiB\n",
-	       (double)st.meta_bytes_live / (1 << 20));
-	printf("writes %.0f per second\n", (double)written * 1e9 / (double)ns);
-	printf("worst-write %.1f ms\n", (double)worst_ns / 1e6);
+	store_stat(plan->store, &st);
+	plan->target_blocks = writable_blocks(&st) * plan->share / 100;
+	plan->load.nr_blocks = plan->target_blocks;
+	if (plan->nr_snapshots) {
+		plan->load.nr_blocks = plan->target_blocks / 3 * 2;
+		/* rounded up: the first one is taken at once */
+		plan->growth_blocks =
+			1 + (plan->target_blocks - plan->load.nr_blocks) /
+				    plan->nr_snapshots;
+	}
 }
 
 static void run(struct plan *plan)
 {
-	struct store *store = open_store(plan);
-	uint64_t worst_ns = 0, nr, begin, copied;
-	struct volume_handle *handle;
-	struct error err = {0};
-	struct store_stat st;
+	uint64_t nr = plan->capacity / BLOCK_SIZE * plan->times, written = 0;
+	struct error err = ERROR_NONE;
+	static struct span span;
 
-	store_stat(store, &st);
-	plan->nr_blocks = (st.frames_total - st.frames_reserve) *
-			  (st.segment_bytes / BLOCK_SIZE) * plan->share / 100;
-	/* random halves of it, kept by snapshots, are live besides */
-	if (plan->snapshots)
-		plan->nr_blocks = plan->nr_blocks * 10 / 15;
-	must(store_create(store, "v", plan->nr_blocks * BLOCK_SIZE, &err),
+	plan_sizes(plan);
+	must(store_create(plan->store, "v", plan->load.nr_blocks * BLOCK_SIZE,
+			  &err),
 	     "create", &err);
-	must(volume_open(store, "v", VOLUME_OPEN_WRITE, &handle, &err), "v",
-	     &err);
-	for (uint64_t i = 0; i < plan->nr_blocks; i++)
-		write_block(handle, i, &worst_ns);
-	take_snapshots(plan, store, handle, &worst_ns);
-	nr = plan->capacity / BLOCK_SIZE * plan->times / 2;
-	write_random(plan, store, handle, nr, &worst_ns);
-	store_stat(store, &st);
-	copied = st.copied_blocks;
-	worst_ns = 0;
-	begin = now_ns();
-	write_random(plan, store, handle, nr, &worst_ns);
-	store_stat(store, &st);
-	print_figures(plan, store, nr, st.copied_blocks - copied,
-		      now_ns() - begin, worst_ns);
-	volume_close(handle);
-	must(store_close(store, false, &err), "close", &err);
-}
-
-static uint64_t number(int argc, char **argv, const char *name, uint64_t value)
-{
-	for (int i = 2; i + 1 < argc; i += 2)
-		if (strcmp(argv[i], name) == 0)
-			value = strtoull(argv[i + 1], NULL, 10);
-	return value;
+	plan->handle = bench_open_volume(plan->store, "v");
+	bench_fill(plan->handle, plan->load.nr_blocks);
+	span_begin(plan, &span);
+	write_rows(plan, &span, nr - nr / 5, &written);
+	span_begin(plan, &span);
+	write_rows(plan, &span, nr / 5, &written);
+	print_figures(plan, &span);
+	volume_close(plan->handle);
 }
 
 int main(int argc, char **argv)
 {
 	struct plan plan = {
-		.capacity = number(argc, argv, "--capacity", 5) << 30,
-		.share = number(argc, argv, "--share", 80),
-		.hot = number(argc, argv, "--hot", 1),
-		.times = number(argc, argv, "--times", 10),
-		.snapshots = number(argc, argv, "--snapshots", 0),
+		.capacity = test_option(&argc, argv, "capacity-mib", 5120)
+			    << 20,
+		.share = test_option(&argc, argv, "share", 80),
+		.load.hot = test_option(&argc, argv, "hot", 1) != 0,
+		.times = test_option(&argc, argv, "times", 10),
+		.nr_snapshots = test_option(&argc, argv, "snapshots", 0),
 	};
 
-	if (argc < 2 || argv[1][0] == '-') {
-		fprintf(stderr, "usage: cleaner-bench STORE [--OPTION N]...\n");
+	plan.rows = bench_rows(bench_text_option(&argc, argv, "rows"),
+			       "times-capacity\tamplification\tlive-percent");
+	if (argc != 2) {
+		fprintf(stderr,
+			"usage: cleaner-bench STORE [--OPTION VALUE]...\n");
 		return 2;
 	}
-	plan.path = argv[1];
+	plan.store = bench_make(argv[1], plan.capacity);
 	run(&plan);
+	bench_close(plan.store);
+	if (plan.rows)
+		(void)fclose(plan.rows);
 	return 0;
 }

@@ -9,105 +9,49 @@
  *                                 and the second after a snapshot
  *
  * STORE is made and left behind; put it on tmpfs, where a sync costs next to
- * nothing.  Prints "name value unit" lines for the script that runs it.
+ * nothing.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "backend-file.h"
-#include "engine.h"
-#include "units.h"
+#include "bench.h"
+#include "test-store.h"
 
-#define VOLUME_BYTES (4ull << 30)
-#define NR_WRITES ((1ull << 30) / BLOCK_SIZE)
-#define NR_SAMPLES 21u
+#define CAPACITY (12ull << 30)
 #define NR_MANY 1000u
+#define NR_SAMPLES 21u
+#define SECOND_NS UINT64_C(1000000000)
 
-static uint64_t random_state = 1;
+static uint64_t written_bytes = 1ull << 30;
+static struct load load = {.nr_blocks = (4ull << 30) / BLOCK_SIZE};
 
-/* splitmix64: the next of a fixed sequence, the same in every run. */
-static uint64_t random_next(void)
+static void write_blocks(struct volume_handle *handle, uint64_t nr)
 {
-	uint64_t z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	return z ^ (z >> 31);
+	while (nr--)
+		bench_write(handle, load_next(&load), NULL);
 }
 
-static uint64_t now_ns(void)
+/* As many as @ns allow. */
+static uint64_t write_for(struct volume_handle *handle, uint64_t ns)
 {
-	struct timespec ts;
+	uint64_t end_ns = now_ns() + ns, nr = 0;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-/* A benchmark has no use for a store that fails. */
-static void must(int r, const char *what, const struct error *err)
-{
-	if (r >= 0)
-		return;
-	fprintf(stderr, "engine-bench: %s: %s (%s)\n", what, err->message,
-		strerror(-r));
-	exit(1);
-}
-
-static struct store *open_store(const char *path)
-{
-	struct store_init_options init = {.capacity = 12ull << 30};
-	struct store_open_options options = {0};
-	struct error err = {0};
-	struct store *store;
-	struct backend *be;
-
-	must(backend_file_create(path, init.capacity, true, &be, &init.capacity,
-				 &err),
-	     "create", &err);
-	must(store_init(be, &init, &err), "init", &err);
-	backend_close(be);
-	must(backend_file_open(path, 0, -1, 0, &be, &err), "open", &err);
-	must(store_open(be, &options, &store, &err), "open", &err);
-	must(store_start(store, &err), "start", &err);
-	must(store_create(store, "v", VOLUME_BYTES, &err), "create", &err);
-	return store;
-}
-
-/* Write random blocks: @nr of them, or as many as @ns allows. */
-static uint64_t write_random(struct volume_handle *handle, uint64_t nr,
-			     uint64_t ns)
-{
-	static uint64_t data[BLOCK_SIZE / sizeof(uint64_t)];
-	uint64_t end = now_ns() + ns, done = 0, block;
-	struct error err = {0};
-
-	while (nr ? done < nr : done % 64 || now_ns() < end) {
-		data[done % 512] = random_next();
-		block = random_next() % (VOLUME_BYTES / BLOCK_SIZE);
-		must(volume_write(handle, data, BLOCK_SIZE, block * BLOCK_SIZE,
-				  false, &err),
-		     "write", &err);
-		done++;
-	}
-	return done;
+	for (; now_ns() < end_ns; nr += 64)
+		write_blocks(handle, 64);
+	return nr;
 }
 
 /* Nanoseconds of one snapshot that finds nothing else to flush. */
-static uint64_t snapshot(struct store *store, unsigned int number)
+static uint64_t time_snapshot(struct store *store, unsigned int number)
 {
-	struct error err = {0};
-	const char *names[1];
+	struct error err = ERROR_NONE;
 	uint64_t begin;
 	char name[32];
 
 	(void)snprintf(name, sizeof(name), "v@%u", number);
-	names[0] = name;
 	must(store_flush(store, &err), "flush", &err);
 	begin = now_ns();
-	must(store_snapshot(store, names, 1, NULL, &err), "snapshot", &err);
+	bench_snapshot(store, name);
 	return now_ns() - begin;
 }
 
@@ -121,68 +65,78 @@ static int compare_u64(const void *a, const void *b)
 static void print_samples(const char *name, uint64_t *samples)
 {
 	const unsigned int middle = NR_SAMPLES / 2;
+	char text[64];
 
 	qsort(samples, NR_SAMPLES, sizeof(samples[0]), compare_u64);
-	printf("%s-median %.1f us\n", name, (double)samples[middle] / 1000);
-	printf("%s-worst %.1f us\n", name,
-	       (double)samples[NR_SAMPLES - 1] / 1000);
+	(void)snprintf(text, sizeof(text), "%s-median", name);
+	bench_figure(text, (double)samples[middle] / 1000, "us");
+	(void)snprintf(text, sizeof(text), "%s-worst", name);
+	bench_figure(text, (double)samples[NR_SAMPLES - 1] / 1000, "us");
 }
 
-static void bench_snapshot(struct store *store, struct volume_handle *handle)
+/* The figures of the next snapshots; *number is the name of the first. */
+static void sample_snapshots(struct store *store, struct volume_handle *handle,
+			     const char *name, unsigned int *number)
 {
 	uint64_t samples[NR_SAMPLES];
-	unsigned int i, number = 0;
 
-	(void)write_random(handle, NR_WRITES, 0);
-	for (i = 0; i < NR_SAMPLES; i++) {
-		samples[i] = snapshot(store, number++);
-		(void)write_random(handle, 64, 0);
+	for (unsigned int i = 0; i < NR_SAMPLES; i++) {
+		samples[i] = time_snapshot(store, (*number)++);
+		write_blocks(handle, 64);
 	}
-	print_samples("snapshot-few", samples);
+	print_samples(name, samples);
+}
+
+static void bench_snapshots(struct store *store, struct volume_handle *handle)
+{
+	unsigned int number = 0;
+
+	write_blocks(handle, written_bytes / BLOCK_SIZE);
+	sample_snapshots(store, handle, "snapshot-few", &number);
 	while (number < NR_MANY) {
-		(void)snapshot(store, number++);
-		(void)write_random(handle, 64, 0);
+		(void)time_snapshot(store, number++);
+		write_blocks(handle, 64);
 	}
-	for (i = 0; i < NR_SAMPLES; i++) {
-		samples[i] = snapshot(store, number++);
-		(void)write_random(handle, 64, 0);
-	}
-	print_samples("snapshot-1000", samples);
+	sample_snapshots(store, handle, "snapshot-1000", &number);
 }
 
 static void bench_writes(struct store *store, struct volume_handle *handle)
 {
-	const uint64_t second = 1000000000;
 	uint64_t before, after;
 
-	(void)write_random(handle, NR_WRITES, 0);
+	write_blocks(handle, written_bytes / BLOCK_SIZE);
 	/* until checkpoints come as often as they will */
-	(void)write_random(handle, 0, 2 * second);
-	before = write_random(handle, 0, second);
-	(void)snapshot(store, 0);
-	after = write_random(handle, 0, second);
-	printf("writes-before %" PRIu64 " per second\n", before);
-	printf("writes-after %" PRIu64 " per second\n", after);
+	(void)write_for(handle, 2 * SECOND_NS);
+	before = write_for(handle, SECOND_NS);
+	bench_snapshot(store, "v@0");
+	after = write_for(handle, SECOND_NS);
+	bench_figure("writes-before", (double)before, "per second");
+	bench_figure("writes-after", (double)after, "per second");
 }
 
 int main(int argc, char **argv)
 {
 	struct volume_handle *handle;
-	struct error err = {0};
+	struct error err = ERROR_NONE;
 	struct store *store;
 
+	written_bytes =
+		test_option(&argc, argv, "written-mib", written_bytes >> 20)
+		<< 20;
 	if (argc != 3) {
-		fprintf(stderr, "usage: engine-bench snapshot|writes STORE\n");
+		fprintf(stderr, "usage: engine-bench snapshot|writes STORE "
+				"[--written-mib N]\n");
 		return 2;
 	}
-	store = open_store(argv[2]);
-	must(volume_open(store, "v", VOLUME_OPEN_WRITE, &handle, &err), "v",
-	     &err);
+	store = bench_make(argv[2], CAPACITY);
+	must(store_create(store, "v", load.nr_blocks * BLOCK_SIZE, &err),
+	     "create", &err);
+	handle = bench_open_volume(store, "v");
 	if (!strcmp(argv[1], "snapshot"))
-		bench_snapshot(store, handle);
+		bench_snapshots(store, handle);
 	else
 		bench_writes(store, handle);
 	volume_close(handle);
-	must(store_close(store, false, &err), "close", &err);
+	bench_close(store);
 	return 0;
 }
