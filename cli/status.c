@@ -116,9 +116,13 @@ static void print_cleaner(struct json_object *data)
 	if (json_object_object_get_ex(data, "cleaner", &cleaner) &&
 	    member_number(cleaner, "victims"))
 		print_field(
-			"cleaner", "%llu segments, %llu blocks moved",
+			"cleaner",
+			"%llu segments, %llu blocks moved, "
+			"%llu map nodes touched",
 			(unsigned long long)member_number(cleaner, "victims"),
-			(unsigned long long)member_number(cleaner, "moved"));
+			(unsigned long long)member_number(cleaner, "moved"),
+			(unsigned long long)member_number(cleaner,
+							  "nodes_touched"));
 }
 
 static void print_attached(const char *store)

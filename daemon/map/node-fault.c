@@ -109,6 +109,7 @@ static int read_entry(struct nodes *nodes, uint32_t id,
 	struct segment *s = segment_find(nodes->segments, e->segno);
 	int r;
 
+	node_note_use(nodes);
 	if (!s || s->kind != SEGMENT_META)
 		return error_set(err, EUCLEAN,
 				 "node %" PRIu32
@@ -177,6 +178,7 @@ int node_copy(struct nodes *nodes, uint32_t id, struct node **ret,
 		r = error_set(err, EUCLEAN, "node %" PRIu32 " does not exist",
 			      id);
 	} else if (*node_place(nodes, id)) {
+		node_note_use(nodes);
 		r = dup_node(*node_place(nodes, id), ret, err);
 	} else {
 		e = *node_entry(nodes, id);

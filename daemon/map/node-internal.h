@@ -17,6 +17,14 @@ void node_release(struct nodes *nodes, struct node *n);
  * call, so what was just faulted in stays until it was used.  Core held.
  */
 void node_evict_some(struct nodes *nodes);
+/* A node or an entry is looked at, read or changed.  Core held. */
+static inline void node_note_use(struct nodes *nodes)
+{
+	if (nodes->is_cleaning &&
+	    pthread_equal(nodes->cleaning_thread, pthread_self()))
+		nodes->nr_cleaning_touches++;
+}
+
 /* Node @n was read: it is in memory now.  May evict others.  Core held. */
 void node_insert(struct nodes *nodes, struct node *n);
 /* Where the node @id is when it is in memory.  Core held. */

@@ -237,6 +237,21 @@ int nodes_loaded(struct nodes *nodes, uint32_t next_id, struct error *err)
 	return 0;
 }
 
+void nodes_cleaning_begin(struct nodes *nodes)
+{
+	mutex_assert_held(&nodes->core->lock);
+	assert(!nodes->is_cleaning);
+	nodes->is_cleaning = true;
+	nodes->cleaning_thread = pthread_self();
+}
+
+void nodes_cleaning_end(struct nodes *nodes)
+{
+	mutex_assert_held(&nodes->core->lock);
+	assert(nodes->is_cleaning);
+	nodes->is_cleaning = false;
+}
+
 static int spares_fill(struct nodes *nodes, struct node **list, uint32_t *nr,
 		       uint32_t want, unsigned int level)
 {
@@ -292,6 +307,7 @@ int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
 	struct node *n;
 
 	mutex_assert_held(&nodes->core->lock);
+	node_note_use(nodes);
 	/* a node in memory exists: its entry need not be looked at */
 	n = id < nodes->next_id ? *node_place(nodes, id) : NULL;
 	if (!n) {
@@ -310,9 +326,10 @@ int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
 	return 0;
 }
 
-struct node *node_peek(const struct nodes *nodes, uint32_t id)
+struct node *node_peek(struct nodes *nodes, uint32_t id)
 {
 	mutex_assert_held(&nodes->core->lock);
+	node_note_use(nodes);
 	return id < nodes->next_id ? *node_place(nodes, id) : NULL;
 }
 
@@ -335,6 +352,7 @@ void node_prefetch(const struct nodes *nodes, uint32_t id, uint32_t index)
 
 void node_entry_touch(struct nodes *nodes, uint32_t id)
 {
+	node_note_use(nodes);
 	page_table_touch(&nodes->pages, id / NODE_TABLE_PAGE_ENTRIES);
 }
 
@@ -365,6 +383,7 @@ static void node_freeze(struct nodes *nodes, struct node *n)
 void node_touch(struct nodes *nodes, struct node *n)
 {
 	mutex_assert_held(&nodes->core->lock);
+	node_note_use(nodes);
 	if (n->generation == nodes->core->generation)
 		return;
 	if (n->pending && !n->image)

@@ -26,6 +26,8 @@
 #ifndef MAP_NODES_H
 #define MAP_NODES_H
 
+#include <pthread.h>
+
 #include "log.h"
 #include "map-node.h"
 #include "node-table.h"
@@ -80,6 +82,9 @@ struct nodes {
 	uint64_t bytes_max;   /* leaves are evicted above it */
 	uint32_t hand;	      /* the id the evictor looked at last */
 	uint64_t dirty_bytes; /* what the dirty ones take on disk, at most */
+	bool is_cleaning;     /* cleaning_thread is at work on data */
+	pthread_t cleaning_thread;
+	uint64_t nr_cleaning_touches; /* see nodes_cleaning_begin() */
 };
 
 /* What one hold may use: two paths, and a subtree's worth of ids. */
@@ -98,6 +103,14 @@ int nodes_load_page(struct nodes *nodes, uint32_t index, const void *page,
 int nodes_lose_page(struct nodes *nodes, uint32_t index);
 /* After the last page: @next_id from the root; collects the free ids. */
 int nodes_loaded(struct nodes *nodes, uint32_t next_id, struct error *err);
+
+/*
+ * The calling thread begins to clean data; at most one does at a time.  It
+ * should look at no node, read none, and change none and no entry (I13): each
+ * time it does is counted until it ends.
+ */
+void nodes_cleaning_begin(struct nodes *nodes);
+void nodes_cleaning_end(struct nodes *nodes);
 
 /*
  * Make spares, ids and queue room for one hold.  -ENOMEM: nothing has
@@ -124,7 +137,7 @@ int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
 void node_prefetch(const struct nodes *nodes, uint32_t id, uint32_t index);
 
 /* Node @id when it is in memory, else NULL; this is no use of it. */
-struct node *node_peek(const struct nodes *nodes, uint32_t id);
+struct node *node_peek(struct nodes *nodes, uint32_t id);
 
 /*
  * Decode the record of node @id, entry->length bytes, into a new node, which

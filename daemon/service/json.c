@@ -282,6 +282,7 @@ static struct json_object *json_cleaner(const struct store_stat *stat)
 	json_put_uint(ret, "copied", stat->copied_blocks);
 	json_put_uint(ret, "moved", stat->moved_blocks);
 	json_put_uint(ret, "renamed", stat->renamed_blocks);
+	json_put_uint(ret, "nodes_touched", stat->nodes_touched);
 	json_put_uint(ret, "forwarded", stat->forwarded_blocks);
 	json_put_uint(ret, "name_segments", stat->nr_name_segments);
 	return ret;

@@ -479,19 +479,35 @@ static int step(struct store *store, struct error *err)
 	return r;
 }
 
+/* From here on, to the end, a map node that is touched is counted (I13). */
+static void begin_cleaning(struct store *store) ACQUIRE(store->cleaner.lock)
+{
+	mutex_lock(&store->cleaner.lock);
+	mutex_lock(&store->core.lock);
+	nodes_cleaning_begin(&store->nodes);
+	mutex_unlock(&store->core.lock);
+}
+
+static void end_cleaning(struct store *store) RELEASE(store->cleaner.lock)
+{
+	mutex_lock(&store->core.lock);
+	nodes_cleaning_end(&store->nodes);
+	mutex_unlock(&store->core.lock);
+	mutex_unlock(&store->cleaner.lock);
+}
+
 int cleaner_step(struct store *store, struct error *err)
 {
-	struct cleaner *c = &store->cleaner;
 	int r;
 
-	mutex_lock(&c->lock);
+	begin_cleaning(store);
 	if (take_victim(store)) {
 		r = step(store, err);
 		r = r < 0 ? r : 1;
 	} else {
 		r = flush(store, err);
 	}
-	mutex_unlock(&c->lock);
+	end_cleaning(store);
 	return r;
 }
 
@@ -499,8 +515,8 @@ int cleaner_rest(struct store *store, struct error *err)
 {
 	int r;
 
-	mutex_lock(&store->cleaner.lock);
+	begin_cleaning(store);
 	r = flush(store, err);
-	mutex_unlock(&store->cleaner.lock);
+	end_cleaning(store);
 	return r;
 }

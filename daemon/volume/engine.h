@@ -147,6 +147,7 @@ struct store_stat {
 	uint64_t moved_blocks;		 /* of them, still live then */
 	uint64_t renamed_blocks;	 /* since open */
 	uint64_t nr_victims;		 /* segments chosen, since open */
+	uint64_t nodes_touched;		 /* by moving blocks, since open: 0 */
 	uint64_t log_bytes;		 /* since the last checkpoint */
 	uint64_t checksum_errors;	 /* since open */
 	uint64_t scrub_began_ns;	 /* of the one under way; 0: none */

@@ -310,6 +310,7 @@ void store_stat(struct store *store, struct store_stat *ret)
 		.moved_blocks = store->cleaner.gc.moved_blocks,
 		.renamed_blocks = store->segments.nr_renamed,
 		.nr_victims = store->cleaner.nr_victims,
+		.nodes_touched = store->nodes.nr_cleaning_touches,
 		.log_bytes = store->log.bytes,
 		.checksum_errors = store->checksum_errors,
 		.scrub_began_ns = store->scrub_record.began_ns,

@@ -67,7 +67,15 @@ bool test_store_check(struct store *store, struct error *err)
 	struct error first = ERROR_NONE, last = ERROR_NONE;
 	struct check_report report = {0};
 	int r = store_check(store, keep_first_line, &first, &report, &last);
+	struct store_stat st;
 
+	store_stat(store, &st);
+	if (st.nodes_touched) {
+		(void)error_set(err, EUCLEAN,
+				"moving blocks touched %" PRIu64 " map nodes",
+				st.nodes_touched);
+		return false;
+	}
 	if (r == 0 && !first.code && report.nr_errors == 0)
 		return true;
 	*err = first.code ? first : last;

@@ -29,7 +29,10 @@ int test_store_open(struct memory_disk *disk,
 		    const struct store_open_options *options,
 		    struct store **ret, struct error *err);
 
-/* store_check(); false, and the first line it said, when all is not well. */
+/*
+ * store_check(), and no map node was touched by moving blocks; false, and the
+ * first line it said, when all is not well.
+ */
 bool test_store_check(struct store *store, struct error *err);
 
 /* --NAME VALUE of the command line: removed from it; else @fallback. */

@@ -115,6 +115,7 @@ static void no_map_node_is_touched(void **state)
 	assert_true(stat_now().moved_blocks >= NR_BLOCKS / 2 - TEST_SLOTS);
 	assert_int_equal(stat_now().dirty_nodes, 0);
 	assert_int_equal(store->nodes.pages.dirty.len, 0);
+	assert_int_equal(stat_now().nodes_touched, 0);
 	volume_close(h);
 }
 

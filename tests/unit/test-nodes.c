@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Nodes: counts, shadowing, the cut, ids that come back, faults. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "fixture.h"
@@ -274,6 +275,61 @@ static void a_damaged_record_is_never_a_node(void **state)
 	must(nodes_fault(nodes, id, &err));
 }
 
+static void what_the_cleaner_touches_is_counted(void **state)
+{
+	uint32_t id = root_on_disk(), missing;
+	struct node *n, *copy;
+
+	lock_core();
+	nodes_cleaning_begin(nodes);
+	assert_int_equal(nodes->nr_cleaning_touches, 0);
+	unlock_core();
+	must(nodes_fault(nodes, id, &err));
+	assert_int_equal(nodes->nr_cleaning_touches, 1);
+	lock_core();
+	must(node_get(nodes, id, INNER_LEVELS, &n, &missing, &err));
+	assert_int_equal(nodes->nr_cleaning_touches, 2);
+	assert_ptr_equal(node_peek(nodes, id), n);
+	assert_int_equal(nodes->nr_cleaning_touches, 3);
+	node_entry_touch(nodes, id);
+	assert_int_equal(nodes->nr_cleaning_touches, 4);
+	node_touch(nodes, n);
+	assert_true(nodes->nr_cleaning_touches > 4);
+	nodes->nr_cleaning_touches = 0;
+	unlock_core();
+	must(node_copy(nodes, id, &copy, &err));
+	free(copy);
+	assert_int_equal(nodes->nr_cleaning_touches, 1);
+	lock_core();
+	nodes_cleaning_end(nodes);
+	(void)node_peek(nodes, id);
+	assert_int_equal(nodes->nr_cleaning_touches, 1);
+	unlock_core();
+}
+
+static void *begin_cleaning(void *arg)
+{
+	lock_core();
+	nodes_cleaning_begin(nodes);
+	unlock_core();
+	return NULL;
+}
+
+static void what_others_touch_meanwhile_is_not_counted(void **state)
+{
+	uint32_t id = root_on_disk();
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, begin_cleaning, NULL),
+			 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	lock_core();
+	node_entry_touch(nodes, id);
+	assert_int_equal(nodes->nr_cleaning_touches, 0);
+	nodes_cleaning_end(nodes);
+	unlock_core();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +348,8 @@ int main(void)
 		TEST(a_table_that_ends_before_the_next_id_is_refused),
 		STORE_TEST(a_missing_node_is_faulted_in),
 		STORE_TEST(a_damaged_record_is_never_a_node),
+		STORE_TEST(what_the_cleaner_touches_is_counted),
+		STORE_TEST(what_others_touch_meanwhile_is_not_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
