@@ -250,6 +250,7 @@ static void put_space(struct json_object *ret, const struct store_stat *stat)
 	json_put_uint(ret, "free", free_bytes(stat));
 	json_put_uint(ret, "live", stat->live_blocks * BLOCK_SIZE);
 	json_put_uint(ret, "metadata", stat->meta_bytes_live);
+	json_put_uint(ret, "metadata_written", stat->metadata_bytes);
 	json_put_uint(ret, "log", stat->log_bytes);
 	json_put_uint(ret, "segment", stat->segment_bytes);
 	(void)json_object_object_add(ret, "frames", json_frames(stat));
@@ -285,6 +286,8 @@ static struct json_object *json_cleaner(const struct store_stat *stat)
 	json_put_uint(ret, "nodes_touched", stat->nodes_touched);
 	json_put_uint(ret, "forwarded", stat->forwarded_blocks);
 	json_put_uint(ret, "name_segments", stat->nr_name_segments);
+	json_put_uint(ret, "live_segments", stat->nr_live_segments);
+	json_put_uint(ret, "named_segments", stat->nr_named_segments);
 	return ret;
 }
 

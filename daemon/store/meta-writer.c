@@ -94,6 +94,9 @@ static int write_batch(struct meta_writer *mw, struct error *err)
 		return r;
 	mutex_lock(&core->lock);
 	core->unwritten_segno = 0;
+	/* with its header, and that of the segment */
+	mw->written_bytes +=
+		(uint64_t)(1 + nr + (mw->stream.slot == 1)) * BLOCK_SIZE;
 	mutex_unlock(&core->lock);
 	segment_stream_advance(&mw->stream, nr);
 	mw->payload_bytes = 0;

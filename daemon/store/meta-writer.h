@@ -17,6 +17,7 @@ struct meta_writer {
 	struct segment_stream stream;
 	uint32_t payload_bytes;
 	uint64_t checkpoint_id;
+	uint64_t written_bytes; /* since open; guarded by core */
 };
 
 int meta_writer_init(struct meta_writer *mw, struct core *core,

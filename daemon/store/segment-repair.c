@@ -67,13 +67,19 @@ int segment_table_add_up(struct segment_table *table)
 	if (!live)
 		return -ENOMEM;
 	table->live_blocks = 0;
+	table->nr_live = 0;
+	table->nr_named = 0;
 	for (uint32_t i = 0; i < nr; i++)
 		if (table->by_index[i])
 			add_up_segment(table, table->by_index[i], live);
 	for (uint32_t i = 0; i < nr; i++) {
 		struct segment *s = table->by_index[i];
 
-		if (!s || s->live == live[i])
+		if (!s)
+			continue;
+		table->nr_live += live[i] > 0;
+		table->nr_named += s->names > 0;
+		if (s->live == live[i])
 			continue;
 		segment_touch(table, s);
 		s->live = live[i];

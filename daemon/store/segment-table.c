@@ -344,7 +344,9 @@ void segment_table_seal_open_meta(struct segment_table *table)
 void segment_add_live(struct segment_table *table, struct segment *s, int delta)
 {
 	segment_touch(table, s);
+	table->nr_live -= s->live > 0;
 	s->live += (uint32_t)delta;
+	table->nr_live += s->live > 0;
 	if (s->live == 0 && s->sealed)
 		segment_note_dead(table, s);
 }
@@ -352,7 +354,9 @@ void segment_add_live(struct segment_table *table, struct segment *s, int delta)
 void segment_add_names(struct segment_table *table, struct segment *s,
 		       int delta)
 {
+	table->nr_named -= s->names > 0;
 	s->names += (uint32_t)delta;
+	table->nr_named += s->names > 0;
 	if (s->names == 0 && s->place == PLACE_NONE)
 		segment_note_dead(table, s);
 }
@@ -529,6 +533,8 @@ int segment_table_load(struct segment_table *table, uint32_t index,
 	s->index = index;
 	table->by_index[index] = s;
 	table->nr_nameless += s->place == PLACE_NONE;
+	table->nr_live += s->live > 0;
+	table->nr_named += s->names > 0;
 	if (s->live == 0 &&
 	    (s->place == PLACE_NONE ? s->names == 0 : s->sealed))
 		segment_note_dead(table, s);

@@ -70,6 +70,8 @@ struct segment_table {
 	uint64_t nr_renamed;  /* since open */
 	uint64_t nr_died;     /* names whose count fell to 0, since open */
 	uint32_t nr_nameless; /* segments without a frame: names only */
+	uint32_t nr_live;     /* segments that hold live blocks */
+	uint32_t nr_named;    /* segments whose names are counted */
 	uint64_t meta_bytes;  /* live bytes of all META segments */
 };
 

@@ -134,8 +134,9 @@ struct store_stat {
 	uint64_t frames_reserve;
 	unsigned int used_percent; /* of what writes may fill */
 	uint64_t meta_bytes_live;
-	uint64_t tables_bytes; /* memory for tables that stay resident */
-	uint64_t nodes_bytes;  /* memory for map nodes */
+	uint64_t metadata_bytes; /* written by checkpoints, since open */
+	uint64_t tables_bytes;	 /* memory for tables that stay resident */
+	uint64_t nodes_bytes;	 /* memory for map nodes */
 	uint64_t nr_nodes;
 	uint64_t dirty_nodes;
 	uint64_t reaper_queue;		 /* nodes waiting to be freed */
@@ -143,6 +144,8 @@ struct store_stat {
 	uint32_t nr_snapshots;		 /* hidden ones not counted */
 	uint64_t forwarded_blocks;	 /* whose name is not their place */
 	uint32_t nr_name_segments;	 /* without a frame: names only */
+	uint32_t nr_live_segments;	 /* that hold live blocks */
+	uint32_t nr_named_segments;	 /* with names in use, frame or not */
 	uint64_t copied_blocks;		 /* by the cleaner, since open */
 	uint64_t moved_blocks;		 /* of them, still live then */
 	uint64_t renamed_blocks;	 /* since open */

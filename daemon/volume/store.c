@@ -293,6 +293,7 @@ void store_stat(struct store *store, struct store_stat *ret)
 		.frames_reserve = store->frames.reserve,
 		.used_percent = space_used_percent(store),
 		.meta_bytes_live = store->segments.meta_bytes,
+		.metadata_bytes = store->meta.written_bytes,
 		.tables_bytes = (uint64_t)store->nodes.pages.nr_pages *
 					sizeof(struct node_page) +
 				(uint64_t)store->segments.nr_segments *
@@ -306,6 +307,8 @@ void store_stat(struct store *store, struct store_stat *ret)
 		.reaper_queue = store->nodes.reaper.len,
 		.forwarded_blocks = store->segments.nr_forwards,
 		.nr_name_segments = store->segments.nr_nameless,
+		.nr_live_segments = store->segments.nr_live,
+		.nr_named_segments = store->segments.nr_named,
 		.copied_blocks = store->cleaner.gc.copied_blocks,
 		.moved_blocks = store->cleaner.gc.moved_blocks,
 		.renamed_blocks = store->segments.nr_renamed,

@@ -66,6 +66,48 @@ static void what_an_idle_store_cleans_comes_back_with_a_checkpoint(void **state)
 	volume_close(h);
 }
 
+/* What store_stat() tells, and a walk finds. */
+static void segments_are_counted(void)
+{
+	struct store_stat st = stat_now();
+	uint32_t nr_live = 0, nr_named = 0;
+
+	lock_core();
+	for (uint32_t i = 0; i < store->segments.pages.nr_pages; i++) {
+		const struct segment *s = store->segments.by_index[i];
+
+		nr_live += s && s->live > 0;
+		nr_named += s && s->names > 0;
+	}
+	unlock_core();
+	assert_int_equal(st.nr_live_segments, nr_live);
+	assert_int_equal(st.nr_named_segments, nr_named);
+}
+
+static void segments_with_live_blocks_and_with_names_are_counted(void **state)
+{
+	struct volume_handle *h = half_dead("a");
+
+	segments_are_counted();
+	must(store_clean(store, &err));
+	segments_are_counted();
+	assert_true(stat_now().nr_named_segments > stat_now().nr_live_segments);
+	volume_close(h);
+	reopen(false);
+	segments_are_counted();
+	h = open_volume("a");
+	put(h, 0, 1, 3); /* renames */
+	put(h, LEAF_BLOCKS, 1, 3);
+	segments_are_counted();
+	assert_int_equal(stat_now().nr_named_segments,
+			 stat_now().nr_live_segments);
+	volume_close(h);
+	must(store_delete(store, (const char *const[]){"a"}, 1, false, &err));
+	must(store_reap(store, &err));
+	segments_are_counted();
+	assert_int_equal(stat_now().nr_live_segments, 0);
+}
+
 /* A batch that only says what is durable has no block to be live or bad. */
 static void a_batch_without_blocks_is_passed_over(void **state)
 {
@@ -411,6 +453,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(live_blocks_move_and_frames_come_back),
 		TEST(what_an_idle_store_cleans_comes_back_with_a_checkpoint),
+		TEST(segments_with_live_blocks_and_with_names_are_counted),
 		TEST(a_batch_without_blocks_is_passed_over),
 		TEST(no_map_node_is_touched),
 		TEST(a_writer_gives_moved_blocks_the_names_of_their_places),

@@ -162,6 +162,17 @@ static void batches_of_a_segment_are_headed_and_chained(void **state)
 	assert_int_equal(second.slot, 4);
 }
 
+static void what_is_written_is_counted_with_its_headers(void **state)
+{
+	(void)put_record(5000, 'a');
+	assert_int_equal(mw->written_bytes, 0);
+	must(next(8)); /* the segment's header, a batch's, two blocks */
+	assert_int_equal(mw->written_bytes, 4 * BLOCK_SIZE);
+	(void)put_record(10, 'b');
+	must(next(8));
+	assert_int_equal(mw->written_bytes, 6 * BLOCK_SIZE);
+}
+
 static void without_a_frame_there_is_no_segment(void **state)
 {
 	while (frames_take(&store->frames, FRAME_USER_RECOVERY) != PLACE_NONE)
@@ -202,6 +213,7 @@ int main(void)
 		TEST(the_longest_record_fills_a_segment),
 		TEST(a_segment_left_exactly_full_takes_no_more),
 		TEST(batches_of_a_segment_are_headed_and_chained),
+		TEST(what_is_written_is_counted_with_its_headers),
 		TEST(without_a_frame_there_is_no_segment),
 		TEST(without_a_segno_the_frame_is_given_back),
 		TEST(a_failed_write_is_told),
