@@ -27,15 +27,16 @@ static struct json_object *delete_args(const struct options *options,
 
 static void print_dry_run(struct json_object *data)
 {
+	const char *about = member_bool(data, "exact") ? "" : "about ";
 	uint64_t freed = member_number(data, "freed");
 	char text[SIZE_TEXT_BYTES];
 
 	print_names(data, "  would be deleted");
 	size_format_long(freed, text);
 	if (freed < 1024)
-		printf("would free %s\n", text);
+		printf("would free %s%s\n", about, text);
 	else
-		printf("would free %s (%llu bytes)\n", text,
+		printf("would free %s%s (%llu bytes)\n", about, text,
 		       (unsigned long long)freed);
 }
 

@@ -26,6 +26,7 @@ static const struct column {
 	{"size", "SIZE", "size", BYTES},
 	{"refer", "REFER", "refer", BYTES},
 	{"written", "WRITTEN", "written", BYTES},
+	{"excl", "EXCL", "excl", BYTES},
 	{"age", "AGE", "created", AGE},
 	{"created", "CREATED", "created", TEXT},
 	{"origin", "ORIGIN", "origin", TEXT},
@@ -112,6 +113,18 @@ static int parse_types(struct listing *l)
 	return 0;
 }
 
+/* Only what will be printed is asked for: a list may be long. */
+static struct json_object *list_members(const struct listing *l)
+{
+	struct json_object *members = must(json_object_new_array());
+
+	json_object_array_add(members, json_object_new_string("name"));
+	for (size_t i = 0; i < l->nr_columns; i++)
+		json_object_array_add(
+			members, json_object_new_string(l->columns[i]->member));
+	return members;
+}
+
 static struct json_object *list_args(const struct listing *l)
 {
 	const char *type = !l->snapshots ? "volume"
@@ -125,6 +138,8 @@ static struct json_object *list_args(const struct listing *l)
 	json_object_object_add(args, "type", json_object_new_string(type));
 	json_object_object_add(args, "hidden",
 			       json_object_new_boolean(l->hidden));
+	if (!l->options->json || l->options->columns)
+		json_object_object_add(args, "members", list_members(l));
 	return args;
 }
 
@@ -165,24 +180,28 @@ static void add_age(const struct listing *l, struct table *table,
 static void add_cell(const struct listing *l, struct table *table,
 		     struct json_object *info, const struct column *column)
 {
-	const char *text = member_string(info, column->member);
-	uint64_t number = member_number(info, column->member);
+	const char *member = column->member, *text;
 
 	switch (column->kind) {
 	case TEXT:
+		text = member_string(info, member);
 		table_cell(table, *text ? text : "-");
 		break;
 	case BYTES:
-		add_bytes(l, table, number);
+		if (member_is_known(info, member))
+			add_bytes(l, table, member_number(info, member));
+		else
+			table_cell(table, "-");
 		break;
 	case COUNT:
-		add_number(table, number);
+		add_number(table, member_number(info, member));
 		break;
 	case AGE:
-		add_age(l, table, text);
+		add_age(l, table, member_string(info, member));
 		break;
 	case DEVICE:
-		text = attachments_device(&l->attachments, text);
+		text = attachments_device(&l->attachments,
+					  member_string(info, member));
 		table_cell(table, text ? text : "-");
 		break;
 	}
@@ -240,9 +259,11 @@ const struct command command_list = {
 		    "[VOLUME|VOLUME@SNAPSHOT]...",
 	.summary = "list volumes, or one with its snapshots",
 	.details =
-		"Columns: name type size refer written age created origin "
-		"snapshots readers\nwriters attached message.  REFER is what "
-		"it maps, WRITTEN what was written\nsince the snapshot before.",
+		"Columns: name type size refer written excl age created "
+		"origin snapshots readers\nwriters attached message.  REFER is "
+		"what it maps; WRITTEN what was written since\nthe snapshot "
+		"before it was taken; EXCL what would come free if it alone "
+		"were\ndeleted, which takes a while to count.",
 	.accepts = OPTION_TABLE | OPTION_TYPES | OPTION_RECURSIVE,
 	.max_operands = -1,
 	.run = list_run,

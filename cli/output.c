@@ -203,6 +203,13 @@ bool member_bool(struct json_object *object, const char *key)
 	       json_object_get_boolean(value);
 }
 
+bool member_is_known(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) && value;
+}
+
 struct json_object *operand_array(const struct options *options, int from)
 {
 	struct json_object *array = must(json_object_new_array());

@@ -56,6 +56,8 @@ void age_format(int64_t seconds, char ret[AGE_TEXT_BYTES]);
 const char *member_string(struct json_object *object, const char *key);
 uint64_t member_number(struct json_object *object, const char *key);
 bool member_bool(struct json_object *object, const char *key);
+/* Is it there, and not null? */
+bool member_is_known(struct json_object *object, const char *key);
 
 /* Arguments for a verb. */
 struct json_object *operand_array(const struct options *options, int from);

@@ -348,6 +348,19 @@ void node_prefetch(const struct nodes *nodes, uint32_t id, uint32_t index)
 			   1);
 }
 
+void node_prefetch_all(const struct nodes *nodes, uint32_t id)
+{
+	const uint8_t *n = NULL;
+
+	if (id < nodes->next_id)
+		n = (const uint8_t *)*node_place(nodes, id);
+	if (!n)
+		return;
+	/* an inner node is longer, but there are few of them */
+	for (size_t at = 0; at < node_bytes(0); at += 64)
+		__builtin_prefetch(n + at);
+}
+
 /* ---- change ---- */
 
 void node_entry_touch(struct nodes *nodes, uint32_t id)

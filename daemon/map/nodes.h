@@ -136,6 +136,9 @@ int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
  */
 void node_prefetch(const struct nodes *nodes, uint32_t id, uint32_t index);
 
+/* All of node @id is about to be looked at. */
+void node_prefetch_all(const struct nodes *nodes, uint32_t id);
+
 /* Node @id when it is in memory, else NULL; this is no use of it. */
 struct node *node_peek(struct nodes *nodes, uint32_t id);
 

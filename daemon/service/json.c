@@ -167,47 +167,6 @@ void json_put_time(struct json_object *object, const char *key, uint64_t ns)
 	json_put_string(object, key, text);
 }
 
-/* A number of bytes, null for 0: there is none. */
-static void put_limit(struct json_object *object, const char *key,
-		      uint64_t bytes)
-{
-	(void)json_object_object_add(
-		object, key, bytes ? json_object_new_uint64(bytes) : NULL);
-}
-
-struct json_object *json_info(const struct volume_info *info)
-{
-	struct json_object *ret = json_object_new_object();
-	char parent[NAME_MAX_BYTES + 1] = "";
-
-	if (!ret)
-		return NULL;
-	if (info->snapshot)
-		(void)snprintf(parent, sizeof(parent), "%.*s",
-			       (int)strcspn(info->name, "@"), info->name);
-	json_put_string(ret, "name", info->name);
-	json_put_string(ret, "type", info->snapshot ? "snapshot" : "volume");
-	json_put_uint(ret, "size", info->size);
-	json_put_uint(ret, "refer", info->refer_blocks * BLOCK_SIZE);
-	json_put_uint(ret, "written", info->written_blocks * BLOCK_SIZE);
-	json_put_time(ret, "created", info->created_ns);
-	json_put_string(ret, "origin", info->origin);
-	json_put_string(ret, "parent", parent);
-	json_put_uint(ret, "snapshots", info->nr_snapshots);
-	json_put_uint(ret, "readers", info->nr_readers);
-	json_put_uint(ret, "writers", info->nr_writers);
-	json_put_uint(ret, "attached", info->nr_attached);
-	json_put_string(ret, "message", info->message);
-	put_limit(ret, "quota", info->quota_bytes);
-	put_limit(ret, "reservation", info->reservation_bytes);
-	json_put_string(ret, "on_full",
-			info->pause_on_full ? "pause" : "error");
-	json_put_bool(ret, "hidden", info->hidden);
-	json_put_bool(ret, "scratch", info->scratch);
-	json_put_bool(ret, "old_head", info->old_head);
-	return ret;
-}
-
 static struct json_object *json_frames(const struct store_stat *stat)
 {
 	struct json_object *ret = json_object_new_object();

@@ -45,8 +45,17 @@ void json_put_bool(struct json_object *object, const char *key, bool value);
 /* RFC 3339, UTC, whole seconds. */
 void json_put_time(struct json_object *object, const char *key, uint64_t ns);
 
-/* New objects of PROTOCOL.md: info, status. */
-struct json_object *json_info(const struct volume_info *info);
+/* A set of members of info: a bit for each. */
+#define INFO_STANDARD ((UINT32_C(1) << 19) - 1) /* all but excl */
+
+/* The members that @key of @args names; absent leaves *ret alone. */
+int args_find_info_members(struct json_object *args, const char *key,
+			   uint32_t *ret, struct error *err);
+/* Is excl one of them?  Then store_excl() comes first. */
+bool info_has_excl(uint32_t which);
+
+/* New objects of PROTOCOL.md: info (@which members), status. */
+struct json_object *json_info(const struct volume_info *info, uint32_t which);
 struct json_object *json_status(const struct store_stat *stat);
 
 #endif

@@ -133,14 +133,16 @@ static int delete_dry_run(struct store *store, const struct set_args *set,
 			  bool recursive, struct json_object *data,
 			  struct error *err)
 {
-	uint64_t blocks;
+	struct space_freed freed;
 	int r;
 
-	r = store_delete_dry_run(store, set->names, set->nr, recursive, &blocks,
+	r = store_delete_dry_run(store, set->names, set->nr, recursive, &freed,
 				 err);
-	if (r == 0)
-		json_put_uint(data, "freed", blocks * BLOCK_SIZE);
-	return r;
+	if (r < 0)
+		return r;
+	json_put_uint(data, "freed", freed.blocks * BLOCK_SIZE);
+	json_put_bool(data, "exact", freed.exact);
+	return 0;
 }
 
 /* { "names": [...] }: @set and, when @recursive, the volumes' snapshots. */

@@ -38,6 +38,7 @@ struct list_filter {
 	size_t nr_names;
 	const char *type;
 	bool hidden;
+	uint32_t members; /* of each info */
 };
 
 static bool filter_passes(const struct list_filter *filter,
@@ -58,19 +59,25 @@ static int list_filtered(struct store *store, const struct list_filter *filter,
 {
 	CLEANUP_FREE struct volume_info *infos = NULL;
 	struct json_object *array;
-	size_t nr;
+	size_t nr, nr_passed = 0;
 	int r;
 
 	r = store_list(store, &infos, &nr, err);
 	if (r < 0)
 		return r;
-	array = json_object_new_array();
-	if (!array)
-		return error_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; i < nr; i++)
 		if (filter_passes(filter, &infos[i]))
-			(void)json_object_array_add(array,
-						    json_info(&infos[i]));
+			infos[nr_passed++] = infos[i];
+	if (info_has_excl(filter->members))
+		r = store_excl(store, infos, nr_passed, err);
+	if (r < 0)
+		return r;
+	array = json_object_new_array_ext((int)nr_passed);
+	if (!array)
+		return error_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < nr_passed; i++)
+		(void)json_object_array_add(
+			array, json_info(&infos[i], filter->members));
 	*ret = array;
 	return 0;
 }
@@ -78,13 +85,16 @@ static int list_filtered(struct store *store, const struct list_filter *filter,
 int verb_list(struct store *store, struct json_object *args,
 	      struct json_object **ret, struct error *err)
 {
-	struct list_filter filter = {.type = "all"};
+	struct list_filter filter = {.type = "all", .members = INFO_STANDARD};
 	CLEANUP_FREE const char **names = NULL;
 	int r;
 
 	r = args_find_string(args, "type", &filter.type, err);
 	if (r == 0)
 		r = args_find_bool(args, "hidden", &filter.hidden, err);
+	if (r == 0)
+		r = args_find_info_members(args, "members", &filter.members,
+					   err);
 	if (r == 0)
 		r = args_names(args, "names", true, &names, &filter.nr_names,
 			       err);
@@ -115,7 +125,7 @@ int verb_show(struct store *store, struct json_object *args,
 		r = store_find(store, name, &info, err);
 	if (r < 0)
 		return r;
-	return verb_give(json_info(&info), ret, err);
+	return verb_give(json_info(&info, INFO_STANDARD), ret, err);
 }
 
 int verb_check_store(struct store *store, struct json_object *args,

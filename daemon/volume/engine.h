@@ -176,7 +176,9 @@ struct volume_info {
 	bool old_head; /* kept by a rollback */
 	uint64_t size;
 	uint64_t refer_blocks;
-	uint64_t written_blocks; /* since the snapshot before */
+	/* since the snapshot before, or since it was created; what was
+	 * written twice counts twice */
+	uint64_t written_blocks;
 	uint64_t created_ns;
 	uint32_t nr_snapshots; /* of a head */
 	uint32_t nr_readers;   /* open handles */
@@ -187,6 +189,9 @@ struct volume_info {
 	uint64_t quota_bytes;	    /* 0: none */
 	uint64_t reservation_bytes; /* 0: none */
 	bool pause_on_full;	    /* on-full=pause */
+	/* store_excl(): what would come free if this alone were deleted */
+	uint64_t excl_blocks;
+	bool excl_is_known; /* false: damage, or nobody asked */
 };
 
 /*
@@ -194,6 +199,13 @@ struct volume_info {
  * volume before its snapshots, those by creation.  *ret is malloc'ed.
  */
 int store_list(struct store *store, struct volume_info **ret, size_t *ret_nr,
+	       struct error *err);
+/*
+ * Fill in excl_blocks of the @nr @infos: a walk of the map nodes that each has
+ * alone, unless the answer is known from before.  Waits up to 10 s for
+ * what was deleted to be freed.
+ */
+int store_excl(struct store *store, struct volume_info *infos, size_t nr,
 	       struct error *err);
 /* One of them, by its name.  -ENOENT, -EINVAL. */
 int store_find(struct store *store, const char *name, struct volume_info *ret,
@@ -237,12 +249,20 @@ int store_undo(struct store *store, const char *const *names, size_t nr,
 int store_scratch(struct store *store, const char *snapshot,
 		  char ret_name[NAME_MAX_BYTES + 1], struct error *err);
 
+/* What would come free. */
+struct space_freed {
+	uint64_t blocks; /* of data */
+	/* false: while it was counted, others went on dropping blocks that may
+	 * be shared with it, so that it is about that */
+	bool exact;
+};
+
 /*
  * Would deleting (as store_delete, same checks and errors) be allowed, and
- * how many data blocks would come free, exactly.
+ * what would come free.  Waits up to 10 s for what was deleted before.
  */
 int store_delete_dry_run(struct store *store, const char *const *names,
-			 size_t nr, bool recursive, uint64_t *ret_blocks,
+			 size_t nr, bool recursive, struct space_freed *ret,
 			 struct error *err);
 /* Same checks and errors as the verbs; changes nothing. */
 int store_rollback_dry_run(struct store *store, const char *const *names,

@@ -6,8 +6,12 @@
 
 /* Set in the count of a node whose children have been released, too. */
 #define RELEASED (UINT32_C(1) << 31)
-/* Entries looked at in one hold of core. */
+/* Entries of a table looked at in one hold of core. */
 #define SLICE 4096u
+/* Nodes released in one hold of core. */
+#define NODES_SLICE 8u
+/* How far ahead of its release a node is fetched into the cache. */
+#define PREFETCH 4u
 
 /* References a simulated release has taken away: open addressing. */
 struct taken {
@@ -71,9 +75,11 @@ static uint32_t *take(struct taken *t, uint64_t key)
 
 struct release {
 	struct store *store;
+	bool alone; /* one map, which reaches nothing twice */
 	struct taken nodes;
 	struct taken blocks;
 	struct index_vector queue; /* nodes that lost their last reference */
+	uint64_t nr_released;	   /* nodes */
 	uint64_t freed;
 };
 
@@ -81,8 +87,14 @@ struct release {
 static int release_node(struct release *rel, uint32_t id)
 {
 	struct nodes *nodes = &rel->store->nodes;
-	uint32_t *n = take(&rel->nodes, id);
+	uint32_t *n;
 
+	if (rel->alone) {
+		if (!node_exists(nodes, id) || node_entry(nodes, id)->count > 1)
+			return 0;
+		return index_vector_push(&rel->queue, id);
+	}
+	n = take(&rel->nodes, id);
 	if (!n)
 		return -ENOMEM;
 	if (!node_exists(nodes, id) || *n < node_entry(nodes, id)->count)
@@ -107,12 +119,46 @@ static int release_leaf(struct release *rel, const struct leaf_content *leaf)
 			rel->freed++;
 			continue;
 		}
+		if (rel->alone)
+			continue;
 		n = take(&rel->blocks, name.value);
 		if (!n)
 			return -ENOMEM;
 		rel->freed += *n == count;
 	}
 	return 0;
+}
+
+static int release_inner(struct release *rel, const struct inner_content *inner)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < INNER_CHILDREN; i++)
+		if (inner->children[i])
+			r = release_node(rel, inner->children[i]);
+	return r;
+}
+
+/*
+ * Damage can make a node its own descendant: no more nodes are released than
+ * there are, some of them twice when their id was used again meanwhile.
+ */
+static int check_bound(const struct release *rel, struct error *err)
+{
+	if (rel->nr_released / 2 > rel->store->nodes.next_id)
+		return error_set(err, EUCLEAN,
+				 "map nodes have more references than are "
+				 "counted");
+	return 0;
+}
+
+static void prefetch(const struct release *rel)
+{
+	const struct index_vector *queue = &rel->queue;
+
+	if (queue->len > PREFETCH)
+		node_prefetch_all(&rel->store->nodes,
+				  queue->ptr[queue->len - 1 - PREFETCH]);
 }
 
 /* Release what the last queued node holds.  Core held; may be dropped. */
@@ -123,19 +169,19 @@ static int release_next(struct release *rel, struct error *err)
 	struct node *n;
 	int r;
 
+	prefetch(rel);
 	r = node_get(nodes, id, LEVEL_ANY, &n, &missing, err);
 	if (r == -EAGAIN)
 		return store_fault(rel->store, missing, err);
 	rel->queue.len--;
 	if (r < 0) /* freed meanwhile: nothing to count */
 		return 0;
-	if (n->level == 0)
-		r = release_leaf(rel, n->leaf);
-	else
-		for (uint32_t i = 0; r == 0 && i < INNER_CHILDREN; i++)
-			if (n->inner->children[i])
-				r = release_node(rel, n->inner->children[i]);
-	return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
+	rel->nr_released++;
+	r = n->level == 0 ? release_leaf(rel, n->leaf)
+			  : release_inner(rel, n->inner);
+	if (r < 0)
+		return error_set(err, ENOMEM, "out of memory");
+	return check_bound(rel, err);
 }
 
 /* Blocks below the root @id: what a volume with this root refers to. */
@@ -194,28 +240,57 @@ static int release_roots(struct release *rel, const struct index_vector *roots,
 	return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
 }
 
+static int release_all(struct release *rel, const struct index_vector *roots,
+		       struct error *err)
+{
+	struct mutex *lock = &rel->store->core.lock;
+	int r = release_roots(rel, roots, err);
+
+	while (r == 0 && rel->queue.len > 0) {
+		mutex_lock(lock);
+		for (uint32_t i = 0;
+		     r == 0 && rel->queue.len > 0 && i < NODES_SLICE; i++)
+			r = release_next(rel, err);
+		mutex_unlock(lock);
+		mutex_give_way(lock);
+	}
+	return r;
+}
+
+static void release_done(struct release *rel)
+{
+	free(rel->nodes.keys);
+	free(rel->nodes.counts);
+	free(rel->blocks.keys);
+	free(rel->blocks.counts);
+	index_vector_done(&rel->queue);
+}
+
 int freed_blocks(struct store *store, const struct index_vector *roots,
 		 struct freed *ret, struct error *err)
 {
 	struct release rel = {.store = store};
-	int r;
+	int r = release_all(&rel, roots, err);
 
-	r = release_roots(&rel, roots, err);
-	while (r == 0 && rel.queue.len > 0) {
-		mutex_lock(&store->core.lock);
-		r = release_next(&rel, err);
-		mutex_unlock(&store->core.lock);
-		mutex_give_way(&store->core.lock);
-	}
 	if (r == 0) {
 		ret->blocks = rel.freed;
 		ret->shared = count_shared(&rel, &rel.nodes) +
 			      count_shared(&rel, &rel.blocks);
 	}
-	free(rel.nodes.keys);
-	free(rel.nodes.counts);
-	free(rel.blocks.keys);
-	free(rel.blocks.counts);
-	index_vector_done(&rel.queue);
+	release_done(&rel);
+	return r;
+}
+
+int freed_alone(struct store *store, const struct index_vector *root,
+		uint64_t *ret_blocks, struct error *err)
+{
+	struct release rel = {.store = store, .alone = true};
+	int r;
+
+	assert(root->len <= 1);
+	r = release_all(&rel, root, err);
+	if (r == 0)
+		*ret_blocks = rel.freed;
+	release_done(&rel);
 	return r;
 }

@@ -17,4 +17,11 @@ struct freed {
 int freed_blocks(struct store *store, const struct index_vector *roots,
 		 struct freed *ret, struct error *err);
 
+/*
+ * The same for one root, or none: quicker, since what has a second reference
+ * need not be remembered.
+ */
+int freed_alone(struct store *store, const struct index_vector *root,
+		uint64_t *ret_blocks, struct error *err);
+
 #endif

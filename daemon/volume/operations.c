@@ -426,6 +426,7 @@ int operation_apply(struct store *store, const struct operation *operation,
 	int r = 0;
 
 	mutex_assert_held(&store->core.lock);
+	store->nr_operations++;
 	for (uint32_t i = 0; r == 0 && i < operation->nr_items; i++)
 		r = apply_item(store, operation, &items[i], seq, err);
 	return r;
@@ -476,6 +477,17 @@ static int log_and_apply(struct store *store, struct operation *operation,
 	return 0;
 }
 
+int operation_check_size(const struct store *store,
+			 const struct operation_item *items, uint32_t nr,
+			 struct error *err)
+{
+	if (nr > UINT16_MAX || bytes_to_blocks_up(operation_bytes(items, nr)) >
+				       core_batch_payload_max(&store->core))
+		return error_set(err, EINVAL,
+				 "too many names for one operation");
+	return 0;
+}
+
 int operation_run(struct store *store, struct operation *operation,
 		  struct operation_item *items, struct error *err)
 {
@@ -485,9 +497,9 @@ int operation_run(struct store *store, struct operation *operation,
 	int r;
 
 	mutex_assert_held(&store->admin);
-	if (nr_blocks > core_batch_payload_max(&store->core))
-		return error_set(err, EINVAL,
-				 "too many names for one operation");
+	r = operation_check_size(store, items, operation->nr_items, err);
+	if (r < 0)
+		return r;
 	payload = calloc(nr_blocks, BLOCK_SIZE);
 	if (!payload)
 		return error_set(err, ENOMEM, "out of memory");

@@ -80,6 +80,7 @@ static void change(struct store *store, struct volume *v,
 	uint64_t dropped = dropped_since(store, v, mark);
 
 	mutex_assert_held(&store->core.lock);
+	v->nr_changes++;
 	if (live > 0) {
 		v->charge.high = add(v->charge.high, (uint64_t)live);
 		set_low(store, v, add(v->charge.low, (uint64_t)live));
@@ -228,25 +229,6 @@ static int count_walk(struct store *store, struct volume *v,
 	return 0;
 }
 
-/* Let the reaper get on, which holds what was deleted.  Core dropped. */
-static int let_reap(struct store *store,
-		    struct error *err) NO_THREAD_SAFETY_ANALYSIS
-{
-	struct core *core = &store->core;
-	int r = 0;
-
-	mutex_assert_held(&core->lock);
-	if (core->has_workers) {
-		core_wake(core, WORKER_JANITOR);
-		(void)cond_wait_ms(&core->changed, &core->lock, WAIT_MS);
-	} else {
-		mutex_unlock(&core->lock);
-		r = reap_all(store, false, err);
-		mutex_lock(&core->lock);
-	}
-	return r;
-}
-
 /*
  * Count @v, or wait for who does, or for the reaper first.  Core held,
  * dropped: -EAGAIN; or an error: it cannot be counted.
@@ -262,7 +244,7 @@ static int count(struct store *store, struct volume *v, struct error *err)
 		return -EAGAIN;
 	}
 	if (store->nodes.reaper.len > 0 && !store->reaper_stuck)
-		r = let_reap(store, err);
+		r = reap_some(store, err); /* it holds what was deleted */
 	else
 		r = count_walk(store, v, err);
 	return r < 0 ? r : -EAGAIN;

@@ -200,6 +200,23 @@ int reap_all(struct store *store, bool admin_held, struct error *err)
 	return r;
 }
 
+int reap_some(struct store *store, struct error *err) NO_THREAD_SAFETY_ANALYSIS
+{
+	struct core *core = &store->core;
+	int r = 0;
+
+	mutex_assert_held(&core->lock);
+	if (core->has_workers) {
+		core_wake(core, WORKER_JANITOR);
+		(void)cond_wait_ms(&core->changed, &core->lock, 100);
+	} else {
+		mutex_unlock(&core->lock);
+		r = reap_all(store, false, err);
+		mutex_lock(&core->lock);
+	}
+	return r;
+}
+
 int store_reap(struct store *store, struct error *err)
 {
 	return reap_all(store, false, err);

@@ -77,7 +77,8 @@ struct store {
 	struct index_vector reaper_cut; /* the reaper queue at the cut */
 	struct segment_vector dying; /* dead at a durable cut, still pinned */
 	uint64_t given_up; /* blocks volumes dropped that others may hold */
-	uint64_t unfilled; /* blocks of all reservations */
+	uint64_t nr_operations;	 /* metadata operations since open */
+	uint64_t unfilled;	 /* blocks of all reservations */
 	unsigned int space_told; /* threshold in percent, 0: none */
 	bool host_full_told;
 	uint32_t nr_images; /* checks of an image: dying segments stay */
@@ -108,6 +109,12 @@ void store_free(struct store *store, bool close_backend);
  * one is due.  @admin_held: the caller holds admin.
  */
 int reap_all(struct store *store, bool admin_held, struct error *err);
+/*
+ * For somebody who waits until the reaper has nothing to do: let it get on,
+ * for a tenth of a second or, without workers, to its end.  Core held; it is
+ * dropped.
+ */
+int reap_some(struct store *store, struct error *err);
 
 /* ---- admission.c ---- */
 
@@ -180,6 +187,10 @@ int operation_check(struct store *store, const struct operation *operation,
 int operation_apply(struct store *store, const struct operation *operation,
 		    const struct operation_item *items, uint64_t seq,
 		    struct error *err);
+/* Do @items fit one batch?  -EINVAL: there are too many. */
+int operation_check_size(const struct store *store,
+			 const struct operation_item *items, uint32_t nr,
+			 struct error *err);
 /*
  * Check, log, apply and flush.  Admin held, core not.  For each item of a
  * CREATE, SNAPSHOT, CLONE or ROLLBACK new_id is filled in.

@@ -10,8 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "freed.h"
-#include "store.h"
+#include "excl.h"
 #include "text.h"
 
 DEFINE_VECTOR(item_vector, struct operation_item);
@@ -50,8 +49,9 @@ static int change_run(struct change *change, int r, struct error *err)
 
 	if (r == 0 && change->items.len == 0)
 		r = error_set(err, EINVAL, "no operand");
-	if (r == 0 && change->items.len > UINT16_MAX)
-		r = error_set(err, EINVAL, "too many names for one operation");
+	if (r == 0)
+		r = operation_check_size(change->store, change->items.ptr,
+					 (uint32_t)change->items.len, err);
 	if (r == 0) {
 		change->operation.nr_items = (uint32_t)change->items.len;
 		/* every item is checked before anything is done */
@@ -331,32 +331,20 @@ static int add_deletes(struct change *change, const char *text, bool recursive,
 	return r < 0 ? r : add_delete(change, v->id, err);
 }
 
-/* The roots that deleting all items would drop. */
-static int collect_roots(const struct change *change,
-			 struct index_vector *roots, struct error *err)
+static int collect_ids(const struct change *change, struct index_vector *ids,
+		       struct error *err)
 {
-	struct store *store = change->store;
-	int r = 0;
-
-	mutex_lock(&store->core.lock);
-	for (size_t i = 0; r == 0 && i < change->items.len; i++) {
-		const struct volume *v = volume_find_id(
-			&store->volumes, change->items.ptr[i].volume);
-
-		if (v && v->map.root &&
-		    index_vector_push(roots, v->map.root) < 0)
-			r = error_set(err, ENOMEM, "out of memory");
-	}
-	mutex_unlock(&store->core.lock);
-	return r;
+	for (size_t i = 0; i < change->items.len; i++)
+		if (index_vector_push(ids, change->items.ptr[i].volume) < 0)
+			return error_set(err, ENOMEM, "out of memory");
+	return 0;
 }
 
+/* @ids, which may be NULL, are those that go. */
 static int delete_set(struct store *store, const char *const *names, size_t nr,
-		      bool recursive, bool dry_run, uint64_t *ret_blocks,
+		      bool recursive, bool dry_run, struct index_vector *ids,
 		      struct error *err)
 {
-	struct index_vector roots = {0};
-	struct freed freed;
 	struct change change;
 	int r;
 
@@ -366,15 +354,9 @@ static int delete_set(struct store *store, const char *const *names, size_t nr,
 	for (size_t i = 0; r == 0 && i < nr; i++)
 		r = add_deletes(&change, names[i], recursive, err);
 	r = change_run(&change, r, err);
-	if (r == 0 && ret_blocks)
-		r = collect_roots(&change, &roots, err);
+	if (r == 0 && ids)
+		r = collect_ids(&change, ids, err);
 	change_end(&change);
-	/* the walk is long and needs nobody to wait for it */
-	if (r == 0 && ret_blocks)
-		r = freed_blocks(store, &roots, &freed, err);
-	if (r == 0 && ret_blocks)
-		*ret_blocks = freed.blocks;
-	index_vector_done(&roots);
 	return r;
 }
 
@@ -385,10 +367,19 @@ int store_delete(struct store *store, const char *const *names, size_t nr,
 }
 
 int store_delete_dry_run(struct store *store, const char *const *names,
-			 size_t nr, bool recursive, uint64_t *ret_blocks,
+			 size_t nr, bool recursive, struct space_freed *ret,
 			 struct error *err)
 {
-	return delete_set(store, names, nr, recursive, true, ret_blocks, err);
+	struct index_vector ids = {0};
+	int r;
+
+	r = delete_set(store, names, nr, recursive, true, &ids, err);
+	/* the walk is long and needs nobody to wait for it */
+	if (r == 0)
+		r = excl_of_set(store, &ids, monotonic_ms() + EXCL_WAIT_MS, ret,
+				err);
+	index_vector_done(&ids);
+	return r;
 }
 
 /* ---- rollback and undo ---- */
@@ -502,107 +493,4 @@ int store_undo_dry_run(struct store *store, const char *const *names, size_t nr,
 		       struct error *err)
 {
 	return undo_set(store, names, nr, true, err);
-}
-
-/* ---- list ---- */
-
-static void fill_info(const struct volumes *volumes, const struct volume *v,
-		      struct volume_info *ret)
-{
-	const struct volume *origin = volume_find_id(volumes, v->origin);
-	size_t length;
-	const char *text = volume_attr(v, "message", &length);
-
-	*ret = (struct volume_info){
-		.id = v->id,
-		.snapshot = v->kind == VOLUME_SNAPSHOT,
-		.hidden = v->flags & VOLUME_FLAG_HIDDEN,
-		.scratch = v->flags & VOLUME_FLAG_SCRATCH,
-		.old_head = v->flags & VOLUME_FLAG_OLD_HEAD,
-		.size = v->size,
-		.refer_blocks = v->map.refer,
-		.written_blocks = v->written,
-		.created_ns = v->created_ns,
-		.nr_readers = v->nr_readers,
-		.nr_writers = v->nr_writers,
-		.nr_attached = v->nr_attached,
-		.quota_bytes = v->settings.quota,
-		.reservation_bytes = v->settings.reservation,
-		.pause_on_full = v->settings.pause,
-	};
-	volume_full_name(volumes, v, ret->name);
-	if (origin)
-		volume_full_name(volumes, origin, ret->origin);
-	if (text)
-		text_make_plain(text, length, ret->message,
-				sizeof(ret->message));
-}
-
-/* Volume by name, a volume before its snapshots, those by creation. */
-static int compare_infos(const void *a, const void *b)
-{
-	const struct volume_info *x = a, *y = b;
-	size_t xn = strcspn(x->name, "@"), yn = strcspn(y->name, "@");
-	int c = memcmp(x->name, y->name, xn < yn ? xn : yn);
-
-	if (c == 0 && xn != yn)
-		c = xn < yn ? -1 : 1;
-	if (c == 0 && x->snapshot != y->snapshot)
-		c = x->snapshot ? 1 : -1;
-	if (c == 0)
-		c = (x->id > y->id) - (x->id < y->id);
-	return c;
-}
-
-int store_list(struct store *store, struct volume_info **ret, size_t *ret_nr,
-	       struct error *err)
-{
-	struct volumes *volumes = &store->volumes;
-	struct volume_info *list = NULL, *head = NULL;
-	size_t nr = 0, cap = 0;
-
-	mutex_lock(&store->core.lock);
-	while (!list || cap < volumes->all.len) {
-		/* allocate without the lock, then look whether it still fits */
-		cap = volumes->all.len + 16;
-		mutex_unlock(&store->core.lock);
-		free(list);
-		list = calloc(cap, sizeof(*list));
-		if (!list)
-			return error_set(err, ENOMEM, "out of memory");
-		mutex_lock(&store->core.lock);
-	}
-	for (; nr < volumes->all.len; nr++) {
-		struct volume *v = volumes->all.ptr[nr];
-
-		fill_info(volumes, v, &list[nr]);
-	}
-	mutex_unlock(&store->core.lock);
-	qsort(list, nr, sizeof(*list), compare_infos);
-	/* a volume comes before its snapshots */
-	for (size_t i = 0; i < nr; i++) {
-		if (!list[i].snapshot)
-			head = &list[i];
-		else if (head)
-			head->nr_snapshots++;
-	}
-	*ret = list;
-	*ret_nr = nr;
-	return 0;
-}
-
-int store_find(struct store *store, const char *name, struct volume_info *ret,
-	       struct error *err)
-{
-	struct volume *v;
-	int r;
-
-	mutex_lock(&store->core.lock);
-	r = volume_find(&store->volumes, name, &v, err);
-	if (r == 0) {
-		fill_info(&store->volumes, v, ret);
-		ret->nr_snapshots = volume_nr_snapshots(&store->volumes, v->id);
-	}
-	mutex_unlock(&store->core.lock);
-	return r;
 }

@@ -30,6 +30,13 @@ struct charge {
 	bool disturbed;	   /* what is counted has changed meanwhile */
 };
 
+/* What would come free without it, as last counted: see excl.h. */
+struct excl {
+	bool known;
+	uint64_t sharing, changes; /* of what moment */
+	uint64_t blocks;
+};
+
 struct volume {
 	uint32_t id;
 	enum volume_kind kind;
@@ -47,8 +54,10 @@ struct volume {
 	uint16_t attrs_length;
 	struct settings settings; /* what the attributes say */
 	struct charge charge;	  /* of a head */
-	uint32_t index;		  /* page of the volume table */
-	bool being_deleted;	  /* while a DELETE is checked */
+	struct excl excl;
+	uint64_t nr_changes; /* writes and trims since open */
+	uint32_t index;	     /* page of the volume table */
+	bool being_deleted;  /* while a DELETE is checked */
 	/* open handles */
 	uint32_t nr_readers;
 	uint32_t nr_writers;

@@ -29,12 +29,15 @@ try_json() {
 		(.size | type) == "number" and
 		(.created | test("^[0-9-]{10}T[0-9:]{8}Z$")))' list
 	json 'map(.name) == ["c", "d", "v", "v@s"]' list -t all
+	json 'all(.[]; has("excl") | not)' list
+	json 'all(.[]; keys == ["excl", "name"] and .excl == 0)' \
+		list -t all -o excl
 	json '.message == "a \"note\"" and .parent == "v"' show v@s
 	json '.origin == "v@s"' show c
 	json '.[0].kept | startswith("v@before-rollback-")' rollback v@s
 	json '.[0] | has("kept") | not' rollback -n v@s
 	json '.names == ["v"]' undo v
-	json '(.freed | type) == "number" and .names == ["c"]' delete -n c
+	json '.freed == 0 and .exact and .names == ["c"]' delete -n c
 	json '.names == ["c", "d"]' delete c d
 	json '.errors == 0 and .lines == []' check
 	json '(.lines | length) > 0' dump

@@ -33,6 +33,10 @@ snapshot data
 list -t all
 list -t all -o name,type,size,refer,written,origin,snapshots,message
 list -H -p -o name,size,refer,written -t all
+list -t all -o name,written,refer,excl
+list -H -p -t all -o excl,name
+list --json -o name,excl
+list -o name,nothing
 list data
 list web/root@s
 list nosuch

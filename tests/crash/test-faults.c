@@ -142,7 +142,7 @@ static int list(struct workload *w, struct error *err)
 {
 	static const char *const a[] = {"a"};
 	struct volume_info *infos, info;
-	uint64_t blocks;
+	struct space_freed freed;
 	size_t nr;
 	int r = store_list(w->store, &infos, &nr, err);
 
@@ -151,7 +151,7 @@ static int list(struct workload *w, struct error *err)
 	free(infos);
 	r = store_find(w->store, "a", &info, err);
 	if (r == 0)
-		r = store_delete_dry_run(w->store, a, 1, true, &blocks, err);
+		r = store_delete_dry_run(w->store, a, 1, true, &freed, err);
 	return r;
 }
 

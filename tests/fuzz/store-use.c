@@ -115,7 +115,7 @@ static void change_snapshot(struct store *store, const char *name)
 {
 	char kept[1][NAME_MAX_BYTES + 1], text[NAME_MAX_BYTES + 8];
 	const char *other = text;
-	uint64_t blocks;
+	struct space_freed freed;
 
 	done("store_rollback_dry_run",
 	     store_rollback_dry_run(store, &name, 1, fresh()));
@@ -127,7 +127,7 @@ static void change_snapshot(struct store *store, const char *name)
 	done("store_clone", store_clone(store, name, &other, 1, fresh()));
 	done("store_scratch", store_scratch(store, name, kept[0], fresh()));
 	done("store_delete_dry_run",
-	     store_delete_dry_run(store, &name, 1, false, &blocks, fresh()));
+	     store_delete_dry_run(store, &name, 1, false, &freed, fresh()));
 	done("store_delete", store_delete(store, &name, 1, false, fresh()));
 }
 
@@ -163,7 +163,7 @@ static void look(struct store *store)
 static void ask_all(struct store *store, const struct volume_info *infos,
 		    size_t nr, bool writable)
 {
-	uint64_t blocks;
+	struct space_freed freed;
 
 	for (size_t i = 0; i < nr; i++)
 		use_volume(store, &infos[i], writable);
@@ -171,7 +171,7 @@ static void ask_all(struct store *store, const struct volume_info *infos,
 		const char *name = infos[i].name;
 
 		done("store_delete_dry_run",
-		     store_delete_dry_run(store, &name, 1, true, &blocks,
+		     store_delete_dry_run(store, &name, 1, true, &freed,
 					  fresh()));
 	}
 	for (size_t i = 0; writable && i < nr; i++) {

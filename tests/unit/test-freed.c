@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a delete would free is what it frees, for any set. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "fixture.h"
 
@@ -33,15 +36,17 @@ static int set_up(void **state)
 /* The answer, and whether the delete then did what it said. */
 static uint64_t freed(bool recursive, const char *const *names, size_t nr)
 {
-	uint64_t ret = UINT64_MAX, live = stat_now().live_blocks;
+	uint64_t live = stat_now().live_blocks;
+	struct space_freed ret;
 
 	must(store_delete_dry_run(store, names, nr, recursive, &ret, &err));
 	assert_int_equal(stat_now().live_blocks, live);
 	must(store_delete(store, names, nr, recursive, &err));
 	must(store_reap(store, &err));
-	assert_int_equal(live - stat_now().live_blocks, ret);
+	assert_true(ret.exact);
+	assert_int_equal(live - stat_now().live_blocks, ret.blocks);
 	check_is_clean();
-	return ret;
+	return ret.blocks;
 }
 
 #define FREED(recursive, ...) \
@@ -105,11 +110,117 @@ static void nodes_that_are_not_in_memory_are_counted_too(void **state)
 	assert_int_equal(FREED(false, "a@s", "b"), 35);
 }
 
+/* What was deleted and not yet freed is nobody's. */
+static void what_waits_for_the_reaper_is_freed_first(void **state)
+{
+	must(store_delete(store, (const char *const[]){"a@s"}, 1, false, &err));
+	assert_int_not_equal(store->nodes.reaper.len, 0);
+	assert_int_equal(FREED(false, "b"), 30 + 5);
+}
+
+static void a_store_open_for_reading_answers_the_same(void **state)
+{
+	struct space_freed ret;
+
+	must(store_delete(store, (const char *const[]){"a@s"}, 1, false, &err));
+	must(store_flush(store, &err));
+	reopen_read_only();
+	must(store_delete_dry_run(store, (const char *const[]){"b"}, 1, false,
+				  &ret, &err));
+	assert_true(ret.exact);
+	assert_int_equal(ret.blocks, 30 + 5);
+}
+
+/* What store_excl() says of @name. */
+static uint64_t excl(const char *name)
+{
+	struct volume_info info;
+
+	must(store_find(store, name, &info, &err));
+	assert_false(info.excl_is_known);
+	must(store_excl(store, &info, 1, &err));
+	assert_true(info.excl_is_known);
+	return info.excl_blocks;
+}
+
+static void excl_is_what_each_would_free_alone(void **state)
+{
+	assert_int_equal(excl("a"), 20);
+	assert_int_equal(excl("a@s"), 0);
+	assert_int_equal(excl("a@t"), 0);
+	assert_int_equal(excl("b"), 5);
+	delete_volume("b");
+	assert_int_equal(excl("a@s"), 30);
+}
+
+static void excl_is_counted_once_until_something_changes(void **state)
+{
+	const struct volume *v = store->volumes.all.ptr[1];
+	struct volume_handle *h;
+
+	assert_int_equal(excl("a@s"), 0);
+	assert_true(v->excl.known);
+	/* an answer that is kept is not found by a walk */
+	store->volumes.all.ptr[1]->excl.blocks = 4711;
+	assert_int_equal(excl("a@s"), 4711);
+	/* the clone drops its share of blocks that a@s and others have */
+	h = open_volume("b");
+	put(h, 30, 1, 5);
+	volume_close(h);
+	assert_int_equal(excl("a@s"), 0);
+	h = open_volume("b");
+	put(h, 0, 7, 5);
+	volume_close(h);
+	assert_int_equal(excl("a@s"), 7);
+	snapshot("b@now");
+	assert_int_equal(excl("a@s"), 7);
+	assert_int_equal(excl("b"), 0);
+	delete_volume("b@now");
+	assert_int_equal(excl("b"), 13);
+}
+
+static void a_head_that_is_written_to_is_counted_anew(void **state)
+{
+	struct volume_handle *h = open_volume("b");
+
+	assert_int_equal(excl("b"), 5);
+	put(h, 600, 3, 1);
+	assert_int_equal(excl("b"), 8);
+	must(volume_trim(h, 2 * BLOCK_SIZE, 600 * BLOCK_SIZE, false, &err));
+	assert_int_equal(excl("b"), 6);
+	volume_close(h);
+}
+
+/* The operation has to fit one batch of the log. */
+static void a_dry_run_refuses_as_many_names_as_the_verb(void **state)
+{
+	enum { NR = 2000 };
+	char words[NR][16];
+	const char *names[NR];
+	struct space_freed ret;
+
+	for (int i = 0; i < NR; i++) {
+		(void)snprintf(words[i], sizeof(words[i]), "b@%d", i);
+		names[i] = words[i];
+	}
+	for (int i = 0; i < NR; i += 500)
+		must(store_snapshot(store, names + i, 500, NULL, &err));
+	refused(store_delete(store, names, NR, false, &err), EINVAL,
+		"too many names");
+	refused(store_delete_dry_run(store, names, NR, false, &ret, &err),
+		EINVAL, "too many names");
+	must(store_delete_dry_run(store, names, NR / 2, false, &ret, &err));
+	assert_int_equal(ret.blocks, 0);
+	must(store_delete(store, names, NR / 2, false, &err));
+}
+
 static void a_damaged_node_is_told(void **state)
 {
 	static const char *const b[] = {"b"};
 	const struct node_entry *e;
-	uint64_t ret = 4711;
+	struct space_freed ret = {.blocks = 4711};
+	struct volume_info *infos;
+	size_t nr;
 
 	reopen(true);
 	e = node_entry(&store->nodes,
@@ -119,7 +230,14 @@ static void a_damaged_node_is_told(void **state)
 			   e->offset + 20, 1);
 	refused(store_delete_dry_run(store, b, 1, false, &ret, &err), EBADMSG,
 		"node");
-	assert_int_equal(ret, 4711);
+	assert_int_equal(ret.blocks, 4711);
+	/* a list of excl goes on with the others */
+	must(store_list(store, &infos, &nr, &err));
+	must(store_excl(store, infos, nr, &err));
+	for (size_t i = 0; i < nr; i++)
+		assert_int_equal(infos[i].excl_is_known,
+				 strcmp(infos[i].name, "b") != 0);
+	free(infos);
 }
 
 int main(void)
@@ -135,6 +253,12 @@ int main(void)
 		TEST(one_name_twice_counts_once),
 		TEST(an_empty_volume_frees_nothing),
 		TEST(nodes_that_are_not_in_memory_are_counted_too),
+		TEST(what_waits_for_the_reaper_is_freed_first),
+		TEST(a_store_open_for_reading_answers_the_same),
+		TEST(excl_is_what_each_would_free_alone),
+		TEST(excl_is_counted_once_until_something_changes),
+		TEST(a_head_that_is_written_to_is_counted_anew),
+		TEST(a_dry_run_refuses_as_many_names_as_the_verb),
 		TEST(a_damaged_node_is_told),
 	};
 

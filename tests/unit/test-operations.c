@@ -156,7 +156,7 @@ static void clone_refuses_what_it_cannot_do_whole(void **state)
 static void delete_refuses_what_is_used_or_has_snapshots(void **state)
 {
 	struct volume_handle *h;
-	uint64_t freed;
+	struct space_freed freed;
 
 	refuses(store_delete(store, NAMES("b", "x"), false, &err), ENOENT,
 		"x: no such volume");
@@ -233,7 +233,7 @@ static void a_set_too_large_for_one_batch_is_refused_whole(void **state)
 static void a_read_only_store_refuses_every_verb(void **state)
 {
 	char kept[1][NAME_MAX_BYTES + 1], view[NAME_MAX_BYTES + 1];
-	uint64_t freed;
+	struct space_freed freed;
 
 	reopen_read_only();
 	refused(store_create(store, "c", 4096, &err), EROFS, "read-only");
@@ -262,7 +262,7 @@ static void a_stopped_store_refuses_every_verb(void **state)
 
 static void dry_runs_answer_as_the_verbs_and_change_nothing(void **state)
 {
-	uint64_t freed;
+	struct space_freed freed;
 
 	remember();
 	must(store_create_dry_run(store, "c", 4096, &err));
@@ -270,7 +270,7 @@ static void dry_runs_answer_as_the_verbs_and_change_nothing(void **state)
 	must(store_clone_dry_run(store, "a@s", NAMES("c"), &err));
 	must(store_delete_dry_run(store, NAMES("a"), true, &freed, &err));
 	must(store_rollback_dry_run(store, NAMES("a@s"), &err));
-	assert_int_equal(freed, 10);
+	assert_int_equal(freed.blocks, 10);
 	assert_true(unchanged());
 	refuses(store_create_dry_run(store, "a", 4096, &err), EEXIST, "a");
 	refuses(store_snapshot_dry_run(store, NAMES("a@s"), &err), EEXIST, "");
