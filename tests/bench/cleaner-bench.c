@@ -3,244 +3,181 @@
  * What the cleaner costs: random 4 KiB writes over a volume that fills a
  * given share of its store.
  *
- *   cleaner-bench STORE [--capacity-mib N] [--share PERCENT] [--hot 0|1]
- *                 [--times N] [--snapshots N] [--rows FILE]
+ *   cleaner-bench STORE [--capacity-mib N] [--share PERCENT | --live-mib N]
+ *                 [--hot 0|1] [--times N] [--seconds N] [--snapshots N]
+ *                 [--rows FILE] [--latencies FILE]
  *
- * The share is of (capacity - reserve), and live.  --hot 1: nine tenths of the
- * writes go to one tenth of the blocks, 0: uniform.  N times the capacity is
- * written, and the figures are those of the last fifth of that.
- *
- * With snapshots there are always so many, once they have been taken: two
- * thirds of the share are the volume, and one is what only snapshots hold.
- * Whenever the live share has been reached, the oldest is deleted and a new
- * one taken.
- *
- * Write amplification is data blocks (written + copied) / written.  Metadata
- * is what checkpoints wrote, for each byte that was written.
+ * The share is of (capacity - reserve), and live, snapshots included
+ * (churn.h).  --hot 1: nine tenths of the writes go to one tenth of the
+ * blocks, 0: uniform.  N times the capacity is written, but for no longer than
+ * --seconds; the figures of the cleaner are those of the last fifth.
  */
-#include <inttypes.h>
 #include <stdlib.h>
 
-#include "bench.h"
+#include "churn.h"
 #include "test-store.h"
 
-/* A row of the plot for each half of the capacity. */
-#define ROWS_PER_CAPACITY 2u
-/* Writes between two looks at the live share. */
-#define WRITES_PER_LOOK 256u
+/* A row of the plot for so much of the capacity. */
+#define ROWS_PER_CAPACITY 4u
 
 struct plan {
+	struct churn churn;
 	struct store *store;
-	struct volume_handle *handle;
-	struct load load;
-	uint64_t capacity, share, times;
-	uint64_t nr_snapshots, oldest, newest; /* newest: the next one */
-	uint64_t target_blocks;		       /* live */
-	uint64_t growth_blocks; /* live, from one snapshot to the next */
-	FILE *rows;		/* may be NULL */
-};
-
-/* A span of writes, from one look at the counters to the next. */
-struct span {
-	struct store_stat before;
-	uint64_t begin_ns, nr_writes;
-	double live_sum; /* of the shares seen, in percent */
-	uint64_t nr_looks;
+	uint64_t capacity;
+	uint64_t nr_writes, nr_written;
+	uint64_t end_ns;
+	uint64_t allocated_most;
 	struct latency latency;
+	FILE *rows; /* may be NULL */
 };
 
-static uint64_t writable_blocks(const struct store_stat *st)
-{
-	return (st->frames_total - st->frames_reserve) *
-	       (st->segment_bytes / BLOCK_SIZE);
-}
-
-static double live_percent(const struct store_stat *st)
-{
-	return 100.0 * (double)st->live_blocks / (double)writable_blocks(st);
-}
-
-static void snapshot_name(char name[32], uint64_t number)
-{
-	(void)snprintf(name, 32, "v@%" PRIu64, number);
-}
-
-static void delete_oldest(struct plan *plan)
-{
-	struct error err = ERROR_NONE;
-	const char *names[1];
-	char name[32];
-
-	snapshot_name(name, plan->oldest++);
-	names[0] = name;
-	must(store_delete(plan->store, names, 1, false, &err), name, &err);
-	must(store_reap(plan->store, &err), "reap", &err);
-}
-
-static void take_snapshot(struct plan *plan)
-{
-	char name[32];
-
-	snapshot_name(name, plan->newest++);
-	bench_snapshot(plan->store, name);
-}
-
-/*
- * While they are taken, each one when the live share has grown by its part;
- * then a new one for an old one when it has reached the whole.
- */
-static void roll_snapshots(struct plan *plan, const struct store_stat *st)
-{
-	uint64_t nr = plan->newest - plan->oldest;
-	uint64_t missing = plan->nr_snapshots - nr;
-
-	if (st->live_blocks + missing * plan->growth_blocks <
-	    plan->target_blocks)
-		return;
-	if (missing == 0)
-		delete_oldest(plan);
-	take_snapshot(plan);
-}
-
-static void look(struct plan *plan, struct span *span)
+static void print_row(struct plan *plan, const struct span *span)
 {
 	struct store_stat st;
 
+	if (!plan->rows || span->nr_writes == 0)
+		return;
 	store_stat(plan->store, &st);
-	span->live_sum += live_percent(&st);
-	span->nr_looks++;
-	if (plan->nr_snapshots)
-		roll_snapshots(plan, &st);
+	fprintf(plan->rows, "%.3f\t%.3f\t%.3f\t%.1f\t%.1f\n",
+		(double)plan->nr_written * BLOCK_SIZE / (double)plan->capacity,
+		amplification(span, &st), metadata_share(span, &st),
+		live_percent(&st),
+		(double)allocated_bytes(plan->churn.path) / (1 << 20));
 }
 
-static void span_begin(struct plan *plan, struct span *span)
+static void latency_join(struct latency *into, const struct latency *from)
 {
-	*span = (struct span){.begin_ns = now_ns()};
-	store_stat(plan->store, &span->before);
+	for (unsigned int i = 0; i < LATENCY_BUCKETS; i++)
+		into->buckets[i] += from->buckets[i];
+	into->nr += from->nr;
+	if (from->worst_ns > into->worst_ns)
+		into->worst_ns = from->worst_ns;
 }
 
-static void span_write(struct plan *plan, struct span *span, uint64_t nr)
+static void span_join(struct span *into, const struct span *from)
 {
-	for (uint64_t i = 0; i < nr; i++) {
-		if (i % WRITES_PER_LOOK == 0)
-			look(plan, span);
-		bench_write(plan->handle, load_next(&plan->load),
-			    &span->latency);
-	}
-	span->nr_writes += nr;
+	into->nr_writes += from->nr_writes;
+	into->live_sum += from->live_sum;
+	into->nr_looks += from->nr_looks;
+	latency_join(&into->latency, &from->latency);
 }
 
-static double amplification(const struct span *span,
-			    const struct store_stat *now)
-{
-	return 1 + (double)(now->copied_blocks - span->before.copied_blocks) /
-			   (double)span->nr_writes;
-}
-
-/* Write @nr blocks; a row for each part of the capacity. */
-static void write_rows(struct plan *plan, struct span *whole, uint64_t nr,
-		       uint64_t *written)
+/* Write @nr blocks, with a row for each part; all of it is added to @whole. */
+static void write_rows(struct plan *plan, struct span *whole, uint64_t nr)
 {
 	uint64_t step = plan->capacity / BLOCK_SIZE / ROWS_PER_CAPACITY;
-	struct store_stat st;
-	struct span span;
+	static struct span part;
 
-	while (nr > 0) {
-		uint64_t part = nr < step ? nr : step;
+	while (nr > 0 && (!plan->end_ns || now_ns() < plan->end_ns)) {
+		uint64_t now = nr < step ? nr : step;
 
-		span_begin(plan, &span);
-		span_write(plan, whole, part);
-		span.nr_writes = part;
-		nr -= part;
-		*written += part;
-		store_stat(plan->store, &st);
-		if (plan->rows)
-			fprintf(plan->rows, "%.2f\t%.3f\t%.1f\n",
-				(double)*written * BLOCK_SIZE /
-					(double)plan->capacity,
-				amplification(&span, &st), live_percent(&st));
+		span_begin(&part, plan->store);
+		churn_write(&plan->churn, &part, now, plan->end_ns);
+		nr -= now;
+		plan->nr_written += part.nr_writes;
+		if (part.allocated_most > plan->allocated_most)
+			plan->allocated_most = part.allocated_most;
+		print_row(plan, &part);
+		span_join(whole, &part);
 	}
+	latency_join(&plan->latency, &whole->latency);
 }
 
-static void print_figures(const struct plan *plan, const struct span *span)
+static void print_cleaner(const struct plan *plan, const struct span *span)
 {
-	uint64_t took_ns = now_ns() - span->begin_ns;
 	struct store_stat st;
 
 	store_stat(plan->store, &st);
 	bench_figure("write-amplification", amplification(span, &st), "");
+	bench_figure("metadata", metadata_share(span, &st),
+		     "bytes per byte written");
 	bench_figure("live-share", span->live_sum / (double)span->nr_looks,
 		     "%");
-	bench_figure("snapshots", st.nr_snapshots, "");
+	bench_figure("names-per-live-segment",
+		     (double)st.nr_named_segments / (double)st.nr_live_segments,
+		     "");
 	bench_figure("forwarded",
 		     100.0 * (double)st.forwarded_blocks /
 			     (double)st.live_blocks,
 		     "%");
+	bench_figure("nodes-touched", (double)st.nodes_touched, "");
 	bench_figure("metadata-live", (double)st.meta_bytes_live / (1 << 20),
 		     "MiB");
-	bench_figure("writes", (double)span->nr_writes * 1e9 / (double)took_ns,
-		     "per second");
-	latency_print(&span->latency, "write");
-}
-
-static void plan_sizes(struct plan *plan)
-{
-	struct store_stat st;
-
-	store_stat(plan->store, &st);
-	plan->target_blocks = writable_blocks(&st) * plan->share / 100;
-	plan->load.nr_blocks = plan->target_blocks;
-	if (plan->nr_snapshots) {
-		plan->load.nr_blocks = plan->target_blocks / 3 * 2;
-		/* rounded up: the first one is taken at once */
-		plan->growth_blocks =
-			1 + (plan->target_blocks - plan->load.nr_blocks) /
-				    plan->nr_snapshots;
-	}
+	bench_figure("snapshots", st.nr_snapshots, "");
+	bench_figure("snapshots-deleted", (double)plan->churn.nr_deleted, "");
 }
 
 static void run(struct plan *plan)
 {
-	uint64_t nr = plan->capacity / BLOCK_SIZE * plan->times, written = 0;
-	struct error err = ERROR_NONE;
+	uint64_t begin_ns = now_ns();
 	static struct span span;
 
-	plan_sizes(plan);
-	must(store_create(plan->store, "v", plan->load.nr_blocks * BLOCK_SIZE,
-			  &err),
-	     "create", &err);
-	plan->handle = bench_open_volume(plan->store, "v");
-	bench_fill(plan->handle, plan->load.nr_blocks);
-	span_begin(plan, &span);
-	write_rows(plan, &span, nr - nr / 5, &written);
-	span_begin(plan, &span);
-	write_rows(plan, &span, nr / 5, &written);
-	print_figures(plan, &span);
-	volume_close(plan->handle);
+	span_begin(&span, plan->store);
+	write_rows(plan, &span, plan->nr_writes - plan->nr_writes / 5);
+	if (!plan->end_ns || now_ns() < plan->end_ns) {
+		span_begin(&span, plan->store);
+		write_rows(plan, &span, plan->nr_writes / 5);
+	}
+	print_cleaner(plan, &span);
+	bench_figure("written", (double)(plan->nr_written * BLOCK_SIZE >> 20),
+		     "MiB");
+	bench_figure("writes",
+		     (double)plan->nr_written * 1e9 /
+			     (double)(now_ns() - begin_ns),
+		     "per second");
+	bench_figure("allocated-most", (double)plan->allocated_most / (1 << 20),
+		     "MiB");
+	latency_print(&plan->latency, "write");
+}
+
+/* --live-mib, or the share of what can be written. */
+static uint64_t live_blocks(struct store *store, uint64_t share,
+			    uint64_t live_mib)
+{
+	struct store_stat st;
+
+	store_stat(store, &st);
+	return live_mib ? (live_mib << 20) / BLOCK_SIZE
+			: writable_blocks(&st) * share / 100;
 }
 
 int main(int argc, char **argv)
 {
-	struct plan plan = {
-		.capacity = test_option(&argc, argv, "capacity-mib", 5120)
-			    << 20,
-		.share = test_option(&argc, argv, "share", 80),
-		.load.hot = test_option(&argc, argv, "hot", 1) != 0,
-		.times = test_option(&argc, argv, "times", 10),
-		.nr_snapshots = test_option(&argc, argv, "snapshots", 0),
-	};
+	uint64_t share = test_option(&argc, argv, "share", 80);
+	uint64_t live_mib = test_option(&argc, argv, "live-mib", 0);
+	uint64_t times = test_option(&argc, argv, "times", 10);
+	uint64_t seconds = test_option(&argc, argv, "seconds", 0);
+	uint64_t snapshots = test_option(&argc, argv, "snapshots", 0);
+	static struct plan plan;
+	FILE *latencies;
 
-	plan.rows = bench_rows(bench_text_option(&argc, argv, "rows"),
-			       "times-capacity\tamplification\tlive-percent");
+	plan.capacity = test_option(&argc, argv, "capacity-mib", 5120) << 20;
+	plan.nr_writes = plan.capacity / BLOCK_SIZE * times;
+	plan.churn.load.hot = test_option(&argc, argv, "hot", 1) != 0;
+	plan.rows = bench_rows(
+		bench_text_option(&argc, argv, "rows"),
+		"times-capacity\tamplification\tmetadata\tlive-percent\t"
+		"allocated-mib");
+	latencies = bench_rows(bench_text_option(&argc, argv, "latencies"),
+			       "microseconds\twrites");
 	if (argc != 2) {
 		fprintf(stderr,
 			"usage: cleaner-bench STORE [--OPTION VALUE]...\n");
 		return 2;
 	}
 	plan.store = bench_make(argv[1], plan.capacity);
+	churn_begin(&plan.churn, plan.store, argv[1],
+		    live_blocks(plan.store, share, live_mib), snapshots);
+	if (seconds)
+		plan.end_ns = now_ns() + seconds * UINT64_C(1000000000);
 	run(&plan);
-	bench_close(plan.store);
+	if (latencies) {
+		latency_plot(&plan.latency, latencies);
+		(void)fclose(latencies);
+	}
 	if (plan.rows)
 		(void)fclose(plan.rows);
+	churn_end(&plan.churn);
+	bench_close(plan.store);
 	return 0;
 }

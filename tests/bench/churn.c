@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "churn.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Writes between two looks at the live share. */
+#define WRITES_PER_LOOK 256u
+
+/* ---- figures ---- */
+
+uint64_t writable_blocks(const struct store_stat *st)
+{
+	return (st->frames_total - st->frames_reserve) *
+	       (st->segment_bytes / BLOCK_SIZE);
+}
+
+double live_percent(const struct store_stat *st)
+{
+	return 100.0 * (double)st->live_blocks / (double)writable_blocks(st);
+}
+
+double amplification(const struct span *span, const struct store_stat *now)
+{
+	return 1 + (double)(now->copied_blocks - span->before.copied_blocks) /
+			   (double)span->nr_writes;
+}
+
+double metadata_share(const struct span *span, const struct store_stat *now)
+{
+	return (double)(now->metadata_bytes - span->before.metadata_bytes) /
+	       (double)(span->nr_writes * BLOCK_SIZE);
+}
+
+uint64_t allocated_bytes(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0) {
+		perror(path);
+		exit(1);
+	}
+	return (uint64_t)st.st_blocks * 512;
+}
+
+void span_begin(struct span *span, struct store *store)
+{
+	*span = (struct span){.begin_ns = now_ns()};
+	store_stat(store, &span->before);
+}
+
+/* ---- snapshots ---- */
+
+static void snapshot_name(char name[32], uint64_t number)
+{
+	(void)snprintf(name, 32, "v@%" PRIu64, number);
+}
+
+static void delete_snapshot(struct churn *churn, uint64_t at)
+{
+	struct error err = ERROR_NONE;
+	const char *names[1];
+	char name[32];
+
+	snapshot_name(name, churn->snapshots[at]);
+	names[0] = name;
+	must(store_delete(churn->store, names, 1, false, &err), name, &err);
+	must(store_reap(churn->store, &err), "reap", &err);
+	churn->nr--;
+	memmove(churn->snapshots + at, churn->snapshots + at + 1,
+		(churn->nr - at) * sizeof(*churn->snapshots));
+	churn->nr_deleted++;
+}
+
+static void take_snapshot(struct churn *churn)
+{
+	char name[32];
+
+	churn->snapshots[churn->nr++] = churn->next;
+	snapshot_name(name, churn->next++);
+	bench_snapshot(churn->store, name);
+}
+
+/* Keep the live data at its share, or let it grow to it. */
+static void roll_snapshots(struct churn *churn, const struct store_stat *st)
+{
+	uint64_t missing = churn->nr_snapshots - churn->nr;
+
+	if (st->live_blocks + missing * churn->growth_blocks <
+	    churn->target_blocks)
+		return;
+	if (missing == 0)
+		delete_snapshot(churn,
+				churn->random_order
+					? rng_below(&churn->load.rng, churn->nr)
+					: 0);
+	take_snapshot(churn);
+}
+
+void churn_delete_snapshots(struct churn *churn)
+{
+	while (churn->nr > 0)
+		delete_snapshot(churn, 0);
+}
+
+/* ---- writing ---- */
+
+static void look(struct churn *churn, struct span *span)
+{
+	uint64_t allocated = allocated_bytes(churn->path);
+	struct store_stat st;
+
+	store_stat(churn->store, &st);
+	span->live_sum += live_percent(&st);
+	span->nr_looks++;
+	if (allocated > span->allocated_most)
+		span->allocated_most = allocated;
+	if (churn->nr_snapshots)
+		roll_snapshots(churn, &st);
+}
+
+void churn_write(struct churn *churn, struct span *span, uint64_t nr,
+		 uint64_t end_ns)
+{
+	for (uint64_t i = 0; i < nr; i++) {
+		if (end_ns && now_ns() >= end_ns)
+			return;
+		if (i % WRITES_PER_LOOK == 0)
+			look(churn, span);
+		bench_write(churn->handle, load_next(&churn->load),
+			    &span->latency);
+		span->nr_writes++;
+	}
+}
+
+static void plan_snapshots(struct churn *churn, uint64_t nr)
+{
+	uint64_t volume = churn->target_blocks / 3 * 2;
+
+	churn->nr_snapshots = nr;
+	churn->snapshots = calloc(nr, sizeof(*churn->snapshots));
+	if (!churn->snapshots)
+		abort();
+	churn->load.nr_blocks = volume;
+	/* rounded up: the first one is taken at once */
+	churn->growth_blocks = 1 + (churn->target_blocks - volume) / nr;
+}
+
+void churn_begin(struct churn *churn, struct store *store, const char *path,
+		 uint64_t live_blocks, uint64_t nr_snapshots)
+{
+	struct error err = ERROR_NONE;
+
+	churn->store = store;
+	churn->path = path;
+	churn->target_blocks = live_blocks;
+	churn->load.nr_blocks = live_blocks;
+	if (nr_snapshots)
+		plan_snapshots(churn, nr_snapshots);
+	must(store_create(store, "v", churn->load.nr_blocks * BLOCK_SIZE, &err),
+	     "create", &err);
+	churn->handle = bench_open_volume(store, "v");
+	bench_fill(churn->handle, churn->load.nr_blocks);
+}
+
+void churn_end(struct churn *churn)
+{
+	volume_close(churn->handle);
+	free(churn->snapshots);
+}
