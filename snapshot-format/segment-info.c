@@ -10,7 +10,6 @@
 
 #define COUNT_MORE 3u /* 2-bit count: see the overflow list */
 #define OVERFLOW_BYTES 8u
-#define FORWARD_BYTES 16u
 /* Slots 0 and 1 hold the segment header and the first batch header. */
 #define FIRST_PAYLOAD_SLOT 2u
 
@@ -35,7 +34,7 @@ size_t segment_info_bytes(const struct segment_info *info,
 			  unsigned int segment_shift)
 {
 	return forwards_offset(info, segment_shift) +
-	       (size_t)info->nr_forwards * FORWARD_BYTES;
+	       (size_t)info->nr_forwards * SEGMENT_INFO_FORWARD_BYTES;
 }
 
 /* ---- encoding ---- */
@@ -87,7 +86,7 @@ void segment_info_encode(uint32_t index, const struct segment_info *info,
 		memcpy(p, &slot, sizeof(slot));
 		memset(p + 4, 0, 4);
 		memcpy(p + 8, &place, sizeof(place));
-		p += FORWARD_BYTES;
+		p += SEGMENT_INFO_FORWARD_BYTES;
 	}
 }
 
@@ -121,7 +120,7 @@ struct slot_forward segment_info_forward(const void *page,
 {
 	const uint8_t *p = (const uint8_t *)page +
 			   forwards_offset(info, segment_shift) +
-			   (size_t)index * FORWARD_BYTES;
+			   (size_t)index * SEGMENT_INFO_FORWARD_BYTES;
 	le32 slot;
 	le64 place;
 
@@ -239,7 +238,8 @@ static int check_forwards(const void *page, const struct segment_info *info,
 					 " to below %" PRIu32,
 					 i, f.slot, from, slots);
 		from = f.slot + 1;
-		if (!bytes_are_zero(p + (size_t)i * FORWARD_BYTES + 4, 4))
+		if (!bytes_are_zero(
+			    p + (size_t)i * SEGMENT_INFO_FORWARD_BYTES + 4, 4))
 			return error_set(err, EUCLEAN,
 					 "forward %" PRIu32
 					 ": reserved bytes are not zero",

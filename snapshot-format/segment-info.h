@@ -18,6 +18,9 @@
 #define SEGMENT_INFO_QUARANTINE 2u
 #define SEGMENT_INFO_FLAGS_KNOWN 3u
 
+/* One of the forwards at its end. */
+#define SEGMENT_INFO_FORWARD_BYTES 16u
+
 struct disk_segment_info {
 	struct disk_page_header header;
 	le64 segno;

@@ -100,6 +100,7 @@ static void forward_put(struct segment_table *table, struct segment *s,
 			(s->nr_forwards - i) * sizeof(*s->forwards));
 		s->nr_forwards++;
 		table->nr_forwards++;
+		table->dirty_forwards++;
 	}
 	s->forwards[i] = (struct slot_forward){.slot = slot, .place = to};
 }
@@ -123,6 +124,7 @@ void forward_drop(struct segment_table *table, struct segment *s, uint32_t slot)
 	segment_touch(table, s);
 	s->nr_forwards--;
 	table->nr_forwards--;
+	table->dirty_forwards--;
 	memmove(s->forwards + i, s->forwards + i + 1,
 		(s->nr_forwards - i) * sizeof(*s->forwards));
 }

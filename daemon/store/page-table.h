@@ -65,6 +65,13 @@ int page_table_grow(struct page_table *table, uint32_t nr_pages);
  */
 void page_table_touch(struct page_table *table, uint32_t index);
 
+/* Has page @index changed since the last cut?  Lock: core held. */
+static inline bool page_table_is_dirty(const struct page_table *table,
+				       uint32_t index)
+{
+	return table->pages[index].generation == table->core->generation;
+}
+
 /* The cut: what is dirty becomes pending.  Lock: core held. */
 void page_table_cut(struct page_table *table);
 

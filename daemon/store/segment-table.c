@@ -260,6 +260,8 @@ void segment_remove(struct segment_table *table, struct segment *s)
 	table->nr_forwards -= s->nr_forwards;
 	if (s->index != NO_INDEX) {
 		assert(table->by_index[s->index] == s);
+		if (page_table_is_dirty(&table->pages, s->index))
+			table->dirty_forwards -= s->nr_forwards;
 		table->by_index[s->index] = NULL;
 		/* reserved by segment_table_prepare() */
 		(void)index_vector_push(&table->free_indices, s->index);
@@ -294,8 +296,17 @@ void segment_lose_frame(struct segment_table *table, struct segment *s)
 
 void segment_touch(struct segment_table *table, struct segment *s)
 {
-	if (s->index != NO_INDEX)
-		page_table_touch(&table->pages, s->index);
+	if (s->index == NO_INDEX)
+		return;
+	if (!page_table_is_dirty(&table->pages, s->index))
+		table->dirty_forwards += s->nr_forwards;
+	page_table_touch(&table->pages, s->index);
+}
+
+void segment_table_cut(struct segment_table *table)
+{
+	mutex_assert_held(&table->core->lock);
+	table->dirty_forwards = 0;
 }
 
 void segment_note_dead(struct segment_table *table, struct segment *s)
@@ -318,6 +329,7 @@ void segment_seal(struct segment_table *table, struct segment *s,
 	s->sealed = true;
 	s->sealed_time_ns = clock_ns();
 	s->last_seq = last_seq;
+	table->nr_chances++;
 	if (s->live == 0)
 		segment_note_dead(table, s);
 }
@@ -421,7 +433,7 @@ int count_add(struct segment_table *table, struct birth name, int delta,
 	segment_add_names(table, s, delta);
 	if (delta < 0) {
 		forward_drop(table, s, slot);
-		table->nr_died++;
+		table->nr_chances++;
 	}
 	return 0;
 }

@@ -67,8 +67,12 @@ struct segment_table {
 	struct overflow_table overflow;
 	uint64_t live_blocks; /* names with a count above 0 */
 	uint64_t nr_forwards; /* of them, forwarded */
-	uint64_t nr_renamed;  /* since open */
-	uint64_t nr_died;     /* names whose count fell to 0, since open */
+	/* of these, in pages changed since the last cut */
+	uint64_t dirty_forwards;
+	uint64_t nr_renamed; /* since open */
+	/* names whose count fell to 0, and segments that were sealed, since
+	 * open: either may make a victim */
+	uint64_t nr_chances;
 	uint32_t nr_nameless; /* segments without a frame: names only */
 	uint32_t nr_live;     /* segments that hold live blocks */
 	uint32_t nr_named;    /* segments whose names are counted */
@@ -138,6 +142,8 @@ struct pblock segment_place(struct segment_table *table, struct birth name);
  * touched.
  */
 void segment_cut_dead(struct segment_table *table, struct segment *segment);
+/* The cut: no page has changed since. */
+void segment_table_cut(struct segment_table *table);
 /* The frame of @segment, whose names live on, is free. */
 void segment_lose_frame(struct segment_table *table, struct segment *segment);
 

@@ -56,6 +56,7 @@ uint64_t dirty_bytes(const struct store *store)
 	       pages_bytes(&store->frames.pages, PAGE_BYTES) +
 	       pages_bytes(&store->segments.pages, 128 + nr_slots / 4) +
 	       overflow * sizeof(struct slot_count) +
+	       store->segments.dirty_forwards * SEGMENT_INFO_FORWARD_BYTES +
 	       store->nodes.reaper.len * sizeof(uint32_t);
 }
 
@@ -127,7 +128,8 @@ static int clean_here(struct store *store, struct error *err)
 	while (wanted && r > 0) {
 		r = cleaner_step(store, err);
 		mutex_lock(&store->core.lock);
-		wanted = cleaner_is_wanted(store);
+		/* what is moved becomes dirty, too */
+		wanted = cleaner_is_wanted(store) && !checkpoint_is_due(store);
 		mutex_unlock(&store->core.lock);
 	}
 	if (r > 0)

@@ -110,6 +110,7 @@ static int cut(struct checkpoint *cp, struct error *err)
 	store->pending_bytes = dirty_bytes(store);
 	core->generation++;
 	nodes_cut(&store->nodes);
+	segment_table_cut(&store->segments);
 	for (int t = 0; t < NR_TABLES; t++)
 		page_table_cut(cp->tables[t]);
 	frames_cut(&store->frames);

@@ -152,7 +152,8 @@ bool cleaner_can_help(const struct store *store)
 
 	return !store->core.failed && !store->core.read_only &&
 	       store->nr_images == 0 &&
-	       !(c->hopeless && store->segments.nr_died == c->hopeless_died);
+	       !(c->hopeless &&
+		 store->segments.nr_chances == c->hopeless_chances);
 }
 
 bool cleaner_waits_for_idle(const struct store *store)
@@ -241,7 +242,7 @@ static bool take_victim(struct store *store)
 	if (!c->victim) {
 		c->victim = find_victim(store, &later);
 		c->hopeless = !c->victim && !later;
-		c->hopeless_died = store->segments.nr_died;
+		c->hopeless_chances = store->segments.nr_chances;
 		if (c->victim) {
 			c->victim->pins++;
 			c->victim->victim = true;

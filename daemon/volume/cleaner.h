@@ -27,9 +27,9 @@ struct cleaner {
 	struct segment *walked[WALKED_MAX];
 	uint32_t nr_walked;
 	bool running; /* below the goal until it is well above */
-	/* nothing was worth cleaning when this many names had died */
+	/* nothing was worth cleaning when there had been so many chances */
 	bool hopeless;
-	uint64_t hopeless_died;
+	uint64_t hopeless_chances;
 	uint64_t nr_victims;
 	uint64_t seen_seq; /* of the log, when it was last found moving */
 	uint64_t seen_ms;

@@ -177,23 +177,27 @@ static int reap_one(struct store *store, struct error *err)
 	return r < 0 ? r : 1;
 }
 
+/* What is reaped or moved becomes dirty: no more than admission allows. */
+static int checkpoint_when_due(struct store *store, bool admin_held,
+			       struct error *err)
+{
+	bool due;
+
+	mutex_lock(&store->core.lock);
+	due = checkpoint_is_due(store);
+	mutex_unlock(&store->core.lock);
+	if (!due || store->core.read_only)
+		return 0;
+	return admin_held ? checkpoint_run(store, err)
+			  : store_checkpoint(store, err);
+}
+
 int reap_all(struct store *store, bool admin_held, struct error *err)
 {
-	struct core *core = &store->core;
 	int r = 1;
 
 	while (r > 0) {
-		bool due;
-
-		mutex_lock(&core->lock);
-		due = checkpoint_is_due(store);
-		mutex_unlock(&core->lock);
-		/* what is reaped becomes dirty: no more than admission allows
-		 */
-		r = 0;
-		if (due && !core->read_only)
-			r = admin_held ? checkpoint_run(store, err)
-				       : store_checkpoint(store, err);
+		r = checkpoint_when_due(store, admin_held, err);
 		if (r == 0)
 			r = reap_one(store, err);
 	}
@@ -257,7 +261,9 @@ int store_clean(struct store *store, struct error *err)
 	store->cleaner.hopeless = false;
 	mutex_unlock(&store->core.lock);
 	do {
-		r = cleaner_step(store, err);
+		r = checkpoint_when_due(store, false, err);
+		if (r == 0)
+			r = cleaner_step(store, err);
 	} while (r > 0);
 	return r < 0 ? r : store_checkpoint(store, err);
 }

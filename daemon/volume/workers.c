@@ -18,6 +18,8 @@
 #include "space.h"
 
 #define IDLE_TICK_MS 1000u
+/* A checkpoint ends sooner than that, or later. */
+#define CLEANER_WAIT_MS 100u
 /* A write or a sync in flight for so long is worth a word. */
 #define STALL_MS 10000u
 
@@ -187,6 +189,13 @@ static void *cleaner_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			nap(store, WORKER_CLEANER,
 			    r < 0 || cleaner_waits_for_idle(store));
 			r = 1;
+			continue;
+		}
+		if (checkpoint_is_due(store)) {
+			/* goes on after it: what moves becomes dirty, too */
+			core_wake(core, WORKER_DRIVER);
+			(void)cond_wait_ms(&core->changed, &core->lock,
+					   CLEANER_WAIT_MS);
 			continue;
 		}
 		mutex_unlock(&core->lock);

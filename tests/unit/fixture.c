@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 struct memory_disk *disk;
 struct store *store;
@@ -37,6 +38,22 @@ void refused_at(int r, int code, const char *words, const char *file, int line)
 	print_error("%d (%d): '%s', wanted %d: '%s'\n", r, -err.code,
 		    err.message, -code, words);
 	_fail(file, line);
+}
+
+uint64_t cpu_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+void pause_ms(uint64_t ms)
+{
+	const struct timespec ts = {.tv_sec = (time_t)(ms / 1000),
+				    .tv_nsec = (long)(ms % 1000 * 1000000)};
+
+	(void)nanosleep(&ts, NULL);
 }
 
 /* ---- stores ---- */

@@ -5,7 +5,6 @@
  * All but those named so run with the workers, as a server does.
  */
 #include <errno.h>
-#include <time.h>
 
 #include "fixture.h"
 
@@ -40,14 +39,6 @@ static void reopen_a(void)
 	volume_close(a);
 	reopen(false);
 	a = open_volume("a");
-}
-
-static uint64_t cpu_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 /* Write blocks from 0 until one is refused; how many were not. */

@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* By what the workers said. */
 static struct {
@@ -21,13 +20,6 @@ static void note(void *opaque, enum message_level level, enum store_event event,
 	if (said.nr_failed == 0)
 		(void)snprintf(said.text, sizeof(said.text), "%s", text);
 	said.nr_failed++;
-}
-
-static void pause_ms(long ms)
-{
-	const struct timespec ts = {.tv_nsec = ms * 1000000};
-
-	(void)nanosleep(&ts, NULL);
 }
 
 /* A store with workers that tell us. */

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The cleaner where there is little room, or nothing to clean. */
+#include <errno.h>
+
+#include "fixture.h"
+
+#define NR_BLOCKS 4000u /* more than the store holds */
+
+/* Write blocks from @first until one is refused; which one. */
+static uint32_t fill_up(struct volume_handle *h, uint32_t first, bool flush)
+{
+	int r = 0;
+
+	while (first < NR_BLOCKS) {
+		r = try_put(h, first, 1, 1);
+		if (r < 0)
+			break;
+		first++;
+		if (flush)
+			must(volume_flush(h, &err));
+	}
+	refused(r, ENOSPC, "store is full");
+	return first;
+}
+
+/* Each flush costs a header: half of each segment holds no data. */
+static void batches_of_one_block_are_packed_until_the_store_is_full(void **s)
+{
+	struct volume_handle *h = create_volume("a", NR_BLOCKS);
+	uint32_t frames = TEST_FRAMES - (uint32_t)stat_now().frames_reserve;
+	uint32_t nr;
+
+	/* nothing is worth cleaning, and later no name dies */
+	put(h, 0, 28, 1);
+	must(volume_flush(h, &err));
+	must(store_clean(store, &err));
+	assert_true(store->cleaner.hopeless);
+	must(store_start(store, &err));
+	nr = fill_up(h, 28, true);
+	assert_true(nr >= frames * (TEST_SLOTS - 3) * 9 / 10);
+	expect(h, 0, nr, 1);
+	volume_close(h);
+	check_is_clean();
+}
+
+/* Full, and every block in a map and a snapshot: nothing to clean. */
+static void a_full_store_of_live_blocks_rests(void **state)
+{
+	struct volume_handle *h = create_volume("a", NR_BLOCKS);
+	struct store_stat before, after;
+	uint64_t cpu;
+	uint32_t nr;
+
+	must(store_start(store, &err));
+	nr = fill_up(h, 0, false);
+	snapshot("a@s");
+	assert_int_equal(try_put(h, 0, 1, 2), -ENOSPC);
+	pause_ms(500);
+	before = stat_now();
+	cpu = cpu_ms();
+	pause_ms(2000);
+	cpu = cpu_ms() - cpu;
+	after = stat_now();
+	assert_in_range(cpu, 0, 2000 / 20);
+	assert_int_equal(after.nr_victims, before.nr_victims);
+	assert_int_equal(after.copied_blocks, before.copied_blocks);
+	assert_int_equal(after.checkpoint_id, before.checkpoint_id);
+	/* nor does it work to refuse, over and over */
+	cpu = cpu_ms();
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(try_put(h, i, 1, 2), -ENOSPC);
+	assert_in_range(cpu_ms() - cpu, 0, 1000);
+	assert_in_range(stat_now().nr_victims, 0, before.nr_victims + 20);
+	expect(h, 0, nr, 1);
+	volume_close(h);
+	check_is_clean();
+}
+
+/* Of the segments whose pages the next checkpoint writes. */
+static uint64_t count_dirty_forwards(void)
+{
+	const struct segment_table *t = &store->segments;
+	uint64_t ret = 0;
+
+	for (size_t i = 0; i < t->pages.dirty.len; i++) {
+		const struct segment *s = t->by_index[t->pages.dirty.ptr[i]];
+
+		ret += s ? s->nr_forwards : 0;
+	}
+	return ret;
+}
+
+static void expect_dirty_forwards(uint64_t nr)
+{
+	uint64_t bytes;
+
+	lock_core();
+	assert_int_equal(count_dirty_forwards(), nr);
+	assert_int_equal(store->segments.dirty_forwards, nr);
+	bytes = dirty_bytes(store);
+	store->segments.dirty_forwards = 0;
+	assert_int_equal(bytes - dirty_bytes(store),
+			 nr * SEGMENT_INFO_FORWARD_BYTES);
+	store->segments.dirty_forwards = nr;
+	unlock_core();
+}
+
+static void forwards_count_as_what_a_checkpoint_writes(void **state)
+{
+	struct volume_handle *h = create_volume("a", 448);
+	uint64_t nr;
+
+	put(h, 0, 448, 1);
+	for (uint32_t i = 0; i < 448; i += 2)
+		put(h, i, 1, 2);
+	must(store_checkpoint(store, &err));
+	while (cleaner_step(store, &err) > 0)
+		expect_dirty_forwards(stat_now().forwarded_blocks);
+	nr = stat_now().forwarded_blocks;
+	assert_true(nr > 100);
+	must(store_checkpoint(store, &err));
+	expect_dirty_forwards(0);
+	/* pages that had forwards change, and lose some of them */
+	put(h, 0, 64, 3);
+	assert_true(stat_now().forwarded_blocks < nr);
+	expect_dirty_forwards(count_dirty_forwards());
+	must(volume_trim(h, 448 * BLOCK_SIZE, 0, false, &err));
+	must(store_reap(store, &err));
+	expect_dirty_forwards(0);
+	volume_close(h);
+}
+
+#define TEST(name) \
+	cmocka_unit_test_setup_teardown(name, open_store, close_store)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(batches_of_one_block_are_packed_until_the_store_is_full),
+		TEST(a_full_store_of_live_blocks_rests),
+		TEST(forwards_count_as_what_a_checkpoint_writes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
+}
