@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The verb that changes the settings of a volume. */
+/* The verb that changes the settings of a volume, or of the store. */
 #include "verbs-internal.h"
 
 #include <errno.h>
@@ -56,22 +56,72 @@ static int set_all(struct store *store, const char *name, bool dry_run,
 		       : store_set(store, name, settings, nr, err);
 }
 
+/* The capacity that @object asks for. */
+static int get_capacity(struct json_object *object, uint64_t *ret,
+			struct error *err)
+{
+	struct json_object *value = NULL;
+
+	if (json_object_object_length(object) != 1 ||
+	    !json_object_object_get_ex(object, "capacity", &value))
+		return error_set(err, EINVAL,
+				 "unknown setting, a store has only capacity");
+	if (json_object_is_type(value, json_type_string) &&
+	    strcmp(json_object_get_string(value), "max") == 0) {
+		*ret = CAPACITY_MAX;
+		return 0;
+	}
+	if (!json_object_is_type(value, json_type_int))
+		return error_set(err, EINVAL, "capacity must be a size or max");
+	*ret = json_object_get_uint64(value);
+	if (*ret > INT64_MAX)
+		*ret = INT64_MAX; /* more than a store can be, either way */
+	return 0;
+}
+
+static int set_capacity(struct store *store, struct json_object *object,
+			bool dry_run, struct json_object **ret,
+			struct error *err)
+{
+	struct json_object *data, *settings;
+	uint64_t capacity;
+	int r;
+
+	r = get_capacity(object, &capacity, err);
+	if (r < 0)
+		return r;
+	r = dry_run ? store_set_capacity_dry_run(store, capacity, &capacity,
+						 err)
+		    : store_set_capacity(store, capacity, &capacity, err);
+	if (r < 0)
+		return error_prefix(err, "capacity");
+	data = json_object_new_object();
+	settings = json_object_new_object();
+	if (data && settings)
+		json_put_uint(settings, "capacity", capacity);
+	if (data)
+		(void)json_object_object_add(data, "settings", settings);
+	return verb_give(data, ret, err);
+}
+
 int verb_set(struct store *store, struct json_object *args,
 	     struct json_object **ret, struct error *err)
 {
 	struct json_object *object = NULL, *data;
 	bool dry_run = false;
-	const char *name;
+	const char *name = NULL;
 	int r;
 
 	r = args_find_bool(args, "dry_run", &dry_run, err);
 	if (r == 0)
-		r = args_string(args, "name", &name, err);
+		r = args_find_string(args, "name", &name, err);
 	if (r < 0)
 		return r;
 	if (!json_object_object_get_ex(args, "settings", &object) ||
 	    !json_object_is_type(object, json_type_object))
 		return error_set(err, EINVAL, "settings: must be an object");
+	if (!name)
+		return set_capacity(store, object, dry_run, ret, err);
 	r = set_all(store, name, dry_run, object, err);
 	if (r < 0)
 		return r;

@@ -370,6 +370,29 @@ uint64_t backend_file_device_bytes(int fd)
 	return ioctl(fd, BLKGETSIZE64, &bytes) < 0 ? 0 : bytes;
 }
 
+static int file_grow(struct backend *be, uint64_t capacity, struct error *err)
+{
+	struct backend_file *f = file_of(be);
+	struct backend_stat stat;
+
+	backend_stat(be, &stat);
+	if (stat.size_bytes >= capacity)
+		return 0;
+	if (f->is_device)
+		return error_set(err, EINVAL,
+				 "the device holds only %" PRIu64 " bytes",
+				 stat.size_bytes);
+	if (ftruncate(f->fd, (off_t)capacity) < 0)
+		return error_set(err,
+				 errno == EFBIG	   ? EINVAL
+				 : errno == EDQUOT ? ENOSPC
+						   : errno,
+				 "the file cannot be made %" PRIu64
+				 " bytes long: %s",
+				 capacity, strerror(errno));
+	return 0;
+}
+
 static void file_stat(struct backend *be, struct backend_stat *ret)
 {
 	struct backend_file *f = file_of(be);
@@ -412,6 +435,7 @@ static const struct backend_ops file_ops = {
 	.drop_cache = file_drop_cache,
 	.super_read = file_super_read,
 	.super_write = file_super_write,
+	.grow = file_grow,
 	.stat = file_stat,
 };
 

@@ -34,13 +34,15 @@ uint64_t backend_frame_offset(uint64_t place, unsigned int segment_shift)
 static int check_place(const struct backend *be, uint64_t place,
 		       struct error *err)
 {
+	uint64_t nr_frames = be->nr_frames;
+
 	assert(be->segment_shift != 0);
-	if (place < be->nr_frames)
+	if (place < nr_frames)
 		return 0;
 	return error_set(err, EUCLEAN,
 			 "place %" PRIu64 " is beyond the store's %" PRIu64
 			 " frames",
-			 place, be->nr_frames);
+			 place, nr_frames);
 }
 
 static int check_range(const struct backend *be, uint64_t place,
@@ -196,6 +198,11 @@ int backend_super_write(struct backend *be, unsigned int copy,
 	r = be->ops->super_write(be, copy, disk, err);
 	flight_end(flight);
 	return r;
+}
+
+int backend_grow(struct backend *be, uint64_t capacity, struct error *err)
+{
+	return be->ops->grow(be, capacity, err);
 }
 
 void backend_stat(struct backend *be, struct backend_stat *ret)

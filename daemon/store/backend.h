@@ -56,17 +56,19 @@ struct backend_ops {
 	int (*super_write)(struct backend *be, unsigned int copy,
 			   const struct disk_superblock *disk,
 			   struct error *err);
+	int (*grow)(struct backend *be, uint64_t capacity, struct error *err);
 	void (*stat)(struct backend *be, struct backend_stat *ret);
 };
 
 /*
  * Embedded first in each back end.  The owner sets segment_shift and
- * nr_frames after it has read a superblock, before the first frame access.
+ * nr_frames after it has read a superblock, before the first frame access;
+ * nr_frames also while the store grows, when others use it.
  */
 struct backend {
 	const struct backend_ops *ops;
 	unsigned int segment_shift;
-	uint64_t nr_frames;
+	_Atomic uint64_t nr_frames;
 	/* begin of writes and syncs in flight, as many as fit; 0: none */
 	_Atomic uint64_t in_flight_ms[BACKEND_IN_FLIGHT];
 };
@@ -88,6 +90,8 @@ uint64_t backend_frame_offset(uint64_t place, unsigned int segment_shift);
  *   find written extents.
  * free: give the frame's bytes back (punch, discard); best effort.
  * drop_cache: later reads of the frame come from the medium.
+ * grow: make the file at least @capacity bytes long; -ENOSPC.  A device must
+ *   be: -EINVAL.  The next sync makes it durable.
  */
 void backend_close(struct backend *be);
 int backend_read(struct backend *be, uint64_t place, uint32_t offset, void *ret,
@@ -104,6 +108,7 @@ int backend_super_read(struct backend *be, unsigned int copy,
 		       struct disk_superblock *ret, struct error *err);
 int backend_super_write(struct backend *be, unsigned int copy,
 			const struct disk_superblock *disk, struct error *err);
+int backend_grow(struct backend *be, uint64_t capacity, struct error *err);
 void backend_stat(struct backend *be, struct backend_stat *ret);
 
 /*

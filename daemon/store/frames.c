@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batch.h"
 #include "segment.h"
 
 static bool bit_get(const uint8_t *bits, uint64_t i)
@@ -26,6 +27,22 @@ uint64_t frames_reserve(uint64_t nr_frames)
 	return 16 + nr_frames / 1024;
 }
 
+uint64_t frames_max(unsigned int segment_shift)
+{
+	uint64_t blocks = segment_slots(segment_shift) - 2;
+
+	if (blocks > BATCH_PAYLOAD_MAX)
+		blocks = BATCH_PAYLOAD_MAX;
+	return blocks * BLOCK_SIZE / 2 / sizeof(struct disk_page_ref) *
+	       DIRECTORY_PAGE_ENTRIES;
+}
+
+static uint32_t nr_map_pages(uint64_t nr_frames)
+{
+	return (uint32_t)(round_up_u64(nr_frames, FRAME_MAP_PAGE_FRAMES) /
+			  FRAME_MAP_PAGE_FRAMES);
+}
+
 static size_t frame_page_encode(void *owner, uint32_t index, void *ret)
 {
 	struct frames *frames = owner;
@@ -39,9 +56,8 @@ static size_t frame_page_encode(void *owner, uint32_t index, void *ret)
 
 int frames_init(struct frames *frames, struct core *core, uint64_t nr_frames)
 {
-	uint64_t nr_pages = round_up_u64(nr_frames, FRAME_MAP_PAGE_FRAMES) /
-			    FRAME_MAP_PAGE_FRAMES;
-	size_t bytes = nr_pages * (FRAME_MAP_PAGE_FRAMES / 8);
+	uint32_t nr_pages = nr_map_pages(nr_frames);
+	size_t bytes = (size_t)nr_pages * (FRAME_MAP_PAGE_FRAMES / 8);
 	int r;
 
 	*frames = (struct frames){
@@ -57,7 +73,7 @@ int frames_init(struct frames *frames, struct core *core, uint64_t nr_frames)
 	frames->used = calloc(1, bytes);
 	if (!frames->allocated || !frames->used)
 		return -ENOMEM;
-	return page_table_grow(&frames->pages, (uint32_t)nr_pages);
+	return page_table_grow(&frames->pages, nr_pages);
 }
 
 void frames_done(struct frames *frames)
@@ -306,6 +322,62 @@ int frames_grow(struct frames *frames, bool zero_fill, struct error *err)
 	grow_done(frames, place, r);
 	mutex_unlock(&core->lock);
 	return r;
+}
+
+/* Larger copies of both bitmaps; on failure none. */
+static int extend_bits(struct frames *frames, uint32_t nr_pages)
+{
+	size_t old = frames->pages.nr_pages * (FRAME_MAP_PAGE_FRAMES / 8);
+	size_t bytes = (size_t)nr_pages * (FRAME_MAP_PAGE_FRAMES / 8);
+	uint8_t *allocated = calloc(1, bytes), *used = calloc(1, bytes);
+
+	if (!allocated || !used) {
+		free(allocated);
+		free(used);
+		return -ENOMEM;
+	}
+	memcpy(allocated, frames->allocated, old);
+	memcpy(used, frames->used, old);
+	free(frames->allocated);
+	free(frames->used);
+	frames->allocated = allocated;
+	frames->used = used;
+	return 0;
+}
+
+int frames_extend(struct frames *frames, uint64_t nr)
+{
+	uint64_t more = frames_reserve(nr) - frames->reserve;
+	uint32_t nr_pages = nr_map_pages(nr);
+
+	mutex_assert_held(&frames->core->lock);
+	assert(nr >= frames->nr && nr - frames->nr >= more);
+	if (place_vector_reserve(&frames->ready, more) < 0 ||
+	    extend_bits(frames, nr_pages) < 0 ||
+	    page_table_grow(&frames->pages, nr_pages) < 0)
+		return -ENOMEM;
+	for (uint64_t i = frames->nr; i < frames->nr + more; i++) {
+		page_table_touch(&frames->pages,
+				 (uint32_t)(i / FRAME_MAP_PAGE_FRAMES));
+		bit_set(frames->allocated, i, true);
+	}
+	return 0;
+}
+
+void frames_extended(struct frames *frames, uint64_t nr)
+{
+	uint64_t more = frames_reserve(nr) - frames->reserve;
+
+	mutex_assert_held(&frames->core->lock);
+	for (uint64_t i = frames->nr + more; i-- > frames->nr;)
+		if (place_vector_push(&frames->ready, i) < 0)
+			core_fail_nomem(frames->core);
+	frames->nr_allocated += more;
+	frames->reserve += more;
+	frames->nr = nr;
+	core_wake(frames->core, WORKER_JANITOR); /* to grow and to tell */
+	core_wake(frames->core, WORKER_CLEANER);
+	cond_broadcast(&frames->core->changed);
 }
 
 bool frames_have_spare(const struct frames *frames, uint64_t nr_coming)

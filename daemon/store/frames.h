@@ -69,6 +69,12 @@ struct frames {
 /* The reserve of a store of @nr_frames. */
 uint64_t frames_reserve(uint64_t nr_frames);
 
+/*
+ * The most frames of a store: so many that the directories of a page for each
+ * fill half of a checkpoint's root.
+ */
+uint64_t frames_max(unsigned int segment_shift);
+
 int frames_init(struct frames *frames, struct core *core, uint64_t nr_frames);
 void frames_done(struct frames *frames);
 
@@ -108,6 +114,16 @@ bool frames_want_growth(const struct frames *frames);
  * is full, or all frames are allocated.  Lock: core not held.
  */
 int frames_grow(struct frames *frames, bool zero_fill, struct error *err);
+
+/*
+ * There will be @nr frames, no fewer than now: the next checkpoint says so,
+ * and that those which the larger reserve takes are allocated.  They are the
+ * first ones beyond the old end.  Nobody takes any of them before
+ * frames_extended(): until both superblocks have the new capacity, a crash
+ * may leave a store that has no such frame.  -ENOMEM: nothing has changed.
+ */
+int frames_extend(struct frames *frames, uint64_t nr);
+void frames_extended(struct frames *frames, uint64_t nr);
 
 /*
  * Would more frames be ready than an idle store keeps, when @nr_coming more

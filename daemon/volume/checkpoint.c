@@ -467,6 +467,7 @@ static int commit(struct checkpoint *cp, struct error *err)
 		return r;
 	sb.checkpoint_id = cp->root.checkpoint_id;
 	sb.root = cp->root_ref;
+	sb.capacity = store->capacity;
 	sb.log = cp->position;
 	mutex_lock(&core->lock);
 	sb.segno_bound = core->next_segno + SEGNO_RESERVATION;

@@ -301,6 +301,19 @@ int store_set_dry_run(struct store *store, const char *name,
 		      const struct setting *settings, size_t nr,
 		      struct error *err);
 
+/*
+ * Grow the store to @capacity bytes, CAPACITY_MAX: to all of its block device;
+ * *ret is what it has then.  The space is there at once, and for good when it
+ * returns 0.  -EINVAL: less than now, beyond what a store or the device can
+ * be; -ENOSPC: the host has no room for the larger reserve, and nothing has
+ * changed.
+ */
+#define CAPACITY_MAX UINT64_MAX
+int store_set_capacity(struct store *store, uint64_t capacity, uint64_t *ret,
+		       struct error *err);
+int store_set_capacity_dry_run(struct store *store, uint64_t capacity,
+			       uint64_t *ret, struct error *err);
+
 /* ---- check and dump ---- */
 
 struct check_report {

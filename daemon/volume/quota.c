@@ -286,28 +286,11 @@ bool quota_has_room(const struct store *store, const struct volume *v,
 	       add(charge_most(store, v), nr) <= quota_blocks(v);
 }
 
-#define SIZE_TEXT_BYTES 32
-
-/* In the largest unit of which it is a whole number. */
-static void format_size(uint64_t bytes, char ret[SIZE_TEXT_BYTES])
-{
-	static const char *const units[] = {"bytes", "KiB", "MiB",
-					    "GiB",   "TiB", "PiB"};
-	size_t i = 0;
-
-	while (i + 1 < sizeof(units) / sizeof(units[0]) && bytes &&
-	       bytes % 1024 == 0) {
-		bytes /= 1024;
-		i++;
-	}
-	(void)snprintf(ret, SIZE_TEXT_BYTES, "%" PRIu64 " %s", bytes, units[i]);
-}
-
 static int refuse(const struct volume *v, struct error *err)
 {
 	char size[SIZE_TEXT_BYTES];
 
-	format_size(v->settings.quota, size);
+	settings_format_size(v->settings.quota, size);
 	return error_set(err, ENOSPC, "%s: quota of %s reached", v->name, size);
 }
 
@@ -371,8 +354,8 @@ int reservation_check(struct store *store, const struct volume *v,
 	if (unfilled(&with) == 0 ||
 	    nr_free >= frames_for(store, others + unfilled(&with)))
 		return 0;
-	format_size(bytes, size);
-	format_size(nr_free * segment, room);
+	settings_format_size(bytes, size);
+	settings_format_size(nr_free * segment, room);
 	return error_set(err, ENOSPC,
 			 "%s: no room for a reservation of %s: %s are free, "
 			 "%" PRIu64 " MiB of them reserved for other volumes",

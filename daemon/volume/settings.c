@@ -2,6 +2,8 @@
 #include "settings.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine.h"
@@ -176,4 +178,18 @@ int settings_change(const char *volume, const char *attrs, size_t length,
 	}
 	*ret_length = out;
 	return r;
+}
+
+void settings_format_size(uint64_t bytes, char ret[SIZE_TEXT_BYTES])
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB",
+					    "GiB",   "TiB", "PiB"};
+	size_t i = 0;
+
+	while (i + 1 < sizeof(units) / sizeof(units[0]) && bytes &&
+	       bytes % 1024 == 0) {
+		bytes /= 1024;
+		i++;
+	}
+	(void)snprintf(ret, SIZE_TEXT_BYTES, "%" PRIu64 " %s", bytes, units[i]);
 }

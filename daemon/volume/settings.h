@@ -33,4 +33,8 @@ int settings_change(const char *volume, const char *attrs, size_t length,
 		    const struct setting *settings, size_t nr, char *ret,
 		    size_t *ret_length, struct error *err);
 
+#define SIZE_TEXT_BYTES 32
+/* For messages: in the largest unit of which it is a whole number. */
+void settings_format_size(uint64_t bytes, char ret[SIZE_TEXT_BYTES]);
+
 #endif

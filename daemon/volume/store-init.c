@@ -68,6 +68,10 @@ int store_init(struct backend *be, const struct store_init_options *options,
 				 "it takes at least %" PRIu64,
 				 options->capacity,
 				 backend_frame_offset(STORE_FRAMES_MIN, shift));
+	if (backend_nr_frames(options->capacity, shift) > frames_max(shift))
+		return error_set(err, EINVAL,
+				 "%" PRIu64 " bytes are too many for a store",
+				 options->capacity);
 	memcpy(sb.uuid, options->uuid, sizeof(sb.uuid));
 	r = make_uuid(sb.uuid, err);
 	if (r < 0)

@@ -70,6 +70,7 @@ int store_new(struct backend *be, const struct superblock *sb,
 	mutex_init(&store->admin, LOCK_ADMIN);
 	mutex_init(&store->cleaner.lock, LOCK_CLEANER);
 	store->sb = *sb;
+	store->capacity = sb->capacity;
 	store->message = options->message;
 	store->message_opaque = options->message_opaque;
 	store->checkpoint_log_bytes = options->checkpoint_log_bytes

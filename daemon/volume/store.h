@@ -41,6 +41,7 @@ struct store {
 	/* metadata verbs, checkpoint driver, check: one at a time */
 	struct mutex admin;
 	struct superblock sb; /* guarded by admin: as both copies say */
+	uint64_t capacity;    /* guarded by admin: what the next one says */
 	struct frames frames;
 	struct segment_table segments;
 	struct nodes nodes;

@@ -66,6 +66,13 @@ set data =1G
 set data@one quota=1G
 set nosuch quota=1G
 set data --json reservation=none
+set capacity=1G
+set -n capacity=2G
+set --json capacity=1G
+set capacity=512M
+set capacity=max
+set size=1G
+set =1G
 show data
 undo data
 undo -n data
@@ -143,6 +150,7 @@ for want in "create data 1G:7" "show nosuch:6" "snapshot data@one:7" \
 	"snapshot web/root@t nosuch@t:6" "clone data@nosuch copy3:6" \
 	"set data quota=1G:0" "set data quota=x:2" "set data size=1G:2" \
 	"set nosuch quota=1G:6" "set data@one quota=1G:2" \
+	"set capacity=1G:0" "set capacity=max:2" "set size=1G:2" \
 	"undo copy1:6" "delete data:5" "create big 33T:2" "show da#ta:2"; do
 	grep -F -x -A3 "\$ varve ${want%:*}" "$tmp/alone.said" |
 		grep -m1 '^exit ' >"$tmp/got"

@@ -407,6 +407,42 @@ static void full_host(struct workload *w)
 	work_flush(w);
 }
 
+/* Full, larger, full again; and the frames that came are used. */
+static void growth(struct workload *w)
+{
+	char name[16];
+	const char *const names[] = {name};
+
+	work_grow(w, 1);
+	for (unsigned int i = 0; i < 7; i++) {
+		(void)snprintf(name, sizeof(name), "a@g%u", i);
+		work_write(w, "a", 300 << 10, 0, false);
+		work_snapshot(w, names, 1);
+		if (i == 3)
+			work_grow(w, 12);
+	}
+	work_write(w, "b", 100 << 10, 0, true);
+	work_reopen(w, false);
+	work_write(w, "b", 4096, 0, false);
+	work_grow(w, 1);
+	work_reopen(w, true);
+	work_write(w, "a", 100 << 10, 0, false);
+	work_flush(w);
+}
+
+/* By so much that the reserve grows, too. */
+static void growth_of_the_reserve(struct workload *w)
+{
+	work_write(w, "a", 4096, 0, false);
+	work_grow(w, 2048);
+	work_write(w, "a", 100 << 10, 0, false);
+	work_snapshot(w, a_s, 1);
+	work_reopen(w, false);
+	work_write(w, "b", 8192, 0, false);
+	work_flush(w);
+	work_checkpoint(w);
+}
+
 /* A snapshot of @volume, any one; NULL: it has none. */
 static const char *some_snapshot(struct workload *w, const char *volume)
 {
@@ -577,6 +613,9 @@ const struct crash_case crash_cases[] = {
 	{"long runs", long_runs, false, WORK_FRAMES_FEW, 19, false},
 	{"full store", full_store, true, WORK_FRAMES_FEW, TEST_SEGMENT_SHIFT,
 	 true},
+	{"growth", growth, true, WORK_FRAMES_FEW, TEST_SEGMENT_SHIFT, true},
+	{"growth of the reserve", growth_of_the_reserve, false, WORK_FRAMES_FEW,
+	 TEST_SEGMENT_SHIFT, false},
 	{"full host", full_host, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, true},
 	{"random verbs", random_verbs, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,
 	 false},

@@ -68,6 +68,7 @@ static const struct {
 	[MET_ROOT] = {"metadata: root", ALL_LEVELS},
 	[MET_FLUSH] = {"step: flush", ONLY_WORK},
 	[MET_GROW] = {"step: frame allocated", ONLY_WORK},
+	[MET_LONGER] = {"step: store made longer", ONLY_WORK},
 	[MET_PUNCH] = {"step: frame given back", ONLY_WORK},
 	[MET_CHECKPOINT_SYNC] = {"checkpoint: sync before A", ALL_LEVELS},
 	[MET_CHECKPOINT_A] = {"checkpoint: A written", ALL_LEVELS},
@@ -88,6 +89,7 @@ static const char *const circumstances[NR_CIRCUMSTANCES] = {
 	[SEEN_COPY_B_NEWER] = "superblocks: B is newer",
 	[SEEN_COPY_A_INVALID] = "superblocks: A is invalid",
 	[SEEN_COPY_B_INVALID] = "superblocks: B is invalid",
+	[SEEN_TWO_CAPACITIES] = "superblocks: of two capacities",
 	[SEEN_QUEUE] = "reaper: nodes to free after recovery",
 	[SEEN_FULL] = "work refused: store is full",
 	[SEEN_REAPED] = "reaper: nodes freed",
@@ -322,6 +324,8 @@ static uint64_t event_features(struct reader *reader, const struct event *e)
 		return sync_features(reader);
 	case MEMORY_ALLOCATE:
 		return BIT(MET_GROW);
+	case MEMORY_GROW:
+		return BIT(MET_LONGER);
 	case MEMORY_FREE:
 		return BIT(MET_PUNCH);
 	default:
@@ -398,6 +402,8 @@ void coverage_superblocks(struct coverage *coverage, struct memory_disk *disk)
 	coverage->seen[SEEN_COPY_B_INVALID] += !ok[1];
 	coverage->seen[SEEN_COPY_A_NEWER] += ok[0] && ok[1] && a > b;
 	coverage->seen[SEEN_COPY_B_NEWER] += ok[0] && ok[1] && b > a;
+	coverage->seen[SEEN_TWO_CAPACITIES] +=
+		ok[0] && ok[1] && sb[0].capacity != sb[1].capacity;
 }
 
 /* ---- the table ---- */

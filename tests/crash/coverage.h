@@ -57,6 +57,7 @@ enum feature {
 	/* steps */
 	MET_FLUSH,
 	MET_GROW,
+	MET_LONGER,
 	MET_PUNCH,
 	MET_CHECKPOINT_SYNC,
 	MET_CHECKPOINT_A,
@@ -86,6 +87,7 @@ enum circumstance {
 	SEEN_COPY_B_NEWER,
 	SEEN_COPY_A_INVALID,
 	SEEN_COPY_B_INVALID,
+	SEEN_TWO_CAPACITIES,
 	SEEN_QUEUE, /* nodes to be freed after recovery */
 	SEEN_FULL,  /* the workload was refused for lack of space */
 	SEEN_REAPED,

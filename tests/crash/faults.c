@@ -47,11 +47,14 @@ static bool strikes(enum fault fault)
 const char *fault_name(enum fault fault)
 {
 	static const char *const names[NR_FAULTS] = {
-		"read",	       "write",	     "sync",
-		"allocate",    "free",	     "super-read",
-		"super-write", "allocation", "start of a thread",
-		"pread",       "pwritev",    "fdatasync",
-		"fallocate",   "short",
+		"read",	       "write",
+		"sync",	       "allocate",
+		"free",	       "super-read",
+		"super-write", "grow",
+		"allocation",  "start of a thread",
+		"pread",       "pwritev",
+		"fdatasync",   "fallocate",
+		"short",
 	};
 
 	return names[fault];
@@ -338,6 +341,12 @@ static int spared_super_write(struct backend *be, unsigned int copy,
 	return spare_end(medium->super_write(be, copy, disk, err));
 }
 
+static int spared_grow(struct backend *be, uint64_t capacity, struct error *err)
+{
+	spared++;
+	return spare_end(medium->grow(be, capacity, err));
+}
+
 static void spared_stat(struct backend *be, struct backend_stat *ret)
 {
 	medium->stat(be, ret);
@@ -354,6 +363,7 @@ static const struct backend_ops spared_ops = {
 	.drop_cache = spared_drop_cache,
 	.super_read = spared_super_read,
 	.super_write = spared_super_write,
+	.grow = spared_grow,
 	.stat = spared_stat,
 };
 

@@ -261,6 +261,7 @@ static void do_checkpoints(struct workload *w)
 	work_checkpoint(w);
 	work_reap(w);
 	work_clean(w);
+	work_grow(w, 1024);
 }
 
 static void do_reopenings(struct workload *w)

@@ -25,6 +25,7 @@
 #include "workload.h"
 
 #define NR_STEPS 20u
+#define RESERVE_FRAMES 16u
 #define HOST_FRAMES 24u /* that the host still has */
 /* Allocated since the last checkpoint: a crash makes the store forget them. */
 #define FORGOTTEN_FRAMES 60u
@@ -290,6 +291,20 @@ static void deeper(struct workload *w)
 	is_as_the_model(w);
 }
 
+/* A larger store takes what the full one refused, when its reserve is whole. */
+static void growing_works(struct workload *w, enum full how)
+{
+	work_grow(w, RESERVE_FRAMES);
+	must(w->failure, &w->err);
+	nr_ways++;
+	if (how == FULL_HOST)
+		return;
+	work_write(w, "a", 100 << 10, 0, true);
+	must(w->failure, &w->err);
+	fill(w, how);
+	looking_works(w);
+}
+
 /* ---- all of it ---- */
 
 static void start(struct workload *w, uint64_t nr_frames, uint64_t n)
@@ -341,6 +356,7 @@ static void full_at(enum full how, unsigned int k)
 	die_and_recover(&w);
 	fill(&w, how);
 	looking_works(&w);
+	growing_works(&w, how);
 	deeper(&w);
 	nr_refused += w.nr_refused;
 	finish(&w);

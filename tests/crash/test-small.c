@@ -136,6 +136,11 @@ static void undo(struct workload *w)
 	work_undo(w, a, 1);
 }
 
+static void grow(struct workload *w)
+{
+	work_grow(w, 1);
+}
+
 static void reopen(struct workload *w)
 {
 	work_reopen(w, false);
@@ -158,6 +163,7 @@ static const struct {
 	{"checkpoint", work_checkpoint},
 	{"reap", work_reap},
 	{"clean", work_clean},
+	{"grow", grow},
 	{"reopen", reopen},
 };
 

@@ -126,6 +126,8 @@ static void open_store(struct workload *w)
 void workload_start(struct workload *w, uint64_t seed, struct memory_disk *disk,
 		    struct model *model)
 {
+	struct store_stat st;
+
 	*w = (struct workload){
 		.disk = disk,
 		.model = model,
@@ -133,6 +135,8 @@ void workload_start(struct workload *w, uint64_t seed, struct memory_disk *disk,
 		.options = {.nr_buffers = 8},
 	};
 	open_store(w);
+	store_stat(w->store, &st);
+	model_set_capacity(model, st.capacity);
 }
 
 void workload_init(struct workload *w, uint64_t seed, uint64_t nr_frames,
@@ -454,6 +458,23 @@ void work_set(struct workload *w, const char *volume, uint64_t quota,
 }
 
 /* ---- the store itself ---- */
+
+void work_grow(struct workload *w, uint64_t more)
+{
+	struct step *step = begin(w, "grow", "", more, 0);
+	uint64_t capacity, now;
+	struct error err = ERROR_NONE;
+	enum outcome outcome;
+
+	if (!step)
+		return;
+	capacity = w->model->capacity + (more << w->store->core.segment_shift);
+	outcome = settle(w, store_set_capacity(w->store, capacity, &now, &err),
+			 &err, step->what);
+	if (outcome != REFUSED)
+		model_set_capacity(w->model, capacity);
+	end(w, step, outcome == DONE);
+}
 
 void work_checkpoint(struct workload *w)
 {

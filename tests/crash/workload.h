@@ -100,6 +100,8 @@ void work_rollback(struct workload *w, const char *const *names, size_t nr);
 void work_undo(struct workload *w, const char *const *names, size_t nr);
 void work_set(struct workload *w, const char *volume, uint64_t quota,
 	      bool pause);
+/* @more frames, for the store. */
+void work_grow(struct workload *w, uint64_t more);
 void work_checkpoint(struct workload *w);
 void work_reap(struct workload *w);
 /* One slice; what is found is a failure. */

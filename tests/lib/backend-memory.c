@@ -25,7 +25,6 @@ struct fault {
 
 struct memory_disk {
 	atomic_uint refs;
-	uint64_t capacity;
 	struct mutex lock; /* everything below; rank LOCK_BACKEND */
 	struct cond changed;
 	unsigned int segment_shift; /* 0: no frame was touched yet */
@@ -48,7 +47,7 @@ struct backend_memory {
 
 static const char *const op_names[NR_MEMORY_OPS] = {
 	"read", "write",      "sync",	     "allocate",
-	"free", "super-read", "super-write",
+	"free", "super-read", "super-write", "grow",
 };
 
 static void *must(void *p)
@@ -67,7 +66,7 @@ struct memory_disk *memory_disk_create(uint64_t capacity)
 	struct memory_disk *disk = must(calloc(1, sizeof(*disk)));
 
 	atomic_init(&disk->refs, 1);
-	disk->capacity = capacity;
+	disk->image.bytes = capacity;
 	disk->frames_limit = UINT64_MAX;
 	mutex_init(&disk->lock, LOCK_BACKEND);
 	cond_init(&disk->changed);
@@ -97,9 +96,10 @@ static void fix_geometry(struct memory_disk *disk, const struct backend *be)
 {
 	if (disk->segment_shift == 0) {
 		disk->segment_shift = be->segment_shift;
-		image_size(&disk->image,
-			   backend_nr_frames(disk->capacity, be->segment_shift),
-			   (size_t)1 << be->segment_shift);
+		image_size(
+			&disk->image,
+			backend_nr_frames(disk->image.bytes, be->segment_shift),
+			(size_t)1 << be->segment_shift);
 	}
 	assert(disk->segment_shift == be->segment_shift);
 	assert(be->nr_frames <= disk->image.nr_frames);
@@ -343,13 +343,31 @@ static int memory_super_write(struct backend *be, unsigned int copy,
 	return r;
 }
 
+static int memory_grow(struct backend *be, uint64_t capacity, struct error *err)
+{
+	struct memory_disk *disk = disk_of(be);
+	int r;
+
+	mutex_lock(&disk->lock);
+	r = enter(disk, MEMORY_GROW, err);
+	if (r == 0 && disk->image.bytes < capacity) {
+		fix_geometry(disk, be);
+		disk->image.bytes = capacity;
+		image_extend(&disk->image,
+			     backend_nr_frames(capacity, be->segment_shift));
+		(void)recording_add(&disk->recording, MEMORY_GROW, capacity);
+	}
+	mutex_unlock(&disk->lock);
+	return r;
+}
+
 static void memory_stat(struct backend *be, struct backend_stat *ret)
 {
 	struct memory_disk *disk = disk_of(be);
 
 	mutex_lock(&disk->lock);
 	*ret = (struct backend_stat){
-		.size_bytes = disk->capacity,
+		.size_bytes = disk->image.bytes,
 		.allocated_bytes =
 			disk->nr_allocated * disk->image.segment_bytes,
 	};
@@ -373,6 +391,7 @@ static const struct backend_ops memory_ops = {
 	.drop_cache = memory_drop_cache,
 	.super_read = memory_super_read,
 	.super_write = memory_super_write,
+	.grow = memory_grow,
 	.stat = memory_stat,
 };
 
@@ -540,7 +559,7 @@ struct memory_disk *memory_disk_rebuild(struct memory_disk *disk,
 					uint64_t nr_events,
 					enum crash_policy policy, uint64_t seed)
 {
-	struct memory_disk *ret = memory_disk_create(disk->capacity);
+	struct memory_disk *ret = memory_disk_create(disk->image.bytes);
 
 	mutex_lock(&disk->lock);
 	ret->signature =

@@ -36,6 +36,7 @@ enum memory_op {
 	MEMORY_FREE,
 	MEMORY_SUPER_READ,
 	MEMORY_SUPER_WRITE,
+	MEMORY_GROW,
 	NR_MEMORY_OPS,
 };
 
@@ -55,7 +56,10 @@ enum crash_policy {
 	NR_CRASH_POLICIES,
 };
 
-/* A zeroed disk of @capacity bytes, one reference.  Aborts without memory. */
+/*
+ * A zeroed disk of @capacity bytes, one reference.  It grows like a file.
+ * Aborts without memory.
+ */
 struct memory_disk *memory_disk_create(uint64_t capacity);
 struct memory_disk *memory_disk_get(struct memory_disk *disk);
 void memory_disk_put(struct memory_disk *disk);
@@ -98,7 +102,7 @@ void memory_disk_damage_super(struct memory_disk *disk, unsigned int copy,
 
 /* Start a recording; what the disk holds now counts as synced. */
 void memory_disk_record(struct memory_disk *disk);
-/* Events so far: writes, super writes, syncs, frees, allocations. */
+/* Events so far: writes, super writes, syncs, frees, allocations, growth. */
 uint64_t memory_disk_nr_events(struct memory_disk *disk);
 /* One of them; it stays where it is until the next one is recorded. */
 const struct event *memory_disk_event(struct memory_disk *disk, uint64_t event);

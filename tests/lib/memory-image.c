@@ -63,6 +63,20 @@ void image_size(struct image *image, uint64_t nr_frames, size_t segment_bytes)
 	image->segment_bytes = segment_bytes;
 }
 
+void image_extend(struct image *image, uint64_t nr_frames)
+{
+	struct image old = *image;
+
+	if (nr_frames <= old.nr_frames)
+		return;
+	image_size(image, nr_frames, old.segment_bytes);
+	memcpy(image->frames, old.frames, old.nr_frames * sizeof(*old.frames));
+	memcpy(image->allocated, old.allocated,
+	       old.nr_frames * sizeof(*old.allocated));
+	free(old.frames);
+	free(old.allocated);
+}
+
 void image_copy(struct image *to, const struct image *from)
 {
 	*to = *from;

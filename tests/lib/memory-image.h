@@ -22,11 +22,15 @@ struct image {
 	bool *allocated;
 	uint64_t nr_frames;
 	size_t segment_bytes;
+	uint64_t bytes; /* how large the medium is; less than all frames, when
+			 * a crash undid its growth */
 	struct disk_superblock super[SUPERBLOCK_COPIES];
 };
 
 /* Give a zeroed image its geometry: all holes. */
 void image_size(struct image *image, uint64_t nr_frames, size_t segment_bytes);
+/* Add holes, up to @nr_frames. */
+void image_extend(struct image *image, uint64_t nr_frames);
 void image_copy(struct image *to, const struct image *from);
 struct image *image_dup(const struct image *image);
 /* Drop what it holds; accepts a zeroed image. */

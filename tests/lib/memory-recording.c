@@ -152,6 +152,9 @@ static void apply_event(struct image *image, const struct event *event,
 				    image_frame(image, event->place) +
 					    event->offset);
 		break;
+	case MEMORY_GROW:
+		image->bytes = event->place;
+		break;
 	default:
 		break;
 	}
@@ -201,6 +204,8 @@ uint64_t recording_rebuild(const struct recording *recording,
 				    : recording->start);
 	if (!ret->frames && now->frames)
 		image_size(ret, now->nr_frames, now->segment_bytes);
+	if (ret->frames)
+		image_extend(ret, now->nr_frames);
 	for (uint64_t i = crash.first; i < nr_events; i++)
 		apply_event(ret, &events->ptr[i], choose_fate(&crash, i),
 			    &crash);

@@ -15,7 +15,7 @@
 
 struct event {
 	enum memory_op op;
-	uint64_t place; /* or the copy of a superblock */
+	uint64_t place; /* or the copy of a superblock, or bytes to grow to */
 	uint32_t offset, length;
 	uint8_t *data;	     /* of a write: malloc'ed */
 	struct image *image; /* of a sync: what is durable */

@@ -61,6 +61,11 @@ static uint64_t settings_term(const char *name, uint64_t quota, bool pause)
 	return mix(name_hash(name) + pause, ~quota);
 }
 
+static uint64_t capacity_term(uint64_t capacity)
+{
+	return capacity ? mix(name_hash("capacity"), capacity) : 0;
+}
+
 static bool all_zero(const uint8_t *bytes, size_t length)
 {
 	return length == 0 ||
@@ -373,6 +378,13 @@ static void put(struct model *model, struct model_volume *v,
 	}
 }
 
+void model_set_capacity(struct model *model, uint64_t capacity)
+{
+	model->hash -= capacity_term(model->capacity);
+	model->hash += capacity_term(capacity);
+	model->capacity = capacity;
+}
+
 void model_write(struct model *model, struct model_volume *volume,
 		 const void *data, uint64_t length, uint64_t offset)
 {
@@ -545,8 +557,13 @@ bool model_equals_store(const struct model *model, struct store *store,
 {
 	struct volume_info *list;
 	size_t nr, visible = 0;
+	struct store_stat st;
 	bool equal = true;
 
+	store_stat(store, &st);
+	if (model->capacity && st.capacity != model->capacity)
+		return differs(err, "store", st.capacity,
+			       "is not its capacity");
 	if (store_list(store, &list, &nr, err) < 0)
 		return false;
 	for (size_t i = 0; i < nr && equal; i++) {
@@ -605,12 +622,15 @@ static int hash_one(struct store *store, const struct volume_info *info,
 int model_hash_store(struct store *store, uint64_t *ret, struct error *err)
 {
 	struct volume_info *list;
-	uint64_t sum = 0;
+	struct store_stat st;
+	uint64_t sum;
 	size_t nr;
 	int r = store_list(store, &list, &nr, err);
 
 	if (r < 0)
 		return r;
+	store_stat(store, &st);
+	sum = capacity_term(st.capacity);
 	for (size_t i = 0; i < nr && r == 0; i++)
 		if (!list[i].hidden)
 			r = hash_one(store, &list[i], &sum, err);

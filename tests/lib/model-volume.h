@@ -34,7 +34,8 @@ struct model_volume {
 struct model {
 	struct model_volume **volumes;
 	size_t nr, cap;
-	uint64_t hash; /* of names, sizes, settings, content; up to date */
+	uint64_t capacity; /* of the store; 0: it is not looked at */
+	uint64_t hash;	   /* of all that and of the content; up to date */
 };
 
 struct model *model_create(void);
@@ -64,6 +65,9 @@ void model_undo(struct model *model, const char *volume);
 void model_set(struct model *model, const char *volume, uint64_t quota,
 	       bool pause);
 
+/* The store's. */
+void model_set_capacity(struct model *model, uint64_t capacity);
+
 void model_write(struct model *model, struct model_volume *volume,
 		 const void *data, uint64_t length, uint64_t offset);
 /* Every byte of the range becomes zero. */
@@ -75,8 +79,9 @@ bool model_is_zero(const struct model_volume *volume, uint64_t length,
 		   uint64_t offset);
 
 /*
- * Compare with the engine: names, sizes, settings and every byte; extents: a
- * hole must be zeros in the model.  On a difference false, and a sentence in
+ * Compare with the engine: names, sizes, settings, the capacity and every
+ * byte; extents: a hole must be zeros in the model.  On a difference false, and
+ * a sentence in
  * @err.
  */
 bool model_volume_equals(const struct model_volume *volume,

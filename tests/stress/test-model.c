@@ -43,7 +43,8 @@ static struct {
 	char tail_dir[64]; /* "": no tmpfs */
 	const char *tail_dirs[2];
 	uint64_t next_name;
-	uint64_t nr_moved, nr_full, nr_reopened;
+	uint64_t most_bytes; /* grown so far it grows no more */
+	uint64_t nr_moved, nr_full, nr_reopened, nr_grown;
 	char what[160];
 } t;
 
@@ -601,6 +602,20 @@ static void do_clean(void)
 		fail(err.message);
 }
 
+static void do_grow(void)
+{
+	uint64_t capacity = t.model->capacity, now;
+	struct error err = ERROR_NONE;
+
+	if (capacity >= t.most_bytes)
+		return;
+	capacity += rng_below(&t.rng, t.most_bytes / 8);
+	note("grow", "", capacity, 0);
+	must(store_set_capacity(t.store, capacity, &now, &err), &err);
+	model_set_capacity(t.model, capacity);
+	t.nr_grown++;
+}
+
 static void check_everything(void)
 {
 	struct error err = ERROR_NONE;
@@ -628,7 +643,7 @@ static const struct {
 	{30, do_delete_volume}, {25, do_create},
 	{30, do_mischief},	{15, do_checkpoint},
 	{20, do_reap},		{5, do_reopen},
-	{10, do_clean},
+	{10, do_clean},		{1, do_grow},
 };
 
 static void run_operation(unsigned int total_weight)
@@ -657,6 +672,7 @@ int main(int argc, char **argv)
 	uint64_t frames = test_option(&argc, argv, "frames", FRAMES_DEFAULT);
 	unsigned int total_weight = 0;
 	struct error err = ERROR_NONE;
+	struct store_stat st;
 
 	t.seed = test_option(&argc, argv, "seed", rng_time_seed());
 	t.verbose = test_flag(&argc, argv, "verbose");
@@ -669,6 +685,9 @@ int main(int argc, char **argv)
 	t.disk = test_store_disk(frames);
 	make_tail_dir();
 	open_store();
+	store_stat(t.store, &st);
+	model_set_capacity(t.model, st.capacity);
+	t.most_bytes = 2 * st.capacity;
 	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++)
 		total_weight += operations[i].weight;
 	for (unsigned int i = 0; i < NR_VOLUMES; i++)
@@ -688,8 +707,9 @@ int main(int argc, char **argv)
 	if (t.tail_dir[0] && rmdir(t.tail_dir) < 0)
 		fail("a clean stop left a tail file");
 	printf("%" PRIu64 " operations, %" PRIu64 " times reopened, %" PRIu64
-	       " times full, %" PRIu64 " times cleaned, seed %" PRIu64 "\n",
-	       ops, t.nr_reopened, t.nr_full, t.nr_moved, t.seed);
+	       " times full, %" PRIu64 " times cleaned, %" PRIu64
+	       " times grown, seed %" PRIu64 "\n",
+	       ops, t.nr_reopened, t.nr_full, t.nr_moved, t.nr_grown, t.seed);
 	if (t.nr_moved == 0)
 		fail("the cleaner never moved a block");
 	memory_disk_put(t.disk);

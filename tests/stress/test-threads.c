@@ -224,6 +224,19 @@ static void check_snapshot(const char *name)
 	volume_close(handle);
 }
 
+/* A little, while all the others go on. */
+static void grow(void)
+{
+	struct error err = ERROR_NONE;
+	struct store_stat st;
+	uint64_t now;
+
+	store_stat(store, &st);
+	check(store_set_capacity(store, st.capacity + st.segment_bytes, &now,
+				 &err),
+	      &err, "grow");
+}
+
 static void *run_verbs(void *opaque)
 {
 	struct error err = ERROR_NONE;
@@ -240,6 +253,8 @@ static void *run_verbs(void *opaque)
 		check(store_clone(store, v, clones, 1, &err), &err, clone);
 		check_snapshot(v);
 		check_snapshot(clone);
+		if (i % 16 == 0)
+			grow();
 		if (i % 3 == 0)
 			check(store_checkpoint(store, &err), &err,
 			      "checkpoint");
