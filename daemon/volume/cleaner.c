@@ -14,6 +14,12 @@
  * Whatever happens to the name meanwhile, overwritten, deleted, renamed, is
  * seen in the hold that would set the forward; then the copy is dead.
  *
+ * What is moved for the first time and what is moved again go to streams of
+ * their own: a block that outlived a move is colder, and mixed with those that
+ * are still dying it is copied again and again.  With 80 % live and nine of
+ * ten writes to a tenth of the blocks, 1.9 blocks are written for one, with a
+ * single stream 2.2; where all blocks are alike it makes no difference.
+ *
  * A block that does not verify stays where it is: the segment is put under
  * quarantine and never chosen again.  Readers of the block get their error
  * from the block itself.
@@ -35,6 +41,7 @@
 #define GREEDY_ABOVE_PERCENT 90u
 #define BUSY_SLACK_BYTES (UINT64_C(128) << 20)
 #define IDLE_AFTER_MS 10000u
+#define FREE_MIN 4u
 /* Segments looked at in one hold of core. */
 #define SEGMENTS_PER_HOLD 512u
 /*
@@ -52,15 +59,35 @@ int cleaner_init(struct store *store, struct error *err)
 		BLOCK_SIZE, BATCH_HEADER_SIZE + BATCH_PAYLOAD_MAX * BLOCK_SIZE);
 	if (!c->memory)
 		return error_set(err, ENOMEM, "out of memory");
-	return gc_writer_init(&c->gc, &store->core, &store->frames,
-			      &store->segments, err);
+	for (int i = 0; i < NR_GC_STREAMS; i++)
+		if (gc_writer_init(&c->streams[i].writer, &store->core,
+				   &store->frames, &store->segments, err) < 0)
+			return -ENOMEM;
+	return 0;
 }
 
 void cleaner_done(struct store *store)
 {
-	gc_writer_done(&store->cleaner.gc);
+	for (int i = 0; i < NR_GC_STREAMS; i++)
+		gc_writer_done(&store->cleaner.streams[i].writer);
 	free(store->cleaner.memory);
 	store->cleaner.memory = NULL;
+}
+
+uint64_t cleaner_copied_blocks(const struct store *store)
+{
+	const struct gc_stream *streams = store->cleaner.streams;
+
+	return streams[GC_FIRST].writer.copied_blocks +
+	       streams[GC_AGAIN].writer.copied_blocks;
+}
+
+uint64_t cleaner_moved_blocks(const struct store *store)
+{
+	const struct gc_stream *streams = store->cleaner.streams;
+
+	return streams[GC_FIRST].writer.moved_blocks +
+	       streams[GC_AGAIN].writer.moved_blocks;
 }
 
 /* ---- when ---- */
@@ -68,8 +95,10 @@ void cleaner_done(struct store *store)
 /* Frames that a durable checkpoint will give back. */
 static uint64_t frames_coming(const struct store *store)
 {
+	const struct gc_stream *streams = store->cleaner.streams;
+
 	return store->segments.dead.len + store->dying.len +
-	       store->cleaner.nr_walked;
+	       streams[GC_FIRST].nr_walked + streams[GC_AGAIN].nr_walked;
 }
 
 /* Blocks that a full GC segment holds. */
@@ -126,11 +155,17 @@ static uint64_t frames_idle_goal(const struct store *store)
 	return frames_live(store) + frames_live(store) / 4 + FRAMES_SPARE_MAX;
 }
 
+uint64_t cleaner_keeps_free(const struct store *store)
+{
+	uint64_t nr = store->frames.nr / 256;
+
+	return nr > FREE_MIN ? nr : FREE_MIN;
+}
+
 bool cleaner_is_wanted(struct store *store)
 {
 	struct cleaner *c = &store->cleaner;
-	uint64_t nr = store->frames.nr;
-	uint64_t low = nr / 64 > 4 ? nr / 64 : 4;
+	uint64_t low = cleaner_keeps_free(store);
 	uint64_t used = store->frames.nr_used;
 	uint64_t coming = frames_coming(store);
 	uint64_t left = frames_left(store) + coming;
@@ -140,7 +175,7 @@ bool cleaner_is_wanted(struct store *store)
 		return false;
 	used = used > coming ? used - coming : 0;
 	/* once it runs it makes some room, so that it need not run at once */
-	c->running = left < (c->running ? 2 * low : low) ||
+	c->running = left < (c->running ? low + low / 2 : low) ||
 		     used > frames_busy_goal(store) ||
 		     (used > frames_idle_goal(store) && is_idle(store));
 	return c->running;
@@ -271,17 +306,16 @@ static bool end_victim(struct store *store, struct segment *s)
 }
 
 /* The blocks of all that were walked have been written and forwarded. */
-static void end_walked(struct store *store)
+static void end_walked(struct store *store, struct gc_stream *stream)
 {
-	struct cleaner *c = &store->cleaner;
 	uint64_t segno = 0;
 
 	mutex_lock(&store->core.lock);
 	store_changed(store); /* blocks are elsewhere now */
-	for (uint32_t i = 0; i < c->nr_walked; i++)
-		if (end_victim(store, c->walked[i]))
-			segno = c->walked[i]->segno;
-	c->nr_walked = 0;
+	for (uint32_t i = 0; i < stream->nr_walked; i++)
+		if (end_victim(store, stream->walked[i]))
+			segno = stream->walked[i]->segno;
+	stream->nr_walked = 0;
 	free_dying(store);
 	cond_broadcast(&store->core.changed);
 	mutex_unlock(&store->core.lock);
@@ -292,13 +326,19 @@ static void end_walked(struct store *store)
 			      segno);
 }
 
+/* Where the victim's blocks go.  Cleaner lock. */
+static struct gc_stream *victim_stream(struct cleaner *c)
+{
+	return &c->streams[c->victim->kind == SEGMENT_GC ? GC_AGAIN : GC_FIRST];
+}
+
 /* The victim has no further batch. */
-static void walk_ended(struct store *store)
+static void walk_ended(struct store *store, struct gc_stream *stream)
 {
 	struct cleaner *c = &store->cleaner;
 
 	mutex_lock(&store->core.lock);
-	c->walked[c->nr_walked++] = c->victim;
+	stream->walked[stream->nr_walked++] = c->victim;
 	c->victim = NULL;
 	mutex_unlock(&store->core.lock);
 }
@@ -380,8 +420,7 @@ static bool read_header(struct store *store, struct batch_header *ret)
 }
 
 /* Read what is live of the batch, at once. */
-static int read_payload(struct store *store, const struct batch_view *view,
-			struct error *err)
+static int read_payload(struct store *store, const struct batch_view *view)
 {
 	struct cleaner *c = &store->cleaner;
 
@@ -390,7 +429,7 @@ static int read_payload(struct store *store, const struct batch_view *view,
 			    c->memory + BATCH_HEADER_SIZE +
 				    (size_t)view->first * BLOCK_SIZE,
 			    (view->last - view->first + 1) * BLOCK_SIZE, 0,
-			    err);
+			    NULL);
 }
 
 /* A block that does not verify, once more around the page cache. */
@@ -408,16 +447,15 @@ static bool block_is_good(struct store *store, uint32_t i, uint8_t *block,
 }
 
 static int move_blocks(struct store *store, const struct batch_view *view,
-		       struct error *err)
+		       struct gc_writer *gc, struct error *err)
 {
 	struct cleaner *c = &store->cleaner;
 	const struct disk_batch *disk = (const struct disk_batch *)c->memory;
-	int r;
+	int r = 0;
 
 	if (view->first == view->header.nr_payload)
 		return 0;
-	r = read_payload(store, view, NULL);
-	if (r < 0) {
+	if (read_payload(store, view) < 0) {
 		c->victim->bad = true;
 		return 0;
 	}
@@ -432,9 +470,9 @@ static int move_blocks(struct store *store, const struct batch_view *view,
 			c->victim->bad = true;
 			continue;
 		}
-		r = gc_writer_ready(&c->gc, err);
+		r = gc_writer_ready(gc, err);
 		if (r == 0)
-			gc_writer_put(&c->gc, view->names[i],
+			gc_writer_put(gc, view->names[i],
 				      pblock_make(view->header.segno,
 						  c->slot + 1 + i),
 				      block, checksum);
@@ -443,16 +481,25 @@ static int move_blocks(struct store *store, const struct batch_view *view,
 }
 
 /* Write what was put, if anything; the walked are done.  Cleaner lock. */
-static int flush(struct store *store, struct error *err)
+static int flush(struct store *store, struct gc_stream *stream,
+		 struct error *err)
 {
-	struct cleaner *c = &store->cleaner;
 	int r;
 
-	if (c->gc.nr == 0 && c->nr_walked == 0)
+	if (stream->writer.nr == 0 && stream->nr_walked == 0)
 		return 0;
-	r = gc_writer_flush(&c->gc, err);
+	r = gc_writer_flush(&stream->writer, err);
 	if (r == 0)
-		end_walked(store);
+		end_walked(store, stream);
+	return r;
+}
+
+static int flush_all(struct store *store, struct error *err)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < NR_GC_STREAMS; i++)
+		r = flush(store, &store->cleaner.streams[i], err);
 	return r;
 }
 
@@ -460,23 +507,25 @@ static int flush(struct store *store, struct error *err)
 static int step(struct store *store, struct error *err)
 {
 	struct cleaner *c = &store->cleaner;
+	struct gc_stream *stream = victim_stream(c);
 	struct batch_view view;
-	int r;
+	int r = 0;
 
 	if (!read_header(store, &view.header)) {
-		r = c->nr_walked == WALKED_MAX ? flush(store, err) : 0;
+		if (stream->nr_walked == WALKED_MAX)
+			r = flush(store, stream, err);
 		if (r == 0)
-			walk_ended(store);
+			walk_ended(store, stream);
 		return r;
 	}
 	view_batch(store, (const struct disk_batch *)c->memory, &view);
-	r = move_blocks(store, &view, err);
+	r = move_blocks(store, &view, &stream->writer, err);
 	if (r == 0)
 		c->slot += 1 + view.header.nr_payload;
 	/* a batch was written: what was walked before is in it */
-	if (c->gc.nr_batches != c->nr_batches)
-		end_walked(store);
-	c->nr_batches = c->gc.nr_batches;
+	if (stream->writer.nr_batches != stream->nr_batches)
+		end_walked(store, stream);
+	stream->nr_batches = stream->writer.nr_batches;
 	return r;
 }
 
@@ -506,7 +555,7 @@ int cleaner_step(struct store *store, struct error *err)
 		r = step(store, err);
 		r = r < 0 ? r : 1;
 	} else {
-		r = flush(store, err);
+		r = flush_all(store, err);
 	}
 	end_cleaning(store);
 	return r;
@@ -517,7 +566,7 @@ int cleaner_rest(struct store *store, struct error *err)
 	int r;
 
 	begin_cleaning(store);
-	r = flush(store, err);
+	r = flush_all(store, err);
 	end_cleaning(store);
 	return r;
 }

@@ -16,17 +16,29 @@ struct store;
 /* Victims whose blocks wait for the GC batch to be full. */
 #define WALKED_MAX 64u
 
+/*
+ * Blocks that are moved for the first time lie apart from those that outlived
+ * a move: the latter are colder.
+ */
+enum { GC_FIRST, GC_AGAIN, NR_GC_STREAMS };
+
+struct gc_stream {
+	struct gc_writer writer; /* its counters guarded by core.lock */
+	/* pinned; walked to their ends, moved when the batch is written;
+	 * guarded by core.lock */
+	struct segment *walked[WALKED_MAX];
+	uint32_t nr_walked;
+	uint64_t nr_batches; /* at the last look; guarded by cleaner.lock */
+};
+
 struct cleaner {
 	struct mutex lock; /* rank LOCK_CLEANER: one at a time; held over I/O */
-	struct gc_writer gc;
+	struct gc_stream streams[NR_GC_STREAMS];
 	uint8_t *memory; /* a batch of the victim */
 
 	/* guarded by core.lock */
 	struct segment *victim; /* pinned; NULL: none */
-	/* pinned; walked to their ends, moved when the batch is written */
-	struct segment *walked[WALKED_MAX];
-	uint32_t nr_walked;
-	bool running; /* below the goal until it is well above */
+	bool running;		/* below the goal until it is well above */
 	/* nothing was worth cleaning when there had been so many chances */
 	bool hopeless;
 	uint64_t hopeless_chances;
@@ -35,8 +47,7 @@ struct cleaner {
 	uint64_t seen_ms;
 
 	/* guarded by lock */
-	uint32_t slot;	     /* of the victim's next batch */
-	uint64_t nr_batches; /* of the GC stream, at the last look */
+	uint32_t slot; /* of the victim's next batch */
 };
 
 int cleaner_init(struct store *store, struct error *err);
@@ -48,6 +59,12 @@ bool cleaner_is_wanted(struct store *store);
 bool cleaner_can_help(const struct store *store);
 /* Is it waiting for idleness, so that a timer is worth it?  Core held. */
 bool cleaner_waits_for_idle(const struct store *store);
+/* Frames that it keeps free, those included that a checkpoint will give
+ * back.  Core held. */
+uint64_t cleaner_keeps_free(const struct store *store);
+/* Blocks copied since open; of them those that were still live.  Core held. */
+uint64_t cleaner_copied_blocks(const struct store *store);
+uint64_t cleaner_moved_blocks(const struct store *store);
 
 /*
  * One slice.  Returns 1: did something; 0: nothing is worth cleaning;

@@ -299,8 +299,8 @@ static int compare_segnos(const void *a, const void *b)
 
 /*
  * Blocks of missing segments that the cleaner has moved say so in the GC
- * batches that hold them; of a block that was moved twice the later one is
- * right, and every copy that verifies is the block.
+ * batches that hold them; when a block was moved twice, every copy that
+ * verifies is the block.
  */
 static int restore_forwards(struct missing *m, struct error *err)
 {

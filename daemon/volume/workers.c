@@ -164,7 +164,7 @@ static void free_what_is_clean(struct store *store)
 	const struct frames *f = &store->frames;
 
 	if (store->segments.dead.len > 0 && !store->checkpoint_running &&
-	    f->ready.len < f->reserve + FRAMES_SPARE_MAX / 2 &&
+	    f->ready.len < f->reserve + cleaner_keeps_free(store) / 2 &&
 	    !frames_want_growth(f)) {
 		store->checkpoint_wanted = true;
 		core_wake(&store->core, WORKER_DRIVER);
