@@ -193,6 +193,11 @@ struct json_object *connection_greeting(const struct connection *c)
 	return c->client ? client_greeting(c->client) : NULL;
 }
 
+void connection_leave_deleted(struct connection *c)
+{
+	c->deleted = false;
+}
+
 /* Nobody else will free what was deleted until the store is served. */
 static int close_store(struct connection *c, struct error *err)
 {

@@ -46,6 +46,12 @@ struct backend *connection_backend(const struct connection *connection);
 struct json_object *connection_greeting(const struct connection *connection);
 
 /*
+ * Not served: what was deleted is left to be freed by who opens the store
+ * next.  Else connection_close() does it.
+ */
+void connection_leave_deleted(struct connection *connection);
+
+/*
  * Accepts NULL.  Returns @exit_code, or when that is 0 the failure of an
  * orderly close of a store that was written.
  */

@@ -28,6 +28,8 @@ struct command;
 #define OPTION_FOLLOW (1u << 11)
 #define OPTION_REPAIR (1u << 12)
 #define OPTION_SCRUB (1u << 13)
+#define OPTION_PROGRESS (1u << 14)
+#define OPTION_WAIT (1u << 15)
 #define OPTION_TABLE (OPTION_NO_HEADER | OPTION_EXACT | OPTION_COLUMNS)
 
 struct options {
@@ -67,6 +69,7 @@ struct options {
 	const char *rate;
 	const char *progress;
 	bool restart;
+	bool wait;
 	char **operands; /* NULL-terminated; into argv */
 	int nr_operands;
 	int nr_after_dashes; /* of them, behind "--" */

@@ -58,8 +58,8 @@ static void show_bar(struct progress *progress, unsigned int percent,
 	progress->shown = true;
 }
 
-void progress_show(struct progress *progress, unsigned int percent,
-		   uint64_t bytes)
+/* Is it time to show something? */
+static bool is_due(struct progress *progress)
 {
 	int64_t now = progress_now_ms();
 	int64_t every =
@@ -68,8 +68,16 @@ void progress_show(struct progress *progress, unsigned int percent,
 	if (progress->how == PROGRESS_NONE ||
 	    now - progress->began_ms < BAR_AFTER_MS ||
 	    now - progress->shown_ms < every)
-		return;
+		return false;
 	progress->shown_ms = now;
+	return true;
+}
+
+void progress_show(struct progress *progress, unsigned int percent,
+		   uint64_t bytes)
+{
+	if (!is_due(progress))
+		return;
 	if (progress->how == PROGRESS_BAR)
 		show_bar(progress, percent, bytes);
 	else
@@ -77,6 +85,22 @@ void progress_show(struct progress *progress, unsigned int percent,
 			"{\"varve\":1,\"message_type\":\"status\","
 			"\"percent\":%u,\"bytes\":%llu}\n",
 			percent, (unsigned long long)bytes);
+}
+
+void progress_count(struct progress *progress, uint64_t nr, const char *things)
+{
+	if (!is_due(progress))
+		return;
+	if (progress->how == PROGRESS_BAR) {
+		fprintf(stderr, "\r%llu %s to go\033[K", (unsigned long long)nr,
+			things);
+		progress->shown = true;
+		return;
+	}
+	fprintf(stderr,
+		"{\"varve\":1,\"message_type\":\"status\","
+		"\"to_go\":%llu}\n",
+		(unsigned long long)nr);
 }
 
 void progress_done(struct progress *progress)

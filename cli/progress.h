@@ -31,6 +31,8 @@ int progress_init(struct progress *progress, const struct options *options);
 /* @bytes: done so far, by this run of the program. */
 void progress_show(struct progress *progress, unsigned int percent,
 		   uint64_t bytes);
+/* The same where nobody knows the end: @nr @things are still to be done. */
+void progress_count(struct progress *progress, uint64_t nr, const char *things);
 /* Take the bar away. */
 void progress_done(struct progress *progress);
 

@@ -6,7 +6,6 @@
  * rests in between is how much the scrub disturbs.  Ctrl-C ends it after a
  * slice; where it was is the store's to know.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -14,6 +13,7 @@
 
 #include "command.h"
 #include "connect.h"
+#include "interrupt.h"
 #include "options.h"
 #include "output.h"
 #include "progress.h"
@@ -24,13 +24,6 @@
 #define SLICE_MAX_MS 400
 #define SLICE_BYTES_MIN (1u << 20)
 #define SLICE_BYTES_MAX (64u << 20)
-
-static volatile sig_atomic_t interrupted; /* by this signal */
-
-static void interrupt(int signal_number)
-{
-	interrupted = signal_number;
-}
 
 struct scrub {
 	struct connection *connection;
@@ -91,7 +84,7 @@ static void rest(const struct scrub *s, int64_t slice_ms, bool busy)
 		ms = s->progress.began_ms +
 		     (int64_t)((double)s->bytes * 1000 / (double)s->rate) -
 		     progress_now_ms();
-	while (ms > 0 && !interrupted) {
+	while (ms > 0 && !interrupt_signal()) {
 		int64_t piece = ms < 500 ? ms : 500;
 
 		ts = (struct timespec){.tv_sec = piece / 1000,
@@ -113,7 +106,7 @@ static int run_slices(struct scrub *s, struct json_object **ret)
 {
 	*ret = NULL;
 	bound_slice(s);
-	while (!interrupted) {
+	while (!interrupt_signal()) {
 		int64_t began_ms = progress_now_ms(), slice_ms;
 		struct json_object *data;
 		bool busy;
@@ -137,7 +130,7 @@ static int run_slices(struct scrub *s, struct json_object **ret)
 		rest(s, slice_ms, busy);
 	}
 	print_error("interrupted; varve scrub goes on where it was");
-	return 128 + interrupted;
+	return 128 + interrupt_signal();
 }
 
 static int print_result(struct json_object *data, const struct options *options)
@@ -168,8 +161,6 @@ static int parse_rate(const struct options *options, uint64_t *ret)
 
 static int scrub_run(const struct options *options)
 {
-	const struct sigaction action = {.sa_handler = interrupt,
-					 .sa_flags = (int)SA_RESETHAND};
 	struct scrub s = {.slice = 8u << 20, .restart = options->restart};
 	const char *store = options_store(options);
 	struct json_object *data = NULL;
@@ -187,8 +178,7 @@ static int scrub_run(const struct options *options)
 			&s.connection);
 	if (r)
 		return r;
-	(void)sigaction(SIGINT, &action, NULL);
-	(void)sigaction(SIGTERM, &action, NULL);
+	interrupt_catch();
 	r = run_slices(&s, &data);
 	progress_done(&s.progress);
 	if (data)
@@ -205,6 +195,6 @@ const struct command command_scrub = {
 		   "damaged: the volume, the\nrange, and the snapshots that "
 		   "share it.  Interrupted it goes on later where it\nwas.  "
 		   "Exits with 8 when something is damaged.",
-	.accepts = OPTION_SCRUB,
+	.accepts = OPTION_SCRUB | OPTION_PROGRESS,
 	.run = scrub_run,
 };

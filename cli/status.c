@@ -125,6 +125,20 @@ static void print_cleaner(struct json_object *data)
 							  "nodes_touched"));
 }
 
+/* What was deleted and has not come back yet. */
+static void print_freeing(struct json_object *data)
+{
+	uint64_t nodes = member_number(data, "freeing");
+	uint64_t bytes = member_number(data, "freeing_bytes");
+	char text[SIZE_TEXT_BYTES];
+
+	if (nodes == 0 && bytes == 0)
+		return;
+	size_format_long(bytes, text);
+	print_field("freeing", "%llu map nodes, %s", (unsigned long long)nodes,
+		    text);
+}
+
 static void print_attached(const char *store)
 {
 	struct attachments attachments;
@@ -162,8 +176,7 @@ static void print_status(const char *store, struct json_object *data,
 	if (json_object_object_get_ex(data, "memory", &memory))
 		print_bytes("memory", member_number(memory, "tables") +
 					      member_number(memory, "nodes"));
-	if (member_number(data, "freeing"))
-		print_count("freeing", data);
+	print_freeing(data);
 	if (member_number(data, "checksum_errors"))
 		print_field("damage", "%llu reads did not match their checksum",
 			    (unsigned long long)member_number(

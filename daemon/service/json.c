@@ -272,6 +272,8 @@ struct json_object *json_status(const struct store_stat *stat)
 	json_put_uint(ret, "nodes", stat->nr_nodes);
 	json_put_uint(ret, "dirty_nodes", stat->dirty_nodes);
 	json_put_uint(ret, "freeing", stat->reaper_queue);
+	json_put_uint(ret, "freeing_bytes",
+		      stat->dead_segments * stat->segment_bytes);
 	json_put_uint(ret, "checksum_errors", stat->checksum_errors);
 	(void)json_object_object_add(ret, "cleaner", json_cleaner(stat));
 	(void)json_object_object_add(ret, "scrub", json_scrub(stat));

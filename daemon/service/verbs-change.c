@@ -197,6 +197,28 @@ int verb_delete(struct store *store, struct json_object *args,
 	return 0;
 }
 
+int verb_reclaim(struct store *store, struct json_object *args,
+		 struct json_object **ret, struct error *err)
+{
+	struct reclaim reclaim = {0};
+	struct json_object *data;
+	int r;
+
+	r = args_find_uint(args, "checkpoint", &reclaim.checkpoint_id, err);
+	if (r == 0)
+		r = store_reclaim(store, &reclaim, err);
+	if (r < 0)
+		return r;
+	data = json_object_new_object();
+	if (data) {
+		json_put_bool(data, "done", reclaim.done);
+		json_put_uint(data, "checkpoint", reclaim.checkpoint_id);
+		json_put_uint(data, "nodes", reclaim.nodes);
+		json_put_uint(data, "bytes", reclaim.bytes);
+	}
+	return verb_give(data, ret, err);
+}
+
 /* @kept: NULL in a dry run. */
 static struct json_object *rollback_entry(const char *name, const char *kept)
 {

@@ -24,8 +24,8 @@ verb_fn verb_status, verb_list, verb_show, verb_check_store, verb_scrub,
 	verb_dump;
 
 /* verbs-change.c */
-verb_fn verb_create, verb_snapshot, verb_clone, verb_delete, verb_rollback,
-	verb_undo, verb_scratch;
+verb_fn verb_create, verb_snapshot, verb_clone, verb_delete, verb_reclaim,
+	verb_rollback, verb_undo, verb_scratch;
 
 /* verbs-set.c */
 verb_fn verb_set;

@@ -17,10 +17,11 @@ static const struct verb verbs[] = {
 	{"status", verb_status, true},	    {"list", verb_list, true},
 	{"show", verb_show, true},	    {"create", verb_create, false},
 	{"snapshot", verb_snapshot, false}, {"clone", verb_clone, false},
-	{"delete", verb_delete, false},	    {"rollback", verb_rollback, false},
-	{"undo", verb_undo, false},	    {"scratch", verb_scratch, false},
-	{"set", verb_set, false},	    {"check", verb_check_store, true},
-	{"scrub", verb_scrub, false},	    {"dump", verb_dump, true},
+	{"delete", verb_delete, false},	    {"reclaim", verb_reclaim, false},
+	{"rollback", verb_rollback, false}, {"undo", verb_undo, false},
+	{"scratch", verb_scratch, false},   {"set", verb_set, false},
+	{"check", verb_check_store, true},  {"scrub", verb_scrub, false},
+	{"dump", verb_dump, true},
 };
 
 static const struct verb *find_verb(const char *name)

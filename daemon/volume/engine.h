@@ -111,6 +111,27 @@ int store_flush(struct store *store, struct error *err);
 int store_checkpoint(struct store *store, struct error *err);
 /* Let the reaper work until nothing is left to free. */
 int store_reap(struct store *store, struct error *err);
+
+/* How far a store is with giving back the space of what was deleted. */
+struct reclaim {
+	/*
+	 * 0 at the beginning.  Then the checkpoint with which it is free: all
+	 * map nodes were freed before.
+	 */
+	uint64_t checkpoint_id;
+	uint64_t nodes; /* that are known to wait for being freed */
+	uint64_t bytes; /* of segments in which nothing is live any more */
+	bool done;
+};
+
+/*
+ * A slice, of waiting when there are workers and else of work, of making all
+ * free that was deleted before the first call; the caller calls again, with
+ * the same @reclaim, until it is done.  -EUCLEAN: a map node cannot be read,
+ * so that what lies below it stays; -EIO: fail-stop.
+ */
+int store_reclaim(struct store *store, struct reclaim *reclaim,
+		  struct error *err);
 /*
  * Let the cleaner work until no segment is worth it, then checkpoint.
  * -ENOSPC: it needs a frame, and there is none before a checkpoint.
@@ -140,6 +161,7 @@ struct store_stat {
 	uint64_t nr_nodes;
 	uint64_t dirty_nodes;
 	uint64_t reaper_queue;		 /* nodes waiting to be freed */
+	uint64_t dead_segments;		 /* free with a checkpoint */
 	uint32_t nr_volumes;		 /* heads, hidden ones not counted */
 	uint32_t nr_snapshots;		 /* hidden ones not counted */
 	uint64_t forwarded_blocks;	 /* whose name is not their place */

@@ -151,82 +151,6 @@ int store_checkpoint(struct store *store, struct error *err)
 	return r;
 }
 
-/* One step; returns 1: did something, 0: the queue is empty, or an error. */
-static int reap_one(struct store *store, struct error *err)
-{
-	struct core *core = &store->core;
-	struct error failure = ERROR_NONE;
-	uint32_t missing = 0;
-	int r;
-
-	mutex_lock(&core->lock);
-	r = core_check(core, err);
-	if (r == 0 && nodes_prepare(&store->nodes) < 0)
-		r = error_set(err, ENOMEM, "out of memory");
-	if (r == 0) {
-		r = reaper_step(&store->nodes, &missing, &failure);
-		if (r < 0 && r != -EAGAIN) {
-			core_fail(core, &failure);
-			if (err)
-				*err = failure;
-		}
-	}
-	mutex_unlock(&core->lock);
-	if (r != -EAGAIN)
-		return r;
-	r = nodes_fault(&store->nodes, missing, err);
-	return r < 0 ? r : 1;
-}
-
-/* What is reaped or moved becomes dirty: no more than admission allows. */
-static int checkpoint_when_due(struct store *store, bool admin_held,
-			       struct error *err)
-{
-	bool due;
-
-	mutex_lock(&store->core.lock);
-	due = checkpoint_is_due(store);
-	mutex_unlock(&store->core.lock);
-	if (!due || store->core.read_only)
-		return 0;
-	return admin_held ? checkpoint_run(store, err)
-			  : store_checkpoint(store, err);
-}
-
-int reap_all(struct store *store, bool admin_held, struct error *err)
-{
-	int r = 1;
-
-	while (r > 0) {
-		r = checkpoint_when_due(store, admin_held, err);
-		if (r == 0)
-			r = reap_one(store, err);
-	}
-	return r;
-}
-
-int reap_some(struct store *store, struct error *err) NO_THREAD_SAFETY_ANALYSIS
-{
-	struct core *core = &store->core;
-	int r = 0;
-
-	mutex_assert_held(&core->lock);
-	if (core->has_workers) {
-		core_wake(core, WORKER_JANITOR);
-		(void)cond_wait_ms(&core->changed, &core->lock, 100);
-	} else {
-		mutex_unlock(&core->lock);
-		r = reap_all(store, false, err);
-		mutex_lock(&core->lock);
-	}
-	return r;
-}
-
-int store_reap(struct store *store, struct error *err)
-{
-	return reap_all(store, false, err);
-}
-
 /* Frames that the last checkpoint made spare: nobody will take them soon. */
 static bool may_give_back(struct store *store)
 {
@@ -329,6 +253,7 @@ void store_stat(struct store *store, struct store_stat *ret)
 		.nr_nodes = store->nodes.nr_nodes,
 		.dirty_nodes = store->nodes.dirty.len,
 		.reaper_queue = store->nodes.reaper.len,
+		.dead_segments = dead_segments(store),
 		.forwarded_blocks = store->segments.nr_forwards,
 		.nr_name_segments = store->segments.nr_nameless,
 		.nr_live_segments = store->segments.nr_live,

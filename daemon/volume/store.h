@@ -105,6 +105,11 @@ int store_new(struct backend *be, const struct superblock *sb,
 /* Free everything; the back end is closed when @close_backend. */
 void store_free(struct store *store, bool close_backend);
 
+/* ---- reclaim.c ---- */
+
+/* What is reaped or moved becomes dirty: no more than admission allows. */
+int checkpoint_when_due(struct store *store, bool admin_held,
+			struct error *err);
 /*
  * Let the reaper work until its queue is empty, with a checkpoint whenever
  * one is due.  @admin_held: the caller holds admin.
@@ -116,6 +121,11 @@ int reap_all(struct store *store, bool admin_held, struct error *err);
  * dropped.
  */
 int reap_some(struct store *store, struct error *err);
+/*
+ * Segments of blocks that a checkpoint frees.  What it writes lets segments
+ * of metadata die each time: they are not counted.  Core held.
+ */
+uint64_t dead_segments(const struct store *store);
 
 /* ---- admission.c ---- */
 

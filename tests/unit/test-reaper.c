@@ -175,6 +175,8 @@ static void an_unreadable_tree_stops_the_reaper_and_not_the_store(void **s)
 	for (int ms = 0; ms < 5000 && !reaper_is_stuck(); ms++)
 		(void)usleep(1000);
 	assert_true(reaper_is_stuck());
+	refused(store_reclaim(store, &(struct reclaim){0}, &err), EUCLEAN,
+		"map node cannot be read");
 	h = create_volume("b", 10);
 	put(h, 0, 10, 1);
 	must(store_flush(store, &err));
@@ -200,6 +202,75 @@ static void frames_come_back_with_the_second_checkpoint(void **state)
 	must(store_checkpoint(store, &err));
 	assert_true(stat_now().frames_used + 500 / TEST_SLOTS <= before);
 	check_is_clean();
+}
+
+static void reclaiming_by_hand_frees_what_was_deleted(void **state)
+{
+	struct volume_handle *h = create_volume("a", 500);
+	struct reclaim reclaim = {0};
+	uint64_t before;
+
+	put(h, 0, 500, 1);
+	volume_close(h);
+	must(store_checkpoint(store, &err));
+	before = stat_now().frames_used;
+	delete_volume("a");
+	while (!reclaim.done)
+		must(store_reclaim(store, &reclaim, &err));
+	assert_int_equal(reclaim.nodes, 0);
+	assert_int_equal(reclaim.bytes, 0);
+	assert_int_equal(stat_now().nr_nodes, 0);
+	assert_int_equal(stat_now().dead_segments, 0);
+	assert_true(stat_now().frames_used + 500 / TEST_SLOTS <= before);
+	check_is_clean();
+}
+
+static void what_was_deleted_is_waited_for(void **state)
+{
+	struct volume_handle *h = create_volume("a", 500);
+	struct reclaim reclaim = {0};
+	uint64_t before;
+
+	put(h, 0, 500, 1);
+	volume_close(h);
+	must(store_checkpoint(store, &err));
+	before = stat_now().frames_used;
+	must(store_start(store, &err));
+	delete_volume("a");
+	while (!reclaim.done)
+		must(store_reclaim(store, &reclaim, &err));
+	assert_int_equal(stat_now().nr_nodes, 0);
+	assert_true(stat_now().frames_used + 500 / TEST_SLOTS / 2 <= before);
+}
+
+/* What its cut found alive it does not free. */
+static void a_checkpoint_under_way_is_not_waited_for(void **state)
+{
+	struct reclaim reclaim = {0};
+	uint64_t id = stat_now().checkpoint_id;
+
+	lock_core();
+	store->core.has_workers = true;
+	store->checkpoint_running = true;
+	unlock_core();
+	must(store_reclaim(store, &reclaim, &err));
+	lock_core();
+	store->core.has_workers = false;
+	store->checkpoint_running = false;
+	unlock_core();
+	assert_false(reclaim.done);
+	assert_int_equal(reclaim.checkpoint_id, id + 2);
+	while (!reclaim.done)
+		must(store_reclaim(store, &reclaim, &err));
+	assert_int_equal(stat_now().checkpoint_id, id + 2);
+}
+
+static void a_store_that_is_only_read_reclaims_nothing(void **state)
+{
+	struct reclaim reclaim = {0};
+
+	reopen_read_only();
+	refused(store_reclaim(store, &reclaim, &err), EROFS, "read-only");
 }
 
 /* What the driver does while nobody writes; returns how often. */
@@ -269,6 +340,10 @@ int main(void)
 		TEST(a_damaged_tree_stops_the_store),
 		TEST(an_unreadable_tree_stops_the_reaper_and_not_the_store),
 		TEST(frames_come_back_with_the_second_checkpoint),
+		TEST(reclaiming_by_hand_frees_what_was_deleted),
+		TEST(what_was_deleted_is_waited_for),
+		TEST(a_checkpoint_under_way_is_not_waited_for),
+		TEST(a_store_that_is_only_read_reclaims_nothing),
 		TEST(a_store_that_was_emptied_gives_its_frames_back),
 		TEST(a_store_that_is_closed_gives_its_frames_back),
 	};

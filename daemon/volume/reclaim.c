@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What was deleted becomes free: by hand where no worker does it, and waiting
+ * for it where they do.
+ */
+#include "store.h"
+
+/* A slice of waiting, or of work: the caller wants to show how far it is. */
+#define SLICE_MS 200u
+
+/* One step; returns 1: did something, 0: the queue is empty, or an error. */
+static int reap_one(struct store *store, struct error *err)
+{
+	struct core *core = &store->core;
+	struct error failure = ERROR_NONE;
+	uint32_t missing = 0;
+	int r;
+
+	mutex_lock(&core->lock);
+	r = core_check(core, err);
+	if (r == 0 && nodes_prepare(&store->nodes) < 0)
+		r = error_set(err, ENOMEM, "out of memory");
+	if (r == 0) {
+		r = reaper_step(&store->nodes, &missing, &failure);
+		if (r < 0 && r != -EAGAIN) {
+			core_fail(core, &failure);
+			if (err)
+				*err = failure;
+		}
+	}
+	mutex_unlock(&core->lock);
+	if (r != -EAGAIN)
+		return r;
+	r = nodes_fault(&store->nodes, missing, err);
+	return r < 0 ? r : 1;
+}
+
+int checkpoint_when_due(struct store *store, bool admin_held, struct error *err)
+{
+	bool due;
+
+	mutex_lock(&store->core.lock);
+	due = checkpoint_is_due(store);
+	mutex_unlock(&store->core.lock);
+	if (!due || store->core.read_only)
+		return 0;
+	return admin_held ? checkpoint_run(store, err)
+			  : store_checkpoint(store, err);
+}
+
+/* As reap_one(). */
+static int reap_step(struct store *store, bool admin_held, struct error *err)
+{
+	int r = checkpoint_when_due(store, admin_held, err);
+
+	return r < 0 ? r : reap_one(store, err);
+}
+
+int reap_all(struct store *store, bool admin_held, struct error *err)
+{
+	int r;
+
+	do
+		r = reap_step(store, admin_held, err);
+	while (r > 0);
+	return r;
+}
+
+int reap_some(struct store *store, struct error *err) NO_THREAD_SAFETY_ANALYSIS
+{
+	struct core *core = &store->core;
+	int r = 0;
+
+	mutex_assert_held(&core->lock);
+	if (core->has_workers) {
+		core_wake(core, WORKER_JANITOR);
+		(void)cond_wait_ms(&core->changed, &core->lock, 100);
+	} else {
+		mutex_unlock(&core->lock);
+		r = reap_all(store, false, err);
+		mutex_lock(&core->lock);
+	}
+	return r;
+}
+
+int store_reap(struct store *store, struct error *err)
+{
+	return reap_all(store, false, err);
+}
+
+/* ---- until it is free ---- */
+
+static uint64_t nr_of_blocks(const struct segment_vector *segments)
+{
+	uint64_t nr = 0;
+
+	for (size_t i = 0; i < segments->len; i++)
+		nr += segments->ptr[i]->kind != SEGMENT_META;
+	return nr;
+}
+
+uint64_t dead_segments(const struct store *store)
+{
+	return nr_of_blocks(&store->segments.dead) +
+	       nr_of_blocks(&store->dying);
+}
+
+/*
+ * All nodes are freed.  Which checkpoint frees the segments: its cut comes
+ * after now, so it is not one that is running.
+ */
+static void note_reaped(struct store *store, struct reclaim *reclaim)
+{
+	mutex_assert_held(&store->core.lock);
+	if (reclaim->checkpoint_id == 0 && store->nodes.reaper.len == 0)
+		reclaim->checkpoint_id =
+			store->sb.checkpoint_id + 1 + store->checkpoint_running;
+}
+
+/* It is durable, and has given the frames back. */
+static bool is_free(const struct store *store, const struct reclaim *reclaim)
+{
+	uint64_t id = store->sb.checkpoint_id;
+
+	return reclaim->checkpoint_id && id >= reclaim->checkpoint_id &&
+	       (id > reclaim->checkpoint_id || !store->checkpoint_running) &&
+	       store->dying.len == 0;
+}
+
+static void report(const struct store *store, struct reclaim *reclaim)
+{
+	reclaim->nodes = store->nodes.reaper.len;
+	reclaim->bytes = dead_segments(store) << store->core.segment_shift;
+	reclaim->done = is_free(store, reclaim);
+}
+
+/* The workers do it. */
+static int wait_slice(struct store *store, struct reclaim *reclaim,
+		      struct error *err)
+{
+	struct core *core = &store->core;
+	uint64_t deadline = monotonic_ms() + SLICE_MS;
+	int r = 0;
+
+	mutex_assert_held(&core->lock);
+	for (;;) {
+		uint64_t now = monotonic_ms();
+
+		note_reaped(store, reclaim);
+		if (is_free(store, reclaim) || now >= deadline)
+			return 0;
+		r = core_check(core, err);
+		if (r == 0 && store->reaper_stuck)
+			r = error_set(err, EUCLEAN,
+				      "what was deleted cannot be freed: a map "
+				      "node cannot be read");
+		if (r < 0)
+			return r;
+		if (reclaim->checkpoint_id > store->sb.checkpoint_id &&
+		    !store->checkpoint_running) {
+			store->checkpoint_wanted = true;
+			core_wake(core, WORKER_DRIVER);
+		}
+		(void)cond_wait_ms(&core->changed, &core->lock,
+				   (uint32_t)(deadline - now));
+	}
+}
+
+/* Nobody else does it. */
+static int work_slice(struct store *store, struct reclaim *reclaim,
+		      struct error *err)
+{
+	uint64_t deadline = monotonic_ms() + SLICE_MS;
+	int r;
+
+	do
+		r = reap_step(store, false, err);
+	while (r > 0 && monotonic_ms() < deadline);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	mutex_lock(&store->core.lock);
+	note_reaped(store, reclaim);
+	store->checkpoint_wanted = true; /* even if it has nothing to write */
+	mutex_unlock(&store->core.lock);
+	return store_checkpoint(store, err);
+}
+
+int store_reclaim(struct store *store, struct reclaim *reclaim,
+		  struct error *err)
+{
+	struct core *core = &store->core;
+	bool has_workers;
+	int r = 0;
+
+	if (core->read_only)
+		return error_set(err, EROFS, "store is open read-only");
+	mutex_lock(&core->lock);
+	has_workers = core->has_workers;
+	if (has_workers)
+		r = wait_slice(store, reclaim, err);
+	mutex_unlock(&core->lock);
+	if (!has_workers)
+		r = work_slice(store, reclaim, err);
+	mutex_lock(&core->lock);
+	report(store, reclaim);
+	mutex_unlock(&core->lock);
+	return r;
+}
