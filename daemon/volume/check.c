@@ -4,8 +4,9 @@
  *
  * An unserved store is open read-only with its log replayed in memory, and
  * that state is checked.  A served one takes a checkpoint, opens its image
- * beside the store and checks that; until it is done no dead segment is freed,
- * so nothing the image names is reused (I7).  Both use the same recount.
+ * beside the store and checks that; until it is done no dead META segment is
+ * freed, so no record that the image names is reused (I7).  Blocks are not
+ * read: cleaner and reaper go on.  Both use the same recount.
  */
 #include "check.h"
 
@@ -359,6 +360,7 @@ static void image_close(struct store *store, struct store *image)
 	store->nr_images--;
 	free_dying(store);
 	core_wake(&store->core, WORKER_JANITOR);
+	core_wake(&store->core, WORKER_CLEANER);
 	mutex_unlock(&store->core.lock);
 }
 

@@ -502,12 +502,12 @@ void free_dying(struct store *store)
 	size_t left = 0;
 
 	mutex_assert_held(&store->core.lock);
-	if (store->nr_images > 0) /* a check reads what the image names */
-		return;
 	for (size_t i = 0; i < store->dying.len; i++) {
 		struct segment *s = store->dying.ptr[i];
+		/* of what its image names a check reads the metadata only */
+		bool is_read = s->kind == SEGMENT_META && store->nr_images > 0;
 
-		if (s->pins > 0) {
+		if (s->pins > 0 || is_read) {
 			store->dying.ptr[left++] = s;
 			continue;
 		}
@@ -522,6 +522,12 @@ void free_dying(struct store *store)
 		segment_free(s);
 	}
 	store->dying.len = left;
+}
+
+bool image_leaves_room(const struct store *store)
+{
+	return store->nr_images == 0 ||
+	       frames_available(&store->frames, FRAME_USER_METADATA, 1);
 }
 
 /* Both superblocks name this checkpoint: what was dead at its cut is free. */

@@ -186,7 +186,7 @@ bool cleaner_can_help(const struct store *store)
 	const struct cleaner *c = &store->cleaner;
 
 	return !store->core.failed && !store->core.read_only &&
-	       store->nr_images == 0 &&
+	       image_leaves_room(store) &&
 	       !(c->hopeless &&
 		 store->segments.nr_chances == c->hopeless_chances);
 }

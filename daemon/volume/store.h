@@ -82,7 +82,7 @@ struct store {
 	uint64_t unfilled;	 /* blocks of all reservations */
 	unsigned int space_told; /* threshold in percent, 0: none */
 	bool host_full_told;
-	uint32_t nr_images; /* checks of an image: dying segments stay */
+	uint32_t nr_images; /* checks of an image: dying META segments stay */
 
 	pthread_t workers[NR_WORKERS];
 	unsigned int nr_workers;
@@ -177,6 +177,12 @@ bool checkpoint_is_due(const struct store *store);
 bool checkpoint_is_old(const struct store *store, uint64_t now_ms);
 /* Free the frames of dying segments that nobody reads any more.  Core held. */
 void free_dying(struct store *store);
+/*
+ * May reaper and cleaner go on?  While a check reads an image no metadata
+ * becomes free, so that each checkpoint of what they change takes frames for
+ * good: then not beyond what metadata operations may take.  Core held.
+ */
+bool image_leaves_room(const struct store *store);
 
 /* ---- scrub.c ---- */
 

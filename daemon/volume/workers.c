@@ -84,11 +84,8 @@ static int reap_slice(struct store *store, struct error *err)
 
 	mutex_assert_held(&store->core.lock);
 	if (store->nodes.reaper.len == 0 || store->core.failed ||
-	    store->reaper_stuck || nodes_prepare(&store->nodes) < 0)
-		return 0;
-	/* while a check reads an image nothing becomes free: do not fill up */
-	if (store->nr_images > 0 &&
-	    !frames_available(&store->frames, FRAME_USER_METADATA, 1))
+	    store->reaper_stuck || !image_leaves_room(store) ||
+	    nodes_prepare(&store->nodes) < 0)
 		return 0;
 	if (checkpoint_is_due(store)) {
 		/* goes on after it: what is reaped becomes dirty, too */
