@@ -14,12 +14,6 @@
 
 /* ---- check ---- */
 
-static bool same_name(const struct volume *v, const struct operation_item *item)
-{
-	return strlen(v->name) == item->name_length &&
-	       memcmp(v->name, item->name, item->name_length) == 0;
-}
-
 static bool same_item_name(const struct operation_item *a,
 			   const struct operation_item *b)
 {
@@ -33,13 +27,9 @@ static int check_new_head(struct store *store,
 			  struct error *err)
 {
 	const struct operation_item *item = &items[i];
-	bool taken = false;
+	bool taken = volume_find_name(&store->volumes, 0, item->name,
+				      item->name_length);
 
-	for (size_t k = 0; k < store->volumes.all.len; k++) {
-		const struct volume *v = store->volumes.all.ptr[k];
-
-		taken |= v->kind == VOLUME_HEAD && same_name(v, item);
-	}
 	for (uint32_t k = 0; k < i; k++)
 		taken |= same_item_name(&items[k], item);
 	if (taken)
@@ -53,14 +43,9 @@ static int check_new_snapshot(struct store *store, const struct volume *head,
 			      struct error *err)
 {
 	const struct operation_item *item = &items[i];
-	bool taken = false;
+	bool taken = volume_find_name(&store->volumes, head->id, item->name,
+				      item->name_length);
 
-	for (size_t k = 0; k < store->volumes.all.len; k++) {
-		const struct volume *v = store->volumes.all.ptr[k];
-
-		taken |= v->kind == VOLUME_SNAPSHOT && v->parent == head->id &&
-			 same_name(v, item);
-	}
 	for (uint32_t k = 0; k < i; k++)
 		taken |= items[k].volume == item->volume &&
 			 same_item_name(&items[k], item);

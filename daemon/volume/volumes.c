@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checksum.h"
+
 void volume_to_record(const struct volume *v, struct volume_record *ret)
 {
 	*ret = (struct volume_record){
@@ -64,6 +66,7 @@ void volumes_done(struct volumes *volumes)
 	volume_vector_done(&volumes->all);
 	index_vector_done(&volumes->free_indices);
 	free(volumes->by_index);
+	free(volumes->by_name);
 	page_table_done(&volumes->pages);
 	*volumes = (struct volumes){0};
 }
@@ -88,6 +91,60 @@ static int indices_grow(struct volumes *volumes, uint32_t nr)
 	return 0;
 }
 
+/* ---- names ---- */
+
+#define NAMES_MIN 64u
+
+/* A head has no parent, and a snapshot's is not 0. */
+static struct volume **name_bucket(const struct volumes *volumes,
+				   uint32_t parent, const char *name,
+				   size_t length)
+{
+	uint64_t hash = checksum64(name, length) + parent;
+
+	return &volumes->by_name[hash & (volumes->nr_names - 1)];
+}
+
+static void name_insert(struct volumes *volumes, struct volume *v)
+{
+	struct volume **bucket =
+		name_bucket(volumes, v->parent, v->name, strlen(v->name));
+
+	v->name_next = *bucket;
+	*bucket = v;
+}
+
+static void name_remove(struct volumes *volumes, const struct volume *v)
+{
+	struct volume **p =
+		name_bucket(volumes, v->parent, v->name, strlen(v->name));
+
+	while (*p != v)
+		p = &(*p)->name_next;
+	*p = v->name_next;
+}
+
+/* Room for @nr names in all.  -ENOMEM: nothing has changed. */
+static int names_grow(struct volumes *volumes, size_t nr)
+{
+	size_t cap = volumes->nr_names ? volumes->nr_names : NAMES_MIN;
+	struct volume **by_name;
+
+	while (cap < nr)
+		cap *= 2;
+	if (cap == volumes->nr_names)
+		return 0;
+	by_name = calloc(cap, sizeof(*by_name));
+	if (!by_name)
+		return -ENOMEM;
+	free(volumes->by_name);
+	volumes->by_name = by_name;
+	volumes->nr_names = (uint32_t)cap;
+	for (size_t i = 0; i < volumes->all.len; i++)
+		name_insert(volumes, volumes->all.ptr[i]);
+	return 0;
+}
+
 /* ---- loading ---- */
 
 int volumes_load(struct volumes *volumes, uint32_t index, const void *page,
@@ -104,6 +161,7 @@ int volumes_load(struct volumes *volumes, uint32_t index, const void *page,
 	v = calloc(1, sizeof(*v));
 	if (!v || indices_grow(volumes, index + 1) < 0 ||
 	    volume_vector_reserve(&volumes->all, 1) < 0 ||
+	    names_grow(volumes, volumes->all.len + 1) < 0 ||
 	    volume_set_attrs(v, record.attrs, record.attrs_length) < 0) {
 		volume_free(v);
 		return error_set(err, ENOMEM, "out of memory");
@@ -124,6 +182,7 @@ int volumes_load(struct volumes *volumes, uint32_t index, const void *page,
 	v->idle_since_ms = monotonic_ms();
 	volumes->by_index[index] = v;
 	volumes->all.ptr[volumes->all.len++] = v;
+	name_insert(volumes, v);
 	return 0;
 }
 
@@ -210,28 +269,28 @@ struct volume *volume_find_id(const struct volumes *volumes, uint32_t id)
 	return NULL;
 }
 
+struct volume *volume_find_name(const struct volumes *volumes, uint32_t parent,
+				const char *name, size_t length)
+{
+	struct volume *v = NULL;
+
+	if (volumes->nr_names)
+		v = *name_bucket(volumes, parent, name, length);
+	while (v && (v->parent != parent || strlen(v->name) != length ||
+		     memcmp(v->name, name, length) != 0))
+		v = v->name_next;
+	return v;
+}
+
 struct volume *volume_find_head(const struct volumes *volumes, const char *name)
 {
-	for (size_t i = 0; i < volumes->all.len; i++) {
-		struct volume *v = volumes->all.ptr[i];
-
-		if (v->kind == VOLUME_HEAD && strcmp(v->name, name) == 0)
-			return v;
-	}
-	return NULL;
+	return volume_find_name(volumes, 0, name, strlen(name));
 }
 
 struct volume *volume_find_snapshot(const struct volumes *volumes,
 				    uint32_t parent, const char *word)
 {
-	for (size_t i = 0; i < volumes->all.len; i++) {
-		struct volume *v = volumes->all.ptr[i];
-
-		if (v->kind == VOLUME_SNAPSHOT && v->parent == parent &&
-		    strcmp(v->name, word) == 0)
-			return v;
-	}
-	return NULL;
+	return volume_find_name(volumes, parent, word, strlen(word));
 }
 
 int volume_find(const struct volumes *volumes, const char *text,
@@ -327,6 +386,9 @@ int volumes_prepare(struct volumes *volumes, uint32_t nr)
 	r = index_vector_reserve(&volumes->free_indices, volumes->all.len + nr);
 	if (r < 0)
 		return r;
+	r = names_grow(volumes, volumes->all.len + nr);
+	if (r < 0)
+		return r;
 	return volume_vector_reserve(&volumes->all, nr);
 }
 
@@ -347,6 +409,7 @@ void volume_insert(struct volumes *volumes, struct volume *v)
 	v->index = volumes->free_indices.ptr[--volumes->free_indices.len];
 	volume_touch(volumes, v);
 	volumes->by_index[v->index] = v;
+	name_insert(volumes, v);
 	if (v->id >= volumes->next_id)
 		volumes->next_id = v->id + 1;
 }
@@ -359,6 +422,7 @@ void volume_remove(struct volumes *volumes, struct volume *v)
 	assert(!volume_is_open(v));
 	volume_touch(volumes, v);
 	volumes->by_index[v->index] = NULL;
+	name_remove(volumes, v);
 	/* room was made when it was inserted or loaded */
 	if (index_vector_push(&volumes->free_indices, v->index) < 0)
 		core_fail_nomem(volumes->core);

@@ -63,6 +63,7 @@ struct volume {
 	uint32_t nr_writers;
 	uint32_t nr_attached;
 	uint64_t idle_since_ms; /* scratch: since when nobody has it open */
+	struct volume *name_next;
 };
 
 DEFINE_VECTOR(volume_vector, struct volume *);
@@ -74,6 +75,8 @@ struct volumes {
 	uint32_t by_index_cap;
 	struct index_vector free_indices;
 	struct volume_vector all; /* ascending by id */
+	struct volume **by_name;  /* hash of name and parent */
+	uint32_t nr_names;	  /* buckets: a power of two */
 	uint32_t next_id;
 	uint32_t next_epoch;
 };
@@ -96,6 +99,12 @@ struct volume *volume_find_head(const struct volumes *volumes,
 				const char *name);
 struct volume *volume_find_snapshot(const struct volumes *volumes,
 				    uint32_t parent, const char *word);
+/*
+ * The head (@parent 0) or snapshot of @parent whose name is the @length bytes
+ * at @name; NULL: none.
+ */
+struct volume *volume_find_name(const struct volumes *volumes, uint32_t parent,
+				const char *name, size_t length);
 /*
  * What @text names: a head, a snapshot or an existing scratch view.
  * -EINVAL, -ENOENT, with a sentence that begins with @text.

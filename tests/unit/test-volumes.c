@@ -63,6 +63,27 @@ static void volumes_are_found_by_id_and_name(void **state)
 	assert_int_equal(volume_nr_snapshots(volumes, a->id), 1);
 }
 
+static void of_a_thousand_each_is_found_until_it_is_removed(void **state)
+{
+	struct volume *head = add("a", 0), *all[1000];
+	char word[16];
+
+	for (unsigned int i = 0; i < 1000; i++) {
+		(void)snprintf(word, sizeof(word), "s%u", i);
+		all[i] = add(word, head->id);
+	}
+	for (unsigned int i = 0; i < 1000; i += 2) {
+		volume_remove(volumes, all[i]);
+		all[i] = NULL;
+	}
+	for (unsigned int i = 0; i < 1000; i++) {
+		(void)snprintf(word, sizeof(word), "s%u", i);
+		assert_ptr_equal(volume_find_snapshot(volumes, head->id, word),
+				 all[i]);
+		assert_null(volume_find_head(volumes, word));
+	}
+}
+
 static void what_does_not_exist_is_told_by_its_name(void **state)
 {
 	struct volume *found;
@@ -238,6 +259,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, free_modules)
 		TEST(volumes_are_found_by_id_and_name),
+		TEST(of_a_thousand_each_is_found_until_it_is_removed),
 		TEST(what_does_not_exist_is_told_by_its_name),
 		TEST(a_scratch_view_is_found_by_its_whole_name),
 		TEST(a_removed_volume_leaves_its_page_to_the_next),
