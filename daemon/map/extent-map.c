@@ -121,6 +121,28 @@ int extent_map_own_leaf(struct nodes *nodes, struct extent_map *map,
 	return r;
 }
 
+uint32_t extent_map_find_missing(struct nodes *nodes,
+				 const struct extent_map *map,
+				 struct vblock block, unsigned int *ret_level)
+{
+	unsigned int level = INNER_LEVELS;
+	uint32_t id = map->root;
+
+	mutex_assert_held(&nodes->core->lock);
+	while (id) {
+		const struct node *n = node_peek(nodes, id);
+
+		*ret_level = level;
+		if (!n)
+			return id;
+		if (level == 0 || n->level != level)
+			return 0;
+		id = n->inner->children[child_index(level, block)];
+		level--;
+	}
+	return 0;
+}
+
 static void used_add(struct nodes *nodes, const struct node *n, int64_t delta)
 {
 	struct node_entry *e = node_entry(nodes, n->id);

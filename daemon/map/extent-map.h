@@ -69,6 +69,14 @@ int extent_map_read(struct nodes *nodes, const struct extent_map *map,
 		    struct vblock first, uint32_t nr, struct leaf_entry *ret,
 		    uint32_t *ret_missing, struct error *err);
 
+/*
+ * The first node on the way from the root to the leaf of @block that is not
+ * in memory, and its level; 0: there is none.
+ */
+uint32_t extent_map_find_missing(struct nodes *nodes,
+				 const struct extent_map *map,
+				 struct vblock block, unsigned int *ret_level);
+
 struct extent {
 	bool is_data; /* or lost */
 	uint64_t nr_blocks;

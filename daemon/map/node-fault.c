@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "read-ahead.h"
+
 /* Ids the evictor looks at in one call. */
 #define EVICT_SCAN 64u
 
@@ -147,6 +149,20 @@ int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err)
 	mutex_unlock(&core->lock);
 	free(n);
 	return r;
+}
+
+void nodes_hint(struct nodes *nodes, uint32_t id, struct read_ahead *ahead)
+{
+	const struct node_entry *e;
+	struct segment *s;
+
+	mutex_assert_held(&nodes->core->lock);
+	if (!node_exists(nodes, id))
+		return;
+	e = node_entry(nodes, id);
+	s = segment_find(nodes->segments, e->segno);
+	if (s && s->kind == SEGMENT_META)
+		read_ahead_add(ahead, s->place, e->offset, e->length);
 }
 
 /* A copy of what is in memory. */

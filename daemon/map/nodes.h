@@ -155,6 +155,11 @@ int node_decode(const void *record, const struct node_entry *entry, uint32_t id,
  */
 int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err);
 
+struct read_ahead;
+
+/* Node @id, which is not in memory, will be faulted in. */
+void nodes_hint(struct nodes *nodes, uint32_t id, struct read_ahead *ahead);
+
 /*
  * A copy of node @id for the caller, who frees it: as it is in memory, or
  * read from the medium.  It is not brought into memory for others.

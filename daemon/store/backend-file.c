@@ -153,6 +153,15 @@ static int file_drop_cache(struct backend *be, uint64_t place,
 	return 0;
 }
 
+static void file_will_read(struct backend *be, uint64_t place, uint32_t offset,
+			   uint32_t length)
+{
+	struct backend_file *f = file_of(be);
+	uint64_t at = backend_frame_offset(place, be->segment_shift) + offset;
+
+	(void)posix_fadvise(f->fd, (off_t)at, length, POSIX_FADV_WILLNEED);
+}
+
 /* ---- writing ---- */
 
 /*
@@ -433,6 +442,7 @@ static const struct backend_ops file_ops = {
 	.allocate = file_allocate,
 	.free = file_free,
 	.drop_cache = file_drop_cache,
+	.will_read = file_will_read,
 	.super_read = file_super_read,
 	.super_write = file_super_write,
 	.grow = file_grow,

@@ -181,6 +181,13 @@ int backend_drop_cache(struct backend *be, uint64_t place, struct error *err)
 	return r < 0 ? r : be->ops->drop_cache(be, place, err);
 }
 
+void backend_will_read(struct backend *be, uint64_t place, uint32_t offset,
+		       uint32_t length)
+{
+	if (check_range(be, place, offset, length, NULL) == 0)
+		be->ops->will_read(be, place, offset, length);
+}
+
 int backend_super_read(struct backend *be, unsigned int copy,
 		       struct disk_superblock *ret, struct error *err)
 {

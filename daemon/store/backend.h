@@ -51,6 +51,8 @@ struct backend_ops {
 	int (*free)(struct backend *be, uint64_t place, struct error *err);
 	int (*drop_cache)(struct backend *be, uint64_t place,
 			  struct error *err);
+	void (*will_read)(struct backend *be, uint64_t place, uint32_t offset,
+			  uint32_t length);
 	int (*super_read)(struct backend *be, unsigned int copy,
 			  struct disk_superblock *ret, struct error *err);
 	int (*super_write)(struct backend *be, unsigned int copy,
@@ -92,6 +94,7 @@ uint64_t backend_frame_offset(uint64_t place, unsigned int segment_shift);
  * drop_cache: later reads of the frame come from the medium.
  * grow: make the file at least @capacity bytes long; -ENOSPC.  A device must
  *   be: -EINVAL.  The next sync makes it durable.
+ * will_read: the medium may begin to read the range; best effort.
  */
 void backend_close(struct backend *be);
 int backend_read(struct backend *be, uint64_t place, uint32_t offset, void *ret,
@@ -104,6 +107,8 @@ int backend_allocate(struct backend *be, uint64_t place, bool zero_fill,
 		     struct error *err);
 int backend_free(struct backend *be, uint64_t place, struct error *err);
 int backend_drop_cache(struct backend *be, uint64_t place, struct error *err);
+void backend_will_read(struct backend *be, uint64_t place, uint32_t offset,
+		       uint32_t length);
 int backend_super_read(struct backend *be, unsigned int copy,
 		       struct disk_superblock *ret, struct error *err);
 int backend_super_write(struct backend *be, unsigned int copy,

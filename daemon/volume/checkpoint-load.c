@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "read-ahead.h"
 
 int superblock_choose(struct backend *be, struct superblock *ret,
 		      unsigned int *ret_first, struct error *err)
@@ -229,23 +230,31 @@ static int load_page(struct store *store, enum table t, uint32_t index,
 	}
 }
 
-/* Page @index of @table is where @ref says. */
+/* The reference says where page @index of @table is. */
 static int load_ref(struct store *store, struct page_table *table,
-		    uint32_t index, const struct page_ref *ref,
-		    struct error *err)
+		    uint32_t index, struct error *err)
 {
+	struct page_ref ref = table->pages[index].ref;
 	CLEANUP_FREE void *page = NULL;
 	int r;
 
-	r = read_record(store, ref, &page, err);
+	r = read_record(store, &ref, &page, err);
 	if (r == 0)
-		r = load_page(store, table->kind, index, page, ref->length,
-			      err);
-	if (r == 0)
-		table->pages[index].ref = *ref;
-	else
+		r = load_page(store, table->kind, index, page, ref.length, err);
+	if (r < 0) {
+		table->pages[index].ref = (struct page_ref){0};
 		(void)error_prefix(err, "page %" PRIu32, index);
+	}
 	return r;
+}
+
+static void hint_ref(struct store *store, struct read_ahead *ahead,
+		     const struct page_ref *ref)
+{
+	struct segment *s = segment_find(&store->segments, ref->segno);
+
+	if (s && s->kind == SEGMENT_META)
+		read_ahead_add(ahead, s->place, ref->offset, ref->length);
 }
 
 static int read_directory(struct store *store, struct page_table *table,
@@ -271,8 +280,10 @@ static int read_directory(struct store *store, struct page_table *table,
 	return r;
 }
 
+/* Note the references of its pages in the table. */
 static int load_directory(struct store *store, struct page_table *table,
-			  uint32_t nr_pages, uint32_t index, struct error *err)
+			  uint32_t nr_pages, uint32_t index,
+			  struct read_ahead *ahead, struct error *err)
 {
 	struct page_ref refs[DIRECTORY_PAGE_ENTRIES];
 	uint32_t first = index * DIRECTORY_PAGE_ENTRIES;
@@ -286,14 +297,28 @@ static int load_directory(struct store *store, struct page_table *table,
 		table->directories[index] = (struct page_ref){0};
 		return lose_pages(store, table->kind, first, nr, r, err);
 	}
-	for (uint32_t i = 0; r == 0 && i < nr; i++) {
-		if (refs[i].segno == 0)
-			continue;
-		r = load_ref(store, table, first + i, &refs[i], err);
-		if (r < 0)
-			r = lose_pages(store, table->kind, first + i, 1, r,
-				       err);
+	for (uint32_t i = 0; i < nr; i++) {
+		table->pages[first + i].ref = refs[i];
+		hint_ref(store, ahead, &refs[i]);
 	}
+	return 0;
+}
+
+static int load_directories(struct store *store, struct page_table *table,
+			    uint32_t nr_pages, struct error *err)
+{
+	struct read_ahead ahead = {.be = store->core.be};
+	int r = 0;
+
+	for (uint32_t i = 0; i < table->nr_directories; i++)
+		hint_ref(store, &ahead, &table->directories[i]);
+	read_ahead_submit(&ahead);
+	for (uint32_t i = 0; r == 0 && i < table->nr_directories; i++)
+		if (table->directories[i].segno)
+			r = load_directory(store, table, nr_pages, i, &ahead,
+					   err);
+	read_ahead_submit(&ahead);
+	read_ahead_done(&ahead);
 	return r;
 }
 
@@ -317,8 +342,15 @@ static int load_table(struct store *store, struct page_table *table,
 				       &table->directories[i], err);
 		if (r < 0)
 			(void)error_prefix(err, "checkpoint root");
-		if (r == 0 && table->directories[i].segno)
-			r = load_directory(store, table, nr_pages, i, err);
+	}
+	if (r == 0)
+		r = load_directories(store, table, nr_pages, err);
+	for (uint32_t i = 0; r == 0 && i < nr_pages; i++) {
+		if (table->pages[i].ref.segno == 0)
+			continue;
+		r = load_ref(store, table, i, err);
+		if (r < 0)
+			r = lose_pages(store, table->kind, i, 1, r, err);
 	}
 	return r;
 }

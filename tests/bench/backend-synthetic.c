@@ -250,6 +250,12 @@ static int synthetic_drop_cache(struct backend *be, uint64_t place,
 	return backend_drop_cache(file_of(be), place, err);
 }
 
+static void synthetic_will_read(struct backend *be, uint64_t place,
+				uint32_t offset, uint32_t length)
+{
+	backend_will_read(file_of(be), place, offset, length);
+}
+
 static int synthetic_super_read(struct backend *be, unsigned int copy,
 				struct disk_superblock *ret, struct error *err)
 {
@@ -287,6 +293,7 @@ static const struct backend_ops synthetic_ops = {
 	.allocate = synthetic_allocate,
 	.free = free_frame,
 	.drop_cache = synthetic_drop_cache,
+	.will_read = synthetic_will_read,
 	.super_read = synthetic_super_read,
 	.super_write = synthetic_super_write,
 	.stat = synthetic_stat,

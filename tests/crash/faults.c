@@ -327,6 +327,12 @@ static int spared_drop_cache(struct backend *be, uint64_t place,
 	return medium->drop_cache(be, place, err);
 }
 
+static void spared_will_read(struct backend *be, uint64_t place,
+			     uint32_t offset, uint32_t length)
+{
+	medium->will_read(be, place, offset, length);
+}
+
 static int spared_super_read(struct backend *be, unsigned int copy,
 			     struct disk_superblock *ret, struct error *err)
 {
@@ -361,6 +367,7 @@ static const struct backend_ops spared_ops = {
 	.allocate = spared_allocate,
 	.free = spared_free,
 	.drop_cache = spared_drop_cache,
+	.will_read = spared_will_read,
 	.super_read = spared_super_read,
 	.super_write = spared_super_write,
 	.grow = spared_grow,

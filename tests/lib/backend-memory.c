@@ -299,6 +299,11 @@ static int memory_free(struct backend *be, uint64_t place, struct error *err)
 	return r;
 }
 
+static void memory_will_read(struct backend *be, uint64_t place,
+			     uint32_t offset, uint32_t length)
+{
+}
+
 static int memory_drop_cache(struct backend *be, uint64_t place,
 			     struct error *err)
 {
@@ -389,6 +394,7 @@ static const struct backend_ops memory_ops = {
 	.allocate = memory_allocate,
 	.free = memory_free,
 	.drop_cache = memory_drop_cache,
+	.will_read = memory_will_read,
 	.super_read = memory_super_read,
 	.super_write = memory_super_write,
 	.grow = memory_grow,
