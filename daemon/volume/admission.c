@@ -110,6 +110,11 @@ bool checkpoint_is_due(const struct store *store)
 	       core->segno_bound - core->next_segno < SEGNO_RESERVATION / 2;
 }
 
+bool flush_is_due(const struct store *store)
+{
+	return store->log.unflushed_bytes >= store->checkpoint_log_bytes / 8;
+}
+
 /* Would a checkpoint or the reaper give frames back? */
 static bool space_is_coming(const struct store *store)
 {
@@ -293,7 +298,7 @@ int store_admit(struct store *store, struct admission *admission,
 		return error_set(err, ENOMEM, "out of memory");
 	store_changed(store);
 	if (core->has_workers && !store->checkpoint_running &&
-	    checkpoint_is_due(store))
+	    (checkpoint_is_due(store) || flush_is_due(store)))
 		core_wake(core, WORKER_DRIVER);
 	return 0;
 }

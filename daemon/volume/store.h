@@ -175,6 +175,11 @@ bool checkpoint_is_due(const struct store *store);
  * that it gives frames back which busy times needed?  Core held.
  */
 bool checkpoint_is_old(const struct store *store, uint64_t now_ms);
+/*
+ * Has so much been written since the last flush that recovery should not have
+ * to read it all to see whether it is whole?  Core held.
+ */
+bool flush_is_due(const struct store *store);
 /* Free the frames of dying segments that nobody reads any more.  Core held. */
 void free_dying(struct store *store);
 /*

@@ -4,8 +4,8 @@
  *   writer   writes sealed batches early, advertises durable_seq when idle
  *   janitor  makes frames ready, lets the reaper work, tells how full it is
  *   cleaner  empties segments that are mostly dead
- *   driver   runs checkpoints, drops scratch views nobody uses, says it when
- *            the store has become fail-stop
+ *   driver   runs checkpoints, flushes when no client does, drops scratch
+ *            views nobody uses, says it when the store has become fail-stop
  *   watcher  says it when a write or a sync takes long: the others may be the
  *            ones who wait for it
  * A worker owns no data; it sleeps while there is nothing to do and wakes by
@@ -262,6 +262,10 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			mutex_unlock(&core->lock);
 			/* a failure stops the store: told above */
 			(void)store_checkpoint(store, NULL);
+			mutex_lock(&core->lock);
+		} else if (flush_is_due(store)) {
+			mutex_unlock(&core->lock);
+			(void)store_flush(store, NULL); /* as above */
 			mutex_lock(&core->lock);
 		} else if (find_idle_scratch(store, name, &timer)) {
 			mutex_unlock(&core->lock);

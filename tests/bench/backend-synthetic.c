@@ -4,11 +4,10 @@
  *
  * NOTES ON THE DESIGN.  The second file holds eight bytes for every block of
  * every frame, the mark: 0 when the block is in the store's file, else its
- * first eight bytes.  A segment's first write, which begins at offset 0,
- * punches its frame out of both files, and nothing is written twice in a
- * segment's life: so a block of which only the mark was written is a hole in
- * the store's file, and only what reads as zeros there needs its mark looked
- * up.  Metadata thus costs what it costs without this back end.
+ * first eight bytes.  A block of which only the mark is written is punched out
+ * of the store's file, which may hold what an earlier segment left there: so
+ * only what reads as zeros needs its mark looked up, and metadata costs what
+ * it costs without this back end.
  */
 #include "backend-synthetic.h"
 
@@ -36,6 +35,7 @@ struct backend_synthetic {
 	struct backend be; /* first */
 	struct backend *file;
 	int marks_fd;
+	int punch_fd; /* of the store's file */
 	_Atomic uint64_t data_bytes, header_bytes, gc_bytes, meta_bytes;
 };
 
@@ -156,54 +156,49 @@ static void count_written(struct backend_synthetic *s, const uint8_t *memory,
 	}
 }
 
-static int write_run(struct backend *be, uint64_t place, uint32_t offset,
-		     const uint8_t *memory, size_t nr_blocks, struct error *err)
+/* @nr_blocks go into the file when they are @real, else become a hole. */
+static int put_run(struct backend *be, uint64_t place, uint32_t offset,
+		   const uint8_t *memory, size_t nr_blocks, bool real,
+		   struct error *err)
 {
+	uint64_t at = backend_frame_offset(place, be->segment_shift) + offset;
 	struct iovec iov = {.iov_base = (void *)memory,
 			    .iov_len = nr_blocks * BLOCK_SIZE};
 
-	return nr_blocks == 0 ? 0
-			      : backend_write(file_of(be), place, offset, &iov,
-					      1, err);
+	if (real)
+		return backend_write(file_of(be), place, offset, &iov, 1, err);
+	if (fallocate(synthetic_of(be)->punch_fd,
+		      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+		      (off_t)iov.iov_len) < 0)
+		return error_set(err, EIO, "cannot punch: %s", strerror(errno));
+	return 0;
 }
 
-/* One piece of memory: blocks without a mark go into the file, in runs. */
 static int write_piece(struct backend *be, uint64_t place, uint32_t offset,
 		       const uint8_t *memory, size_t length, struct error *err)
 {
 	uint64_t marks[WRITE_BLOCKS_MAX];
-	size_t nr = length / BLOCK_SIZE, begin = 0;
+	size_t nr = length / BLOCK_SIZE, end;
 	int r = 0;
 
 	if (nr > WRITE_BLOCKS_MAX)
 		return error_set(err, EINVAL, "a write of %zu blocks", nr);
-	for (size_t i = 0; r == 0 && i < nr; i++) {
+	for (size_t i = 0; i < nr; i++)
 		marks[i] = block_mark(memory + i * BLOCK_SIZE);
-		if (marks[i] == 0)
-			continue;
-		r = write_run(be, place, offset + (uint32_t)begin * BLOCK_SIZE,
-			      memory + begin * BLOCK_SIZE, i - begin, err);
-		begin = i + 1;
+	for (size_t i = 0; r == 0 && i < nr; i = end) {
+		bool real = marks[i] == 0;
+
+		for (end = i + 1; end < nr && (marks[end] == 0) == real; end++)
+			;
+		r = put_run(be, place, offset + (uint32_t)i * BLOCK_SIZE,
+			    memory + i * BLOCK_SIZE, end - i, real, err);
 	}
-	if (r == 0)
-		r = write_run(be, place, offset + (uint32_t)begin * BLOCK_SIZE,
-			      memory + begin * BLOCK_SIZE, nr - begin, err);
 	if (r == 0 &&
 	    pwrite(synthetic_of(be)->marks_fd, marks, nr * sizeof(marks[0]),
 		   mark_offset(be, place, offset)) !=
 		    (ssize_t)(nr * sizeof(marks[0])))
 		r = marks_error(err, "write");
 	return r;
-}
-
-static int free_frame(struct backend *be, uint64_t place, struct error *err)
-{
-	/* what is not punched is overwritten: all of a segment is written */
-	(void)fallocate(synthetic_of(be)->marks_fd,
-			FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			mark_offset(be, place, 0),
-			mark_offset(be, 1, 0) - mark_offset(be, 0, 0));
-	return backend_free(file_of(be), place, err);
 }
 
 static int synthetic_write(struct backend *be, uint64_t place, uint32_t offset,
@@ -213,8 +208,6 @@ static int synthetic_write(struct backend *be, uint64_t place, uint32_t offset,
 	uint64_t length = 0;
 	int r = 0;
 
-	if (offset == 0)
-		r = free_frame(be, place, err);
 	for (int i = 0; r == 0 && i < nr_iov; i++) {
 		r = write_piece(be, place, offset + (uint32_t)length,
 				iov[i].iov_base, iov[i].iov_len, err);
@@ -242,6 +235,12 @@ static int synthetic_allocate(struct backend *be, uint64_t place,
 			      bool zero_fill, struct error *err)
 {
 	return 0;
+}
+
+/* The marks stay: they mean nothing until they are written again. */
+static int synthetic_free(struct backend *be, uint64_t place, struct error *err)
+{
+	return backend_free(file_of(be), place, err);
 }
 
 static int synthetic_drop_cache(struct backend *be, uint64_t place,
@@ -281,6 +280,8 @@ static void synthetic_close(struct backend *be)
 	backend_close(s->file);
 	if (s->marks_fd >= 0)
 		(void)close(s->marks_fd);
+	if (s->punch_fd >= 0)
+		(void)close(s->punch_fd);
 	free(s);
 }
 
@@ -291,7 +292,7 @@ static const struct backend_ops synthetic_ops = {
 	.seal = synthetic_seal,
 	.sync = synthetic_sync,
 	.allocate = synthetic_allocate,
-	.free = free_frame,
+	.free = synthetic_free,
 	.drop_cache = synthetic_drop_cache,
 	.will_read = synthetic_will_read,
 	.super_read = synthetic_super_read,
@@ -315,7 +316,8 @@ static int synthetic_new(const char *path, struct backend *file, int flags,
 	s->file = file;
 	(void)snprintf(marks, sizeof(marks), "%s.data", path);
 	s->marks_fd = open(marks, O_RDWR | O_CLOEXEC | flags, 0600);
-	if (s->marks_fd < 0 ||
+	s->punch_fd = open(path, O_RDWR | O_CLOEXEC);
+	if (s->marks_fd < 0 || s->punch_fd < 0 ||
 	    (capacity &&
 	     ftruncate(s->marks_fd, (off_t)(capacity / BLOCK_SIZE *
 					    sizeof(uint64_t))) < 0)) {

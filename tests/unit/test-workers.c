@@ -75,6 +75,40 @@ static void a_checkpoint_that_fails_is_told_once(void **state)
 	assert_int_equal(said.nr_failed, 1);
 }
 
+static uint64_t durable_seq(void)
+{
+	uint64_t ret;
+
+	mutex_lock(&store->core.lock);
+	ret = store->log.durable_seq;
+	mutex_unlock(&store->core.lock);
+	return ret;
+}
+
+/* Else recovery would have to read all of the log that nobody flushed. */
+static void what_no_client_flushes_is_flushed_all_the_same(void **state)
+{
+	const struct store_open_options options = {
+		.checkpoint_log_bytes = 4 << 20,
+	};
+	uint64_t checkpoint_id, before;
+	struct volume_handle *v;
+
+	stop(true);
+	must(test_store_open(disk, &options, &store, &err));
+	must(store_start(store, &err));
+	v = create_volume("a", 64);
+	checkpoint_id = store->sb.checkpoint_id;
+	before = durable_seq();
+	for (unsigned int i = 0; i < 192; i++)
+		put(v, i % 64, 1, i + 1);
+	for (int i = 0; durable_seq() == before && i < 6000; i++)
+		pause_ms(10);
+	assert_true(durable_seq() > before);
+	assert_int_equal(store->sb.checkpoint_id, checkpoint_id);
+	volume_close(v);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, close_store)
 
 int main(void)
@@ -82,6 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_sync_that_fails_is_told_once),
 		TEST(a_checkpoint_that_fails_is_told_once),
+		TEST(what_no_client_flushes_is_flushed_all_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
