@@ -34,6 +34,7 @@ extern const struct command command_clone;
 extern const struct command command_create;
 extern const struct command command_delete;
 extern const struct command command_detach;
+extern const struct command command_du;
 extern const struct command command_dump;
 extern const struct command command_events;
 extern const struct command command_help;

@@ -23,6 +23,9 @@ typedef int verb_fn(struct store *store, struct json_object *args,
 verb_fn verb_status, verb_list, verb_show, verb_check_store, verb_scrub,
 	verb_dump;
 
+/* verbs-space.c */
+verb_fn verb_du;
+
 /* verbs-change.c */
 verb_fn verb_create, verb_snapshot, verb_clone, verb_delete, verb_reclaim,
 	verb_rollback, verb_undo, verb_scratch;

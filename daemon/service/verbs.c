@@ -14,13 +14,21 @@ struct verb {
 };
 
 static const struct verb verbs[] = {
-	{"status", verb_status, true},	    {"list", verb_list, true},
-	{"show", verb_show, true},	    {"create", verb_create, false},
-	{"snapshot", verb_snapshot, false}, {"clone", verb_clone, false},
-	{"delete", verb_delete, false},	    {"reclaim", verb_reclaim, false},
-	{"rollback", verb_rollback, false}, {"undo", verb_undo, false},
-	{"scratch", verb_scratch, false},   {"set", verb_set, false},
-	{"check", verb_check_store, true},  {"scrub", verb_scrub, false},
+	{"status", verb_status, true},
+	{"list", verb_list, true},
+	{"show", verb_show, true},
+	{"create", verb_create, false},
+	{"snapshot", verb_snapshot, false},
+	{"clone", verb_clone, false},
+	{"delete", verb_delete, false},
+	{"reclaim", verb_reclaim, false},
+	{"rollback", verb_rollback, false},
+	{"undo", verb_undo, false},
+	{"scratch", verb_scratch, false},
+	{"set", verb_set, false},
+	{"check", verb_check_store, true},
+	{"scrub", verb_scrub, false},
+	{"du", verb_du, true},
 	{"dump", verb_dump, true},
 };
 

@@ -229,6 +229,36 @@ int store_list(struct store *store, struct volume_info **ret, size_t *ret_nr,
  */
 int store_excl(struct store *store, struct volume_info *infos, size_t nr,
 	       struct error *err);
+/* What would come free. */
+struct space_freed {
+	uint64_t blocks; /* of data */
+	/* false: while it was counted, others went on dropping blocks that may
+	 * be shared with it, so that it is about that */
+	bool exact;
+};
+
+/* The space of a volume with its snapshots, or of a snapshot by itself. */
+struct volume_space {
+	char name[NAME_MAX_BYTES + 1];
+	bool snapshot; /* by itself: head and snapshots_blocks mean nothing */
+	uint64_t refer_blocks;	   /* what the head, or the snapshot, maps */
+	uint64_t head_blocks;	   /* come free without the head */
+	uint64_t snapshots_blocks; /* come free without its snapshots */
+	/* come free without all of it: the two, and what is held by both */
+	uint64_t excl_blocks;
+};
+
+/*
+ * Where the space is: of the volumes @names (none: of all, hidden ones too),
+ * and of snapshots among them whose volume is not.  *ret is malloc'ed and in
+ * the order of store_list().  *ret_all is what would come free if all of
+ * that were deleted; it is more than the sum by what several of them share.
+ * Walks and waits as store_excl().  -ENOENT, -EINVAL; damage.
+ */
+int store_space(struct store *store, const char *const *names, size_t nr_names,
+		struct volume_space **ret, size_t *ret_nr,
+		struct space_freed *ret_all, struct error *err);
+
 /* One of them, by its name.  -ENOENT, -EINVAL. */
 int store_find(struct store *store, const char *name, struct volume_info *ret,
 	       struct error *err);
@@ -270,14 +300,6 @@ int store_undo(struct store *store, const char *const *names, size_t nr,
  */
 int store_scratch(struct store *store, const char *snapshot,
 		  char ret_name[NAME_MAX_BYTES + 1], struct error *err);
-
-/* What would come free. */
-struct space_freed {
-	uint64_t blocks; /* of data */
-	/* false: while it was counted, others went on dropping blocks that may
-	 * be shared with it, so that it is about that */
-	bool exact;
-};
 
 /*
  * Would deleting (as store_delete, same checks and errors) be allowed, and

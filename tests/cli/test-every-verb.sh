@@ -25,7 +25,7 @@ store_verbs() {
 
 is_read_only() {
 	case $1 in
-	status | check | dump | list | show) return 0 ;;
+	status | check | dump | du | list | show) return 0 ;;
 	*) return 1 ;;
 	esac
 }

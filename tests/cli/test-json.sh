@@ -37,6 +37,11 @@ try_json() {
 	json '.[0].kept | startswith("v@before-rollback-")' rollback v@s
 	json '.[0] | has("kept") | not' rollback -n v@s
 	json '.names == ["v"]' undo v
+	json '.total == 0 and .exact and (.volumes | length) == 3 and
+		(.volumes[0] | keys) == ["both", "excl", "head", "name",
+			"refer", "snapshots", "type"]' du
+	json '(.volumes | map(.name)) == ["c", "v@s"] and
+		(.volumes[1] | has("head") | not)' du v@s c
 	json '.freed == 0 and .exact and .names == ["c"]' delete -n c
 	json '.names == ["c", "d"]' delete c d
 	json '.errors == 0 and .lines == []' check

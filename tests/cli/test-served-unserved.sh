@@ -37,6 +37,13 @@ list -t all -o name,written,refer,excl
 list -H -p -t all -o excl,name
 list --json -o name,excl
 list -o name,nothing
+du
+du -H -p
+du data web/root@s web/root@s data@one data
+du -o name,size
+du nosuch
+du data@nosuch
+du --json
 list data
 list web/root@s
 list nosuch

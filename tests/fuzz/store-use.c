@@ -197,10 +197,17 @@ static void delete_heads(struct store *store, const struct volume_info *infos,
 static void use(struct store *store, bool writable)
 {
 	struct volume_info *infos = NULL;
+	struct volume_space *spaces;
+	struct space_freed all;
+	size_t nr_spaces;
 	size_t nr = 0;
 
 	look(store);
 	done("store_list", store_list(store, &infos, &nr, fresh()));
+	done("store_excl", store_excl(store, infos, nr, fresh()));
+	if (store_space(store, NULL, 0, &spaces, &nr_spaces, &all, fresh()) ==
+	    0)
+		free(spaces);
 	if (nr > VOLUMES_MAX)
 		nr = VOLUMES_MAX;
 	ask_all(store, infos, nr, writable);

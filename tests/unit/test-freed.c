@@ -214,6 +214,79 @@ static void a_dry_run_refuses_as_many_names_as_the_verb(void **state)
 	must(store_delete(store, names, NR / 2, false, &err));
 }
 
+/* store_space() of @nr @names, which has @nr_expected rows. */
+static struct space_freed space(struct volume_space *ret, size_t nr_expected,
+				const char *const *names, size_t nr)
+{
+	struct volume_space *rows;
+	struct space_freed all;
+	size_t nr_rows;
+
+	must(store_space(store, names, nr, &rows, &nr_rows, &all, &err));
+	assert_int_equal(nr_rows, nr_expected);
+	memcpy(ret, rows, nr_rows * sizeof(*rows));
+	free(rows);
+	assert_true(all.exact);
+	return all;
+}
+
+static void what_volumes_hold_and_share_adds_up_to_what_is_live(void **state)
+{
+	struct volume_space rows[2];
+	struct space_freed all = space(rows, 2, NULL, 0);
+
+	assert_int_equal(all.blocks, stat_now().live_blocks);
+	assert_string_equal(rows[0].name, "a");
+	assert_int_equal(rows[0].refer_blocks, 100);
+	assert_int_equal(rows[0].head_blocks, 20);
+	/* the first 30 as they were are in b, too */
+	assert_int_equal(rows[0].snapshots_blocks, 0);
+	assert_int_equal(rows[0].excl_blocks, 20 + 30);
+	assert_string_equal(rows[1].name, "b");
+	assert_int_equal(rows[1].head_blocks, 5);
+	assert_int_equal(rows[1].excl_blocks, 5);
+	/* the rest, 100 blocks, is shared by the two */
+	assert_int_equal(all.blocks, 20 + 30 + 5 + 100);
+	delete_volume("b");
+	must(store_reap(store, &err));
+	all = space(rows, 1, NULL, 0);
+	assert_int_equal(all.blocks, stat_now().live_blocks);
+	assert_int_equal(rows[0].snapshots_blocks, 30 + 20);
+	assert_int_equal(rows[0].excl_blocks, all.blocks);
+}
+
+static void space_of_some_is_what_deleting_them_frees(void **state)
+{
+	static const char *const set[] = {"b", "a@s", "a@t", "b"};
+	static const char *const covered[] = {"a@s", "a"};
+	struct volume_space rows[3];
+	struct space_freed all = space(rows, 3, set, 4);
+
+	assert_string_equal(rows[0].name, "a@s");
+	assert_true(rows[0].snapshot);
+	assert_int_equal(rows[0].excl_blocks, 0);
+	assert_int_equal(rows[1].excl_blocks, 0);
+	assert_int_equal(rows[2].excl_blocks, 5);
+	/* a@s and b: the first 30; all three: what a rewrote later, too */
+	assert_int_equal(all.blocks, 5 + 30 + 20);
+	assert_int_equal(FREED(false, "b", "a@s", "a@t"), all.blocks);
+	snapshot("a@s");
+	all = space(rows, 1, covered, 2);
+	assert_string_equal(rows[0].name, "a");
+	assert_int_equal(all.blocks, rows[0].excl_blocks);
+}
+
+static void space_of_what_does_not_exist_is_refused(void **state)
+{
+	static const char *const names[] = {"a", "a@no"};
+	struct volume_space *rows;
+	struct space_freed all;
+	size_t nr;
+
+	refused(store_space(store, names, 2, &rows, &nr, &all, &err), ENOENT,
+		"a@no: no such snapshot");
+}
+
 static void a_damaged_node_is_told(void **state)
 {
 	static const char *const b[] = {"b"};
@@ -259,6 +332,9 @@ int main(void)
 		TEST(excl_is_counted_once_until_something_changes),
 		TEST(a_head_that_is_written_to_is_counted_anew),
 		TEST(a_dry_run_refuses_as_many_names_as_the_verb),
+		TEST(what_volumes_hold_and_share_adds_up_to_what_is_live),
+		TEST(space_of_some_is_what_deleting_them_frees),
+		TEST(space_of_what_does_not_exist_is_refused),
 		TEST(a_damaged_node_is_told),
 	};
 
