@@ -201,17 +201,12 @@ void bench_write(struct volume_handle *handle, uint64_t block,
 	must(bench_try_write(handle, block, latency, &err), "write", &err);
 }
 
-void bench_fill(struct volume_handle *handle, uint64_t nr_blocks)
-{
-	for (uint64_t i = 0; i < nr_blocks; i++)
-		bench_write(handle, i, NULL);
-}
-
 /* ---- figures ---- */
 
 void bench_figure(const char *name, double value, const char *unit)
 {
-	int digits = value >= 1000 ? 0 : value >= 100 ? 1 : 3;
+	bool whole = value >= 1000 || value == (double)(int)value;
+	int digits = whole ? 0 : value >= 100 ? 1 : 3;
 
 	printf("%s %.*f %s\n", name, digits, value, unit);
 	(void)fflush(stdout);

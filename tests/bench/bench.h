@@ -86,8 +86,6 @@ int bench_try_write(struct volume_handle *handle, uint64_t block,
 /* The same; must succeed. */
 void bench_write(struct volume_handle *handle, uint64_t block,
 		 struct latency *latency);
-/* Each of the first @nr_blocks once, in order. */
-void bench_fill(struct volume_handle *handle, uint64_t nr_blocks);
 
 /* ---- figures ---- */
 

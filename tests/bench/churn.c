@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "churn.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +23,25 @@ double live_percent(const struct store_stat *st)
 	return 100.0 * (double)st->live_blocks / (double)writable_blocks(st);
 }
 
+double dead_percent(const struct store_stat *st)
+{
+	return 100.0 - live_percent(st) -
+	       100.0 * (double)st->meta_bytes_live /
+		       (double)(writable_blocks(st) * BLOCK_SIZE);
+}
+
 double amplification(const struct span *span, const struct store_stat *now)
 {
+	if (span->nr_writes == 0)
+		return 1;
 	return 1 + (double)(now->copied_blocks - span->before.copied_blocks) /
 			   (double)span->nr_writes;
 }
 
 double metadata_share(const struct span *span, const struct store_stat *now)
 {
+	if (span->nr_writes == 0)
+		return 0;
 	return (double)(now->metadata_bytes - span->before.metadata_bytes) /
 	       (double)(span->nr_writes * BLOCK_SIZE);
 }
@@ -121,17 +133,29 @@ static void look(struct churn *churn, struct span *span)
 		roll_snapshots(churn, &st);
 }
 
+/* False: the store is full. */
+static bool write_block(struct churn *churn, uint64_t block,
+			struct latency *latency)
+{
+	struct error err = ERROR_NONE;
+	int r = bench_try_write(churn->handle, block, latency, &err);
+
+	churn->refused = r == -ENOSPC;
+	if (!churn->refused)
+		must(r, "write", &err);
+	return !churn->refused;
+}
+
 void churn_write(struct churn *churn, struct span *span, uint64_t nr,
 		 uint64_t end_ns)
 {
-	for (uint64_t i = 0; i < nr; i++) {
+	for (uint64_t i = 0; i < nr && !churn->refused; i++) {
 		if (end_ns && now_ns() >= end_ns)
 			return;
 		if (i % WRITES_PER_LOOK == 0)
 			look(churn, span);
-		bench_write(churn->handle, load_next(&churn->load),
-			    &span->latency);
-		span->nr_writes++;
+		if (write_block(churn, load_next(&churn->load), &span->latency))
+			span->nr_writes++;
 	}
 }
 
@@ -162,7 +186,9 @@ void churn_begin(struct churn *churn, struct store *store, const char *path,
 	must(store_create(store, "v", churn->load.nr_blocks * BLOCK_SIZE, &err),
 	     "create", &err);
 	churn->handle = bench_open_volume(store, "v");
-	bench_fill(churn->handle, churn->load.nr_blocks);
+	for (uint64_t i = 0; i < churn->load.nr_blocks; i++)
+		if (!write_block(churn, i, NULL))
+			return;
 }
 
 void churn_end(struct churn *churn)

@@ -25,6 +25,7 @@ struct churn {
 	uint64_t target_blocks; /* live */
 	uint64_t growth_blocks; /* live, from one snapshot to the next */
 	uint64_t nr_deleted;
+	bool refused; /* a write met -ENOSPC: nothing more is written */
 };
 
 /* What was written in a span, and what was seen. */
@@ -39,14 +40,17 @@ struct span {
 
 /*
  * Plan for @store, in the file @path: @live_blocks of it live, and
- * @nr_snapshots.  The volume is made and filled.
+ * @nr_snapshots.  The volume is made and filled, unless a write is refused.
  */
 void churn_begin(struct churn *churn, struct store *store, const char *path,
 		 uint64_t live_blocks, uint64_t nr_snapshots);
 /* Volume and store stay open. */
 void churn_end(struct churn *churn);
 
-/* Write @nr blocks, or until @end_ns of now_ns(); 0: no end.  Adds to @span. */
+/*
+ * Write @nr blocks, or until @end_ns of now_ns(); 0: no end; or until one is
+ * refused.  Adds to @span.
+ */
 void churn_write(struct churn *churn, struct span *span, uint64_t nr,
 		 uint64_t end_ns);
 void churn_delete_snapshots(struct churn *churn);
@@ -57,6 +61,8 @@ void span_begin(struct span *span, struct store *store);
 uint64_t writable_blocks(const struct store_stat *st);
 /* What is live of them. */
 double live_percent(const struct store_stat *st);
+/* What is neither live data nor live metadata of them. */
+double dead_percent(const struct store_stat *st);
 /* Data blocks (written + copied) / written, from @span's begin to @now. */
 double amplification(const struct span *span, const struct store_stat *now);
 /* Bytes of metadata written for each byte of data that was. */

@@ -10,7 +10,8 @@
  * The share is of (capacity - reserve), and live, snapshots included
  * (churn.h).  --hot 1: nine tenths of the writes go to one tenth of the
  * blocks, 0: uniform.  N times the capacity is written, but for no longer than
- * --seconds; the figures of the cleaner are those of the last fifth.
+ * --seconds, nor when a write is refused; the figures of the cleaner are those
+ * of the last fifth.
  */
 #include <stdlib.h>
 
@@ -18,7 +19,7 @@
 #include "test-store.h"
 
 /* A row of the plot for so much of the capacity. */
-#define ROWS_PER_CAPACITY 4u
+#define ROWS_PER_CAPACITY 8u
 
 struct plan {
 	struct churn churn;
@@ -62,13 +63,20 @@ static void span_join(struct span *into, const struct span *from)
 	latency_join(&into->latency, &from->latency);
 }
 
+/* No more is to be written. */
+static bool is_over(const struct plan *plan)
+{
+	return plan->churn.refused ||
+	       (plan->end_ns && now_ns() >= plan->end_ns);
+}
+
 /* Write @nr blocks, with a row for each part; all of it is added to @whole. */
 static void write_rows(struct plan *plan, struct span *whole, uint64_t nr)
 {
 	uint64_t step = plan->capacity / BLOCK_SIZE / ROWS_PER_CAPACITY;
 	static struct span part;
 
-	while (nr > 0 && (!plan->end_ns || now_ns() < plan->end_ns)) {
+	while (nr > 0 && !is_over(plan)) {
 		uint64_t now = nr < step ? nr : step;
 
 		span_begin(&part, plan->store);
@@ -91,7 +99,9 @@ static void print_cleaner(const struct plan *plan, const struct span *span)
 	bench_figure("write-amplification", amplification(span, &st), "");
 	bench_figure("metadata", metadata_share(span, &st),
 		     "bytes per byte written");
-	bench_figure("live-share", span->live_sum / (double)span->nr_looks,
+	bench_figure("live-share",
+		     span->nr_looks ? span->live_sum / (double)span->nr_looks
+				    : live_percent(&st),
 		     "%");
 	bench_figure("names-per-live-segment",
 		     (double)st.nr_named_segments / (double)st.nr_live_segments,
@@ -103,6 +113,8 @@ static void print_cleaner(const struct plan *plan, const struct span *span)
 	bench_figure("nodes-touched", (double)st.nodes_touched, "");
 	bench_figure("metadata-live", (double)st.meta_bytes_live / (1 << 20),
 		     "MiB");
+	bench_figure("refused", plan->churn.refused, "");
+	bench_figure("dead", dead_percent(&st), "%");
 	bench_figure("snapshots", st.nr_snapshots, "");
 	bench_figure("snapshots-deleted", (double)plan->churn.nr_deleted, "");
 }
@@ -114,7 +126,7 @@ static void run(struct plan *plan)
 
 	span_begin(&span, plan->store);
 	write_rows(plan, &span, plan->nr_writes - plan->nr_writes / 5);
-	if (!plan->end_ns || now_ns() < plan->end_ns) {
+	if (!is_over(plan)) {
 		span_begin(&span, plan->store);
 		write_rows(plan, &span, plan->nr_writes / 5);
 	}

@@ -22,6 +22,7 @@ measure() {
 # tell KEY TITLE: what has no bar.
 tell() {
 	local name
+	bar "$2: writes refused" "$(value refused "$tmp/$1")" '' at-most 0
 	note "$2: metadata written" "$(value metadata "$tmp/$1")" 'bytes/byte'
 	note "$2: live share" "$(value live-share "$tmp/$1")" %
 	note "$2: writes" "$(value writes "$tmp/$1")" 'per second'
