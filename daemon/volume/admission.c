@@ -137,10 +137,10 @@ static int clean_here(struct store *store, struct error *err)
 		wanted = cleaner_is_wanted(store) && !checkpoint_is_due(store);
 		mutex_unlock(&store->core.lock);
 	}
-	if (r > 0)
-		r = cleaner_rest(store, err);
 	/* no frame to move to: a checkpoint may give some back */
-	return r == -ENOSPC || r > 0 ? 0 : r;
+	if (r >= 0 || r == -ENOSPC)
+		r = cleaner_rest(store, err);
+	return r;
 }
 
 /* Reap, clean and checkpoint in this thread.  Core held, dropped. */

@@ -617,7 +617,9 @@ int checkpoint_run(struct store *store, struct error *err)
 		(void)core_check(core, err);
 	}
 	cond_broadcast(&core->changed);
-	core_wake(core, WORKER_JANITOR); /* the reaper may have waited */
+	core_wake(core, WORKER_JANITOR);   /* the reaper may have waited */
+	if (cleaner_waits_for_idle(store)) /* trims leave work for it */
+		core_wake(core, WORKER_CLEANER);
 	mutex_unlock(&core->lock);
 	segment_vector_done(&cp.dead);
 	if (r == 0)

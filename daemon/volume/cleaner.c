@@ -308,22 +308,23 @@ static bool end_victim(struct store *store, struct segment *s)
 /* The blocks of all that were walked have been written and forwarded. */
 static void end_walked(struct store *store, struct gc_stream *stream)
 {
-	uint64_t segno = 0;
+	uint64_t bad[WALKED_MAX];
+	uint32_t nr_bad = 0;
 
 	mutex_lock(&store->core.lock);
 	store_changed(store); /* blocks are elsewhere now */
 	for (uint32_t i = 0; i < stream->nr_walked; i++)
 		if (end_victim(store, stream->walked[i]))
-			segno = stream->walked[i]->segno;
+			bad[nr_bad++] = stream->walked[i]->segno;
 	stream->nr_walked = 0;
 	free_dying(store);
 	cond_broadcast(&store->core.changed);
 	mutex_unlock(&store->core.lock);
-	if (segno)
+	for (uint32_t i = 0; i < nr_bad; i++)
 		store_message(store, MESSAGE_ERROR, EVENT_DAMAGE,
 			      "blocks cannot be moved, their segment is left "
 			      "alone: segment=%" PRIu64,
-			      segno);
+			      bad[i]);
 }
 
 /* Where the victim's blocks go.  Cleaner lock. */
@@ -350,7 +351,7 @@ struct batch_view {
 	struct batch_header header;
 	struct birth names[BATCH_PAYLOAD_MAX];
 	bool live[BATCH_PAYLOAD_MAX];
-	uint32_t first, last; /* live ones; first is nr_payload: none */
+	uint32_t first, last; /* live ones; first > last: there is none */
 };
 
 static bool resolves_to(struct store *store, struct birth name, uint64_t segno,
@@ -433,17 +434,23 @@ static int read_payload(struct store *store, const struct batch_view *view)
 }
 
 /* A block that does not verify, once more around the page cache. */
-static bool block_is_good(struct store *store, uint32_t i, uint8_t *block,
-			  uint32_t checksum)
+static bool read_again(struct store *store, uint32_t i, uint8_t *block,
+		       uint32_t checksum)
 {
 	struct cleaner *c = &store->cleaner;
 
-	if (checksum32(block, BLOCK_SIZE) == checksum)
-		return true;
 	return backend_read(store->core.be, c->victim->place,
 			    (c->slot + 1 + i) * BLOCK_SIZE, block, BLOCK_SIZE,
 			    BACKEND_READ_AROUND_CACHE, NULL) == 0 &&
 	       checksum32(block, BLOCK_SIZE) == checksum;
+}
+
+static void note_bad_block(struct store *store)
+{
+	store->cleaner.victim->bad = true;
+	mutex_lock(&store->core.lock);
+	store->checksum_errors++;
+	mutex_unlock(&store->core.lock);
 }
 
 static int move_blocks(struct store *store, const struct batch_view *view,
@@ -451,14 +458,12 @@ static int move_blocks(struct store *store, const struct batch_view *view,
 {
 	struct cleaner *c = &store->cleaner;
 	const struct disk_batch *disk = (const struct disk_batch *)c->memory;
+	bool whole;
 	int r = 0;
 
-	if (view->first == view->header.nr_payload)
+	if (view->first > view->last)
 		return 0;
-	if (read_payload(store, view) < 0) {
-		c->victim->bad = true;
-		return 0;
-	}
+	whole = read_payload(store, view) == 0;
 	for (uint32_t i = view->first; r == 0 && i <= view->last; i++) {
 		uint8_t *block =
 			c->memory + BATCH_HEADER_SIZE + (size_t)i * BLOCK_SIZE;
@@ -466,8 +471,9 @@ static int move_blocks(struct store *store, const struct batch_view *view,
 
 		if (!view->live[i])
 			continue;
-		if (!block_is_good(store, i, block, checksum)) {
-			c->victim->bad = true;
+		if (!(whole && checksum32(block, BLOCK_SIZE) == checksum) &&
+		    !read_again(store, i, block, checksum)) {
+			note_bad_block(store);
 			continue;
 		}
 		r = gc_writer_ready(gc, err);

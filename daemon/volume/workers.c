@@ -101,8 +101,10 @@ static int reap_slice(struct store *store, struct error *err)
 	}
 	if (r < 0)
 		core_fail(&store->core, &failure);
-	if (store->nodes.reaper.len == 0) /* a count may wait for that */
+	if (store->nodes.reaper.len == 0) { /* a count may wait for that */
 		cond_broadcast(&store->core.changed);
+		core_wake(&store->core, WORKER_CLEANER); /* more is dead */
+	}
 	return 1;
 }
 

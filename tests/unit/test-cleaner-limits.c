@@ -76,6 +76,63 @@ static void a_full_store_of_live_blocks_rests(void **state)
 	check_is_clean();
 }
 
+/* Half of the blocks of @h, full segments, die later, by @kill_half. */
+static void expect_cleaned_when_idle(struct volume_handle *h,
+				     void (*kill_half)(struct volume_handle *))
+{
+	uint64_t victims;
+
+	must(store_checkpoint(store, &err));
+	must(store_clean(store, &err));
+	must(store_start(store, &err));
+	pause_ms(300); /* it sleeps */
+	victims = stat_now().nr_victims;
+	kill_half(h);
+	for (int i = 0; stat_now().reaper_queue && i < 500; i++)
+		pause_ms(10);
+	for (int i = 0; stat_now().nr_victims == victims && i < 500; i++) {
+		lock_core();
+		store->cleaner.seen_seq = store->log.next_seq;
+		store->cleaner.seen_ms = 0; /* it was idle for long */
+		unlock_core();
+		pause_ms(10);
+	}
+	assert_true(stat_now().nr_victims > victims);
+	volume_close(h);
+	check_is_clean();
+}
+
+static void delete_snapshot(struct volume_handle *h)
+{
+	delete_volume("a@s");
+}
+
+static void what_a_delete_leaves_behind_is_cleaned_when_idle(void **state)
+{
+	struct volume_handle *h = create_volume("a", 600);
+
+	put(h, 0, 600, 1);
+	snapshot("a@s");
+	for (uint32_t i = 0; i < 600; i += 2)
+		put(h, i, 1, 2);
+	expect_cleaned_when_idle(h, delete_snapshot);
+}
+
+static void trim_every_other(struct volume_handle *h)
+{
+	for (uint64_t i = 0; i < 900; i += 2)
+		must(volume_trim(h, BLOCK_SIZE, i * BLOCK_SIZE, false, &err));
+	must(store_checkpoint(store, &err));
+}
+
+static void what_trims_leave_behind_is_cleaned_when_idle(void **state)
+{
+	struct volume_handle *h = create_volume("a", 900);
+
+	put(h, 0, 900, 1);
+	expect_cleaned_when_idle(h, trim_every_other);
+}
+
 /* Of the segments whose pages the next checkpoint writes. */
 static uint64_t count_dirty_forwards(void)
 {
@@ -138,6 +195,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(batches_of_one_block_are_packed_until_the_store_is_full),
 		TEST(a_full_store_of_live_blocks_rests),
+		TEST(what_a_delete_leaves_behind_is_cleaned_when_idle),
+		TEST(what_trims_leave_behind_is_cleaned_when_idle),
 		TEST(forwards_count_as_what_a_checkpoint_writes),
 	};
 

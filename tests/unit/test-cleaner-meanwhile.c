@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The cleaner while something else goes on with the same blocks. */
+#include <errno.h>
+#include <pthread.h>
+
 #include "check.h"
 #include "fixture.h"
 
@@ -21,6 +24,240 @@ static void expect_half(struct volume_handle *h)
 {
 	for (uint32_t i = 0; i < NR_BLOCKS; i++)
 		expect(h, i, 1, i % 2 ? 1 : 2);
+}
+
+/* Blocks of a victim were read, and are not forwarded yet. */
+static bool blocks_are_on_their_way(void)
+{
+	for (int i = 0; i < NR_GC_STREAMS; i++)
+		if (store->cleaner.streams[i].writer.nr > 0)
+			return true;
+	return false;
+}
+
+static void read_some(void)
+{
+	uint64_t moved = stat_now().moved_blocks;
+
+	while (!blocks_are_on_their_way())
+		assert_int_equal(cleaner_step(store, &err), 1);
+	assert_int_equal(stat_now().moved_blocks, moved);
+}
+
+static void move_the_rest(void)
+{
+	while (cleaner_step(store, &err) > 0)
+		;
+	assert_false(blocks_are_on_their_way());
+}
+
+static void no_segment_is_in_quarantine(void)
+{
+	lock_core();
+	for (uint32_t i = 0; i < store->segments.pages.nr_pages; i++)
+		assert_false(store->segments.by_index[i] &&
+			     store->segments.by_index[i]->quarantine);
+	unlock_core();
+}
+
+/* ---- writers and deletes ---- */
+
+static void what_is_deleted_on_its_way_frees_both_places(void **state)
+{
+	struct volume_handle *h = half_dead("a");
+	uint64_t used;
+
+	snapshot("a@s");
+	put(h, 0, NR_BLOCKS, 3);
+	must(store_checkpoint(store, &err));
+	for (uint32_t i = 0; i < NR_BLOCKS; i += 3)
+		put(h, i, 1, 4);
+	must(store_checkpoint(store, &err));
+	used = stat_now().frames_used;
+	read_some();
+	delete_volume("a@s");
+	must(store_reap(store, &err));
+	must(store_checkpoint(store, &err));
+	move_the_rest();
+	must(store_checkpoint(store, &err));
+	no_segment_is_in_quarantine();
+	assert_true(stat_now().frames_used + 7 <= used);
+	for (uint32_t i = 0; i < NR_BLOCKS; i++)
+		expect(h, i, 1, i % 3 ? 3 : 4);
+	check_is_clean();
+	volume_close(h);
+	reopen(false);
+	check_is_clean();
+}
+
+static void a_snapshot_that_is_read_stays_and_moves(void **state)
+{
+	struct volume_handle *h = half_dead("a"), *reader;
+	const char *name = "a@s";
+	uint64_t used;
+
+	snapshot(name);
+	put(h, 0, NR_BLOCKS, 3);
+	reader = open_snapshot(name);
+	expect_half(reader);
+	must(store_checkpoint(store, &err));
+	read_some();
+	expect_half(reader);
+	refused(store_delete(store, &name, 1, false, &err), EBUSY, name);
+	move_the_rest();
+	expect_half(reader);
+	must(store_checkpoint(store, &err));
+	expect_half(reader);
+	volume_close(reader);
+	used = stat_now().frames_used;
+	delete_volume(name);
+	must(store_reap(store, &err));
+	must(store_checkpoint(store, &err));
+	must(store_checkpoint(store, &err));
+	assert_true(stat_now().frames_used + 5 <= used);
+	expect(h, 0, NR_BLOCKS, 3);
+	check_is_clean();
+	volume_close(h);
+}
+
+/*
+ * The blocks of a GC segment have the names they had elsewhere, until a
+ * writer gives them those of their places.
+ */
+static void what_is_renamed_on_its_way_moves_after_all(void **state)
+{
+	struct volume_handle *h = half_dead("a");
+	uint64_t renamed;
+
+	must(store_clean(store, &err));
+	snapshot("a@s");
+	for (uint32_t i = 1; i < NR_BLOCKS; i += 2)
+		if (i % 8 != 1)
+			put(h, i, 1, 4);
+	delete_volume("a@s");
+	must(store_reap(store, &err));
+	must(store_checkpoint(store, &err));
+	renamed = stat_now().renamed_blocks;
+	read_some();
+	put(h, 0, 1, 5);
+	put(h, LEAF_BLOCKS, 1, 5);
+	assert_true(stat_now().renamed_blocks > renamed);
+	move_the_rest();
+	assert_true(stat_now().moved_blocks < stat_now().copied_blocks);
+	no_segment_is_in_quarantine();
+	must(store_checkpoint(store, &err));
+	for (uint32_t i = 1; i < NR_BLOCKS; i += 2)
+		expect(h, i, 1, i % 8 != 1 ? 4 : 1);
+	check_is_clean();
+	volume_close(h);
+	reopen(false);
+	check_is_clean();
+}
+
+static void a_batch_of_dead_blocks_is_passed_over(void **state)
+{
+	struct volume_handle *h = create_volume("a", NR_BLOCKS);
+
+	for (uint32_t i = 0; i < NR_BLOCKS; i++) {
+		put(h, i, 1, 1);
+		must(volume_flush(h, &err));
+	}
+	for (uint32_t i = 0; i < NR_BLOCKS; i += 2)
+		put(h, i, 1, 2);
+	must(store_checkpoint(store, &err));
+	while (cleaner_step(store, &err) > 0) {
+		lock_core();
+		assert_false(store->cleaner.victim &&
+			     store->cleaner.victim->bad);
+		unlock_core();
+	}
+	assert_true(stat_now().moved_blocks > 0);
+	assert_int_equal(stat_now().checksum_errors, 0);
+	expect_half(h);
+	volume_close(h);
+}
+
+/* ---- a checkpoint ---- */
+
+static void
+a_checkpoint_between_reading_and_moving_names_the_old_place(void **s)
+{
+	struct volume_handle *h = half_dead("a");
+
+	read_some();
+	must(store_checkpoint(store, &err));
+	volume_close(h);
+	reopen(false); /* what was read is forgotten */
+	assert_int_equal(stat_now().forwarded_blocks, 0);
+	h = open_volume("a");
+	expect_half(h);
+	read_some();
+	must(store_checkpoint(store, &err));
+	move_the_rest();
+	must(store_checkpoint(store, &err));
+	volume_close(h);
+	reopen(false);
+	assert_true(stat_now().forwarded_blocks > 0);
+	h = open_volume("a");
+	expect_half(h);
+	volume_close(h);
+	check_is_clean();
+}
+
+static void *run_checkpoint(void *arg)
+{
+	must(store_checkpoint(store, arg));
+	return NULL;
+}
+
+/* It is cut, and not yet named, while blocks move, change and die. */
+static void a_checkpoint_is_as_of_its_cut_whatever_moves(void **state)
+{
+	struct volume_handle *h = half_dead("a");
+	struct error why = ERROR_NONE;
+	pthread_t thread;
+
+	put(h, 1, 1, 1);
+	memory_disk_pause(disk, MEMORY_SYNC);
+	assert_int_equal(pthread_create(&thread, NULL, run_checkpoint, &why),
+			 0);
+	memory_disk_wait_paused(disk, MEMORY_SYNC);
+	read_some();
+	put(h, 3, 1, 6);
+	move_the_rest();
+	put(h, 5, 1, 6);
+	must(volume_trim(h, 8 * BLOCK_SIZE, 8 * BLOCK_SIZE, false, &err));
+	assert_true(stat_now().moved_blocks > 0);
+	memory_disk_resume(disk, MEMORY_SYNC);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	volume_close(h);
+	reopen(false); /* not flushed, but written: the log may be there */
+	check_is_clean();
+	h = open_volume("a");
+	for (uint32_t i = 16; i < NR_BLOCKS; i++)
+		expect(h, i, 1, i % 2 ? 1 : 2);
+	must(store_clean(store, &err));
+	for (uint32_t i = 16; i < NR_BLOCKS; i++)
+		expect(h, i, 1, i % 2 ? 1 : 2);
+	volume_close(h);
+	check_is_clean();
+}
+
+/* ---- damage ---- */
+
+static void one_bad_read_holds_nothing_up(void **state)
+{
+	struct volume_handle *h = half_dead("a");
+
+	/* the header of a batch, and then its blocks, at once */
+	memory_disk_fault(disk, MEMORY_READ, 2, EIO, false);
+	must(store_clean(store, &err));
+	assert_int_equal(memory_disk_nr_faults(disk), 1);
+	assert_int_equal(stat_now().checksum_errors, 0);
+	no_segment_is_in_quarantine();
+	expect_half(h);
+	volume_close(h);
+	check_is_clean();
 }
 
 /* ---- a check ---- */
@@ -112,6 +349,13 @@ static void a_check_leaves_the_reserve_alone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(what_is_deleted_on_its_way_frees_both_places),
+		TEST(a_snapshot_that_is_read_stays_and_moves),
+		TEST(what_is_renamed_on_its_way_moves_after_all),
+		TEST(a_batch_of_dead_blocks_is_passed_over),
+		TEST(a_checkpoint_between_reading_and_moving_names_the_old_place),
+		TEST(a_checkpoint_is_as_of_its_cut_whatever_moves),
+		TEST(one_bad_read_holds_nothing_up),
 		TEST(frames_come_back_while_a_check_reads),
 		TEST(a_check_leaves_the_reserve_alone),
 	};

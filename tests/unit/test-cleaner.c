@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The cleaner, forwards and renames. */
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "fixture.h"
 
@@ -307,6 +309,66 @@ static void a_bad_block_stays_and_the_rest_moves(void **state)
 	check_is_clean();
 }
 
+static unsigned int nr_told;
+
+static void note_damage(void *opaque, enum message_level level,
+			enum store_event event, const char *text)
+{
+	nr_told += event == EVENT_DAMAGE && strstr(text, "left alone");
+}
+
+static void count_line(void *opaque, const char *line)
+{
+	*(unsigned int *)opaque += strstr(line, "a: offset 20480") != NULL;
+}
+
+static void a_bad_block_is_told_once_and_found_by_scrub(void **state)
+{
+	static const struct store_open_options telling = {.message =
+								  note_damage};
+	const struct scrub_options options = {.max_bytes = 1 << 20};
+	struct scrub_progress progress = {0};
+	struct volume_handle *h = half_dead("a");
+	unsigned int nr_lines = 0;
+	uint64_t place, segno;
+	struct segment *s;
+	uint32_t slot;
+	int r;
+
+	lock_core();
+	s = segment_of(5, &slot);
+	place = s->place;
+	segno = s->segno;
+	unlock_core();
+	memory_disk_damage(disk, place, slot * BLOCK_SIZE, 1);
+	volume_close(h);
+	stop(false);
+	must(test_store_open(disk, &telling, &store, &err));
+	nr_told = 0;
+	for (int i = 0; i < 3; i++)
+		must(store_clean(store, &err));
+	assert_int_equal(nr_told, 1);
+	assert_int_equal(stat_now().checksum_errors, 1);
+	h = open_volume("a");
+	put(h, 6, 1, 7);
+	expect(h, 6, 1, 7);
+	do
+		r = store_scrub(store, &options, &progress, count_line,
+				&nr_lines, &err);
+	while (r == 0 && !progress.done);
+	assert_int_equal(r, -EUCLEAN);
+	assert_int_equal(nr_lines, 1);
+	/* the frame comes back when the last name in it has died */
+	put(h, 5, 1, 9);
+	must(store_checkpoint(store, &err));
+	lock_core();
+	assert_null(segment_find(&store->segments, segno));
+	assert_false(frames_is_used(&store->frames, place));
+	unlock_core();
+	volume_close(h);
+	check_is_clean();
+}
+
 static void a_lost_header_is_as_bad_as_a_lost_block(void **state)
 {
 	struct volume_handle *h = half_dead("a");
@@ -461,6 +523,7 @@ int main(void)
 		TEST(a_block_of_two_maps_keeps_its_name),
 		TEST(what_was_moved_moves_again),
 		TEST(a_bad_block_stays_and_the_rest_moves),
+		TEST(a_bad_block_is_told_once_and_found_by_scrub),
 		TEST(a_lost_header_is_as_bad_as_a_lost_block),
 		TEST(a_full_store_is_cleaned_before_it_is_full),
 		TEST(nothing_to_clean_is_said_at_once),
