@@ -444,7 +444,7 @@ int volume_zero_range(struct store *store, struct volume *v, uint64_t length,
 	uint64_t in_block = offset % BLOCK_SIZE, n;
 	int r = 0;
 
-	if (in_block) {
+	if (in_block && length > 0) {
 		n = BLOCK_SIZE - in_block;
 		n = n < length ? n : length;
 		r = write_partial(store, v, offset, (uint32_t)n, NULL, request,

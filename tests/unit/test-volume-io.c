@@ -192,6 +192,20 @@ static void a_partial_write_that_leaves_zeros_frees_the_block(void **state)
 	assert_int_equal(stat_now().live_blocks, 0);
 }
 
+static void zeroing_nothing_writes_nothing(void **state)
+{
+	struct volume_handle *h = create_volume("v", 4);
+	struct volume_info info;
+
+	put(h, 0, 4, 1);
+	must(volume_zero(h, 0, 100, false, &err));
+	must(volume_zero(h, 0, BLOCK_SIZE, false, &err));
+	expect(h, 0, 4, 1);
+	must(store_find(store, "v", &info, &err));
+	assert_int_equal(info.written_blocks, 4);
+	volume_close(h);
+}
+
 static void zero_zeroes_parts_of_blocks_too(void **state)
 {
 	put_bytes(0, 8 * BLOCK_SIZE, 'x');
@@ -514,6 +528,7 @@ int main(void)
 		TEST(zeros_take_no_room),
 		TEST(zeros_between_data_are_found_within_one_write),
 		TEST(a_partial_write_that_leaves_zeros_frees_the_block),
+		TEST(zeroing_nothing_writes_nothing),
 		TEST(zero_zeroes_parts_of_blocks_too),
 		TEST(trim_leaves_parts_of_blocks_alone),
 		TEST(fua_waits_for_what_it_found_done),
