@@ -88,6 +88,22 @@ static uint64_t block_term(const struct model_volume *v, uint64_t index)
 		       : 0;
 }
 
+/* Blocks that are all zeros are stored as holes. */
+static bool is_data(const struct model_volume *v, uint64_t index)
+{
+	return v->blocks[index] &&
+	       !all_zero(v->blocks[index]->bytes, BLOCK_SIZE);
+}
+
+static uint64_t nr_data(const struct model_volume *v)
+{
+	uint64_t nr = 0;
+
+	for (uint64_t i = 0; i < v->nr_blocks; i++)
+		nr += is_data(v, i);
+	return nr;
+}
+
 static uint64_t content_terms(const struct model_volume *v)
 {
 	uint64_t sum = 0;
@@ -189,6 +205,12 @@ static void set_name(struct model_volume *v, const char *name)
 	strcpy(v->name, name);
 }
 
+static void none_written(struct model_volume *v)
+{
+	v->written = 0;
+	v->written_is_unknown = false;
+}
+
 /* Add a copy of @v under @name. */
 static struct model_volume *
 add_copy(struct model *model, const struct model_volume *v, const char *name)
@@ -201,6 +223,9 @@ add_copy(struct model *model, const struct model_volume *v, const char *name)
 	copy->kept[0] = '\0';
 	copy->quota = 0;
 	copy->pause = false;
+	/* only snapshots are of what was written */
+	if (!strchr(name, '@'))
+		none_written(copy);
 	add(model, copy);
 	return copy;
 }
@@ -289,7 +314,10 @@ void model_create_volume(struct model *model, const char *name, uint64_t size)
 
 void model_snapshot(struct model *model, const char *name)
 {
-	(void)add_copy(model, model_find_head(model, name), name);
+	struct model_volume *head = model_find_head(model, name);
+
+	(void)add_copy(model, head, name);
+	none_written(head);
 }
 
 void model_clone(struct model *model, const char *snapshot, const char *name)
@@ -319,6 +347,7 @@ void model_rollback(struct model *model, const char *snapshot, const char *kept)
 
 	assert(from && from->size == head->size);
 	(void)add_copy(model, head, kept);
+	none_written(head);
 	model->hash -= content_terms(head);
 	blocks_free(head->blocks, head->nr_blocks);
 	head->blocks = blocks_share(from->blocks, from->nr_blocks);
@@ -332,11 +361,17 @@ void model_undo(struct model *model, const char *volume)
 	struct model_volume *head = model_find(model, volume);
 	struct model_volume *kept = model_find_kept(model, volume);
 	struct model_block **blocks = head->blocks;
+	uint64_t written = head->written;
+	bool is_unknown = head->written_is_unknown;
 
 	assert(kept && kept->size == head->size);
 	model->hash -= content_terms(head) + content_terms(kept);
 	head->blocks = kept->blocks;
 	kept->blocks = blocks;
+	head->written = kept->written;
+	head->written_is_unknown = kept->written_is_unknown;
+	kept->written = written;
+	kept->written_is_unknown = is_unknown;
 	model->hash += content_terms(head) + content_terms(kept);
 }
 
@@ -372,6 +407,7 @@ static void put(struct model *model, struct model_volume *v,
 		else if (v->blocks[index])
 			memset(block_own(v, index) + at, 0, n);
 		model->hash += block_term(v, index);
+		v->written += is_data(v, index);
 		data = data ? data + n : NULL;
 		offset += n;
 		length -= n;
@@ -395,6 +431,13 @@ void model_zero(struct model *model, struct model_volume *volume,
 		uint64_t length, uint64_t offset)
 {
 	put(model, volume, NULL, length, offset);
+}
+
+void model_settle(struct model *model, struct model_volume *volume,
+		  const void *data, uint64_t length, uint64_t offset)
+{
+	put(model, volume, data, length, offset);
+	volume->written_is_unknown = true;
 }
 
 void model_read(const struct model_volume *v, void *ret, uint64_t length,
@@ -544,6 +587,12 @@ static bool compare_one(const struct model *model, struct store *store,
 	if (info->quota_bytes != v->quota || info->pause_on_full != v->pause)
 		return differs(err, name, info->quota_bytes,
 			       "is not its quota");
+	if (info->refer_blocks != nr_data(v))
+		return differs(err, name, info->refer_blocks,
+			       "is not what it refers to");
+	if (!v->written_is_unknown && info->written_blocks != v->written)
+		return differs(err, name, info->written_blocks,
+			       "is not what was written");
 	if (volume_open(store, name, 0, &handle, err) < 0)
 		return false;
 	equal = model_volume_equals(v, handle, err) &&

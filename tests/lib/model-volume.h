@@ -27,6 +27,10 @@ struct model_volume {
 	uint64_t size;		       /* bytes */
 	uint64_t quota;		       /* bytes, 0: none */
 	bool pause;		       /* on-full=pause */
+	/* blocks written since the snapshot before; not known after a request
+	 * that failed half done */
+	uint64_t written;
+	bool written_is_unknown;
 	uint64_t nr_blocks;
 	struct model_block **blocks; /* NULL: zeros */
 };
@@ -73,6 +77,9 @@ void model_write(struct model *model, struct model_volume *volume,
 /* Every byte of the range becomes zero. */
 void model_zero(struct model *model, struct model_volume *volume,
 		uint64_t length, uint64_t offset);
+/* The bytes are these now, whoever wrote what. */
+void model_settle(struct model *model, struct model_volume *volume,
+		  const void *data, uint64_t length, uint64_t offset);
 void model_read(const struct model_volume *volume, void *ret, uint64_t length,
 		uint64_t offset);
 bool model_is_zero(const struct model_volume *volume, uint64_t length,

@@ -150,7 +150,7 @@ static void settle_block(struct model_volume *v, struct volume_handle *handle,
 	if (memcmp(now, old, length) != 0 &&
 	    memcmp(now, new ? new : zeros, length) != 0)
 		fail("a block is neither old nor new after ENOSPC");
-	model_write(t.model, v, now, length, offset);
+	model_settle(t.model, v, now, length, offset);
 }
 
 static void settle(struct model_volume *v, struct volume_handle *handle,
@@ -586,6 +586,103 @@ static void do_reap(void)
 	must(store_reap(t.store, &err), &err);
 }
 
+/* ---- what would come free ---- */
+
+#define SET_MAX 8u
+
+/* Some snapshots, and a volume when there are enough: names, some twice. */
+static size_t any_set(char (*ret)[NAME_MAX_BYTES + 1])
+{
+	size_t nr = 1 + rng_below(&t.rng, SET_MAX);
+	bool heads = nr_heads() > NR_VOLUMES;
+
+	for (size_t i = 0; i < nr; i++) {
+		const struct model_volume *v = any(heads, true);
+
+		if (!v)
+			return i;
+		strcpy(ret[i], v->name);
+		heads &= v->snapshot;
+	}
+	return nr;
+}
+
+/* A delete frees what its dry run said, whatever is waiting to be reaped. */
+static void do_foretell(void)
+{
+	char names[SET_MAX][NAME_MAX_BYTES + 1];
+	const char *list[SET_MAX];
+	size_t nr = any_set(names);
+	struct store_stat before, after;
+	struct error err = ERROR_NONE;
+	struct space_freed freed;
+
+	if (nr == 0)
+		return;
+	for (size_t i = 0; i < nr; i++)
+		list[i] = names[i];
+	note("foretell", names[0], nr, 0);
+	must(store_delete_dry_run(t.store, list, nr, true, &freed, &err), &err);
+	store_stat(t.store, &before);
+	must(store_delete(t.store, list, nr, true, &err), &err);
+	must(store_reap(t.store, &err), &err);
+	store_stat(t.store, &after);
+	if (!freed.exact ||
+	    before.live_blocks - after.live_blocks != freed.blocks) {
+		(void)error_set(&err, EUCLEAN,
+				"%" PRIu64 " blocks came free, not %" PRIu64,
+				before.live_blocks - after.live_blocks,
+				freed.blocks);
+		fail(err.message);
+	}
+	for (size_t i = 0; i < nr; i++)
+		if (model_find(t.model, list[i]))
+			model_delete(t.model, list[i]);
+}
+
+/* What is remembered of one is what a walk finds now. */
+static void check_excl(const struct volume_info *info)
+{
+	const char *name = info->name;
+	struct error err = ERROR_NONE;
+	struct space_freed freed;
+
+	must(store_delete_dry_run(t.store, &name, 1, false, &freed, &err),
+	     &err);
+	if (!info->excl_is_known || info->excl_blocks != freed.blocks)
+		fail("excl is not what deleting it would free");
+}
+
+static void do_space(void)
+{
+	struct volume_space *rows;
+	struct volume_info *infos;
+	struct error err = ERROR_NONE;
+	struct space_freed all;
+	struct store_stat st;
+	uint64_t sum = 0;
+	size_t nr;
+
+	note("space", "", 0, 0);
+	must(store_list(t.store, &infos, &nr, &err), &err);
+	must(store_excl(t.store, infos, nr, &err), &err);
+	for (size_t i = 0; i < nr; i++)
+		if (infos[i].snapshot || infos[i].nr_snapshots == 0)
+			check_excl(&infos[i]);
+	free(infos);
+	must(store_space(t.store, NULL, 0, &rows, &nr, &all, &err), &err);
+	store_stat(t.store, &st);
+	for (size_t i = 0; i < nr; i++) {
+		sum += rows[i].excl_blocks;
+		if (rows[i].head_blocks + rows[i].snapshots_blocks >
+		    rows[i].excl_blocks)
+			fail("the parts of a volume are more than it has");
+	}
+	free(rows);
+	if (all.blocks != st.live_blocks || sum > all.blocks)
+		fail("what volumes hold is not what is live");
+}
+
 static void do_clean(void)
 {
 	struct error err = ERROR_NONE;
@@ -644,6 +741,7 @@ static const struct {
 	{30, do_mischief},	{15, do_checkpoint},
 	{20, do_reap},		{5, do_reopen},
 	{10, do_clean},		{1, do_grow},
+	{30, do_foretell},	{20, do_space},
 };
 
 static void run_operation(unsigned int total_weight)
