@@ -30,6 +30,14 @@ static bool is_device(const char *path)
 	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
 }
 
+/* What is not chosen is no larger than a store can be. */
+static uint64_t at_most(uint64_t bytes)
+{
+	uint64_t most = store_capacity_max();
+
+	return bytes < most ? bytes : most;
+}
+
 /* A round share of what is free where @path will lie. */
 static int default_capacity(const char *path, uint64_t *ret)
 {
@@ -45,7 +53,7 @@ static int default_capacity(const char *path, uint64_t *ret)
 		DEFAULT_SHARE_PERCENT;
 	while (bytes / unit >= 512 && unit < UINT64_C(1) << 30)
 		unit <<= 1;
-	*ret = bytes / unit * unit;
+	*ret = at_most(bytes / unit * unit);
 	return 0;
 }
 
@@ -73,8 +81,9 @@ static int check_capacity(const char *path, uint64_t capacity, bool chosen)
 
 	size_format(capacity, text);
 	size_format(min, min_text);
-	if (capacity > INT64_MAX) {
-		print_error("%s: %s is more than a store can be", path, text);
+	if (capacity > store_capacity_max()) {
+		print_error("%s: --size %s is more than a store can be", path,
+			    text);
 		return EXIT_USAGE;
 	}
 	if (capacity >= min)
@@ -162,6 +171,8 @@ static int init_run(const struct options *options)
 	r = backend_file_create(path, capacity, false, &be, &capacity, &err);
 	if (r < 0)
 		return init_exit(r, &err);
+	if (is_device(path) && !options->size)
+		capacity = at_most(capacity);
 	if (is_device(path))
 		r = check_capacity(path, capacity, options->size != NULL);
 	if (r) {

@@ -27,14 +27,15 @@ uint64_t frames_reserve(uint64_t nr_frames)
 	return 16 + nr_frames / 1024;
 }
 
-uint64_t frames_max(unsigned int segment_shift)
+uint64_t frames_capacity_max(unsigned int segment_shift)
 {
-	uint64_t blocks = segment_slots(segment_shift) - 2;
+	uint64_t blocks = segment_slots(segment_shift) - 2, nr_frames;
 
 	if (blocks > BATCH_PAYLOAD_MAX)
 		blocks = BATCH_PAYLOAD_MAX;
-	return blocks * BLOCK_SIZE / 2 / sizeof(struct disk_page_ref) *
-	       DIRECTORY_PAGE_ENTRIES;
+	nr_frames = blocks * BLOCK_SIZE / 2 / sizeof(struct disk_page_ref) *
+		    DIRECTORY_PAGE_ENTRIES;
+	return backend_frame_offset(nr_frames, segment_shift);
 }
 
 static uint32_t nr_map_pages(uint64_t nr_frames)

@@ -70,10 +70,10 @@ struct frames {
 uint64_t frames_reserve(uint64_t nr_frames);
 
 /*
- * The most frames of a store: so many that the directories of a page for each
- * fill half of a checkpoint's root.
+ * The largest capacity of a store, bytes: with so many frames that the
+ * directories of a page for each fill half of a checkpoint's root.
  */
-uint64_t frames_max(unsigned int segment_shift);
+uint64_t frames_capacity_max(unsigned int segment_shift);
 
 int frames_init(struct frames *frames, struct core *core, uint64_t nr_frames);
 void frames_done(struct frames *frames);

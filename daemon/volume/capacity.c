@@ -27,29 +27,28 @@
 static int check_capacity(struct store *store, uint64_t *capacity,
 			  struct error *err)
 {
-	unsigned int shift = store->core.segment_shift;
-	uint64_t most = backend_frame_offset(frames_max(shift) + 1, shift) - 1;
-	char now[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES];
+	uint64_t most = frames_capacity_max(store->core.segment_shift);
+	char now[SIZE_TEXT_BYTES];
 	struct backend_stat stat;
 
 	backend_stat(store->core.be, &stat);
 	settings_format_size(store->sb.capacity, now);
-	settings_format_size(most + 1, limit);
 	if (*capacity == CAPACITY_MAX && !stat.is_device)
 		return error_set(err, EINVAL,
 				 "max is for a store on a block device, a file "
 				 "has no size of its own");
 	if (*capacity == CAPACITY_MAX)
-		*capacity = stat.size_bytes;
+		*capacity = stat.size_bytes < most ? stat.size_bytes : most;
 	if (*capacity < store->sb.capacity)
 		return error_set(err, EINVAL,
 				 "a store cannot shrink: its capacity is %s",
 				 now);
 	if (*capacity > most && *capacity > store->sb.capacity)
 		return error_set(err, EINVAL,
-				 "a store is smaller than %s: a larger one has "
-				 "too many segments for a checkpoint",
-				 limit);
+				 "the largest store is %" PRIu64
+				 " GiB: a larger one has too many segments for "
+				 "a checkpoint",
+				 most >> 30);
 	if (stat.is_device && *capacity > stat.size_bytes)
 		return error_set(err, EINVAL,
 				 "the device holds only %" PRIu64 " bytes",

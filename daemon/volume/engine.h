@@ -73,11 +73,13 @@ struct store_init_options {
 
 /* Smallest store: 32 frames. */
 #define STORE_FRAMES_MIN 32u
+/* Bytes of the largest one that init makes. */
+uint64_t store_capacity_max(void);
 
 /*
  * Write an empty store: allocate the reserve, write the first checkpoint and
- * both superblocks.  -EINVAL: capacity too small; -ENOSPC: the host has no
- * room for the reserve.
+ * both superblocks.  -EINVAL: capacity too small or too large; -ENOSPC: the
+ * host has no room for the reserve.
  */
 int store_init(struct backend *be, const struct store_init_options *options,
 	       struct error *err);

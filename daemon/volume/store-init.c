@@ -47,6 +47,11 @@ static int first_checkpoint(struct store *store, struct error *err)
 	return r;
 }
 
+uint64_t store_capacity_max(void)
+{
+	return frames_capacity_max(SEGMENT_SHIFT_MAX);
+}
+
 int store_init(struct backend *be, const struct store_init_options *options,
 	       struct error *err)
 {
@@ -68,10 +73,11 @@ int store_init(struct backend *be, const struct store_init_options *options,
 				 "it takes at least %" PRIu64,
 				 options->capacity,
 				 backend_frame_offset(STORE_FRAMES_MIN, shift));
-	if (backend_nr_frames(options->capacity, shift) > frames_max(shift))
+	if (options->capacity > frames_capacity_max(shift))
 		return error_set(err, EINVAL,
-				 "%" PRIu64 " bytes are too many for a store",
-				 options->capacity);
+				 "%" PRIu64 " bytes are too many for a store, "
+				 "it takes at most %" PRIu64,
+				 options->capacity, frames_capacity_max(shift));
 	memcpy(sb.uuid, options->uuid, sizeof(sb.uuid));
 	r = make_uuid(sb.uuid, err);
 	if (r < 0)

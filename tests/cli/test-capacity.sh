@@ -24,9 +24,9 @@ what_cannot_be_is_refused() {
 	local store=$1
 	expect_error 2 "a store cannot shrink: its capacity is 512 MiB" \
 		"$VARVE" -s "$store" set capacity=300M
-	expect_error 2 "a store is smaller than" \
+	expect_error 2 "the largest store is 28900 GiB" \
 		"$VARVE" -s "$store" set capacity=32T
-	expect_error 2 "a store is smaller than" \
+	expect_error 2 "the largest store is 28900 GiB" \
 		"$VARVE" -s "$store" set capacity=15E
 	expect_error 2 "max is for a store on a block device" \
 		"$VARVE" -s "$store" set capacity=max
@@ -71,6 +71,11 @@ for i in range(2):
 	done
 	fail "the store does not become full"
 }
+
+# more than a store can be
+expect_error 2 "--size 32T is more than a store can be" \
+	"$VARVE" init --size 32T "$tmp/large"
+[ ! -e "$tmp/large" ] || fail "a store that cannot be was made"
 
 # an unserved store
 init_store "$tmp/alone"

@@ -148,13 +148,13 @@ static void a_file_has_no_largest_capacity(void **state)
 
 static void more_frames_than_a_checkpoint_can_list_are_refused(void **state)
 {
-	uint64_t max = frames_max(TEST_SEGMENT_SHIFT);
+	uint64_t max = frames_capacity_max(TEST_SEGMENT_SHIFT);
 	uint64_t now;
 
-	assert_true(max > 100000);
-	refused(try_grow(capacity_of(max + 1)), EINVAL, "smaller than");
-	refused(try_grow(INT64_MAX), EINVAL, "smaller than");
-	must(store_set_capacity_dry_run(store, capacity_of(max), &now, &err));
+	assert_int_equal(max >> 30, 12);
+	refused(try_grow(max + 1), EINVAL, "largest store is 12 GiB");
+	refused(try_grow(INT64_MAX), EINVAL, "largest store");
+	must(store_set_capacity_dry_run(store, max, &now, &err));
 	has(TEST_FRAMES, RESERVE);
 }
 
@@ -255,6 +255,62 @@ static void the_older_superblock_may_be_of_a_smaller_store(void **state)
 
 /* ---- a store in use ---- */
 
+static void *grow_much(void *arg)
+{
+	struct error failure = ERROR_NONE;
+	uint64_t now;
+
+	return (void *)(intptr_t)store_set_capacity(
+		store, capacity_of(20 * 1024), &now, &failure);
+}
+
+/* The disk as of a power cut now is a store of the old size. */
+static void must_be_old_store_with(uint32_t nr_blocks)
+{
+	struct memory_disk *whole = disk;
+	struct store *growing = store;
+	struct volume_handle *h;
+
+	disk = memory_disk_rebuild(whole, memory_disk_nr_events(whole),
+				   CRASH_KEEP_NONE, 0);
+	must(test_store_open(disk, &(struct store_open_options){0}, &store,
+			     &err));
+	has(TEST_FRAMES, RESERVE);
+	h = open_volume("a");
+	expect(h, 0, nr_blocks, 2);
+	volume_close(h);
+	check_is_clean();
+	stop(false);
+	memory_disk_put(disk);
+	disk = whole;
+	store = growing;
+}
+
+/* Until a superblock says how large the store is, it is the old one. */
+static void the_log_does_not_go_on_beyond_the_old_end_too_soon(void **state)
+{
+	struct volume_handle *h = create_volume("a", 100);
+	pthread_t thread;
+	void *ret;
+
+	for (unsigned int i = 0; i < 20; i++)
+		must(frames_grow(&store->frames, false, &err));
+	must(store_checkpoint(store, &err));
+	memory_disk_record(disk);
+	memory_disk_pause(disk, MEMORY_SUPER_WRITE);
+	assert_int_equal(pthread_create(&thread, NULL, grow_much, NULL), 0);
+	memory_disk_wait_paused(disk, MEMORY_SUPER_WRITE);
+	put(h, 0, 100, 2);
+	must(volume_flush(h, &err));
+	must_be_old_store_with(100);
+	memory_disk_resume(disk, MEMORY_SUPER_WRITE);
+	assert_int_equal(pthread_join(thread, &ret), 0);
+	assert_int_equal((intptr_t)ret, 0);
+	expect(h, 0, 100, 2);
+	volume_close(h);
+	check_is_clean();
+}
+
 static void *write_block(void *arg)
 {
 	uint8_t data[BLOCK_SIZE] = {1};
@@ -307,6 +363,7 @@ int main(void)
 		TEST(before_the_first_superblock_it_is_the_old_store),
 		TEST(after_the_first_superblock_it_is_the_new_store),
 		TEST(the_older_superblock_may_be_of_a_smaller_store),
+		TEST(the_log_does_not_go_on_beyond_the_old_end_too_soon),
 		TEST(a_write_that_waits_for_space_gets_it_from_growing),
 	};
 

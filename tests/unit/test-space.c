@@ -143,6 +143,26 @@ static void filling_up_is_told_once_for_each_threshold(void **state)
 	volume_close(h);
 }
 
+static void a_store_that_grew_has_more_room(void **state)
+{
+	struct volume_handle *h = create_volume("a", 4000);
+	uint64_t now;
+
+	(void)fill_up(h);
+	must(store_start(store, &err));
+	wait_said(1);
+	assert_int_equal(said.levels[0], MESSAGE_WARNING);
+	said.nr = 0;
+	must(store_set_capacity(
+		store,
+		backend_frame_offset(2 * TEST_FRAMES, TEST_SEGMENT_SHIFT), &now,
+		&err));
+	wait_said(1);
+	assert_int_equal(said.levels[0], MESSAGE_INFO);
+	assert_in_range(said.percents[0], 40, 60);
+	volume_close(h);
+}
+
 static void a_store_that_is_full_when_it_opens_says_so(void **state)
 {
 	struct volume_handle *h = create_volume("a", 4000);
@@ -188,6 +208,7 @@ int main(void)
 		TEST(thresholds_are_crossed_at_80_90_and_95),
 		TEST(a_threshold_is_left_two_percent_below_it),
 		TEST(filling_up_is_told_once_for_each_threshold),
+		TEST(a_store_that_grew_has_more_room),
 		TEST(a_store_that_is_full_when_it_opens_says_so),
 		TEST(a_full_host_is_told_once_and_when_it_has_room),
 	};
