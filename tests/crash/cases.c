@@ -546,6 +546,38 @@ static void cleaning(struct workload *w)
 	work_flush(w);
 }
 
+/* What happens to blocks between their reading and their moving. */
+static void blocks_on_their_way(struct workload *w)
+{
+	work_write(w, "a", 300 << 10, 0, false);
+	work_snapshot(w, a_s, 1);
+	thin_out(w, 0);
+	work_checkpoint(w);
+	thin_out(w, 1);
+	work_clean_some(w);
+	work_write(w, "a", 80 << 10, 40 << 10, false);
+	work_delete(w, a_s, 1);
+	work_reap(w);
+	work_checkpoint(w);
+	work_clean(w);
+	/* and those that were moved before */
+	thin_out(w, 1);
+	work_snapshot(w, a_s, 1);
+	work_checkpoint(w);
+	work_clean_some(w);
+	work_write(w, "a", BLOCK_SIZE, 20 * BLOCK_SIZE, true);
+	work_checkpoint(w);
+	work_clean(w);
+	work_delete(w, a_s, 1);
+	work_reap(w);
+	thin_out(w, 0);
+	work_checkpoint(w);
+	work_clean_some(w);
+	work_trim(w, "a", 100 << 10, 8 << 10, false);
+	work_clean(w);
+	work_flush(w);
+}
+
 /* Names of moved blocks, given up by the writer and by the reaper. */
 static void renames(struct workload *w)
 {
@@ -604,6 +636,8 @@ const struct crash_case crash_cases[] = {
 	{"many references", many_references, false, WORK_FRAMES,
 	 TEST_SEGMENT_SHIFT, false},
 	{"cleaning", cleaning, true, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"blocks on their way", blocks_on_their_way, false, WORK_FRAMES,
+	 TEST_SEGMENT_SHIFT, false},
 	{"renames", renames, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
 	{"metadata moves", metadata_moves, false, WORK_FRAMES,
 	 TEST_SEGMENT_SHIFT, false},

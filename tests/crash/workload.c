@@ -535,6 +535,23 @@ void work_call(struct workload *w, const char *what,
 	end(w, step, false);
 }
 
+/* Until blocks were read, and will be moved later. */
+static int clean_some(struct workload *w, struct error *err)
+{
+	const struct gc_stream *streams = w->store->cleaner.streams;
+	int r = 1;
+
+	while (r > 0 && streams[GC_FIRST].writer.nr == 0 &&
+	       streams[GC_AGAIN].writer.nr == 0)
+		r = cleaner_step(w->store, err);
+	return r < 0 ? r : 0;
+}
+
+void work_clean_some(struct workload *w)
+{
+	work_call(w, "clean some", clean_some);
+}
+
 void work_clean(struct workload *w)
 {
 	struct step *step = begin(w, "clean", "", 0, 0);

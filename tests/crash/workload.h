@@ -111,6 +111,8 @@ void work_call(struct workload *w, const char *what,
 	       int (*call)(struct workload *w, struct error *err));
 /* The cleaner moves what is worth it; a checkpoint follows. */
 void work_clean(struct workload *w);
+/* The cleaner reads blocks; it moves them when it goes on. */
+void work_clean_some(struct workload *w);
 /* What a worker does: write a batch before somebody flushes it. */
 void work_write_early(struct workload *w);
 /* What a worker does after an idle second: log what is durable. */

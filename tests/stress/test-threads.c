@@ -3,13 +3,17 @@
  * Readers, writers, flushers and verbs at once, with the workers running:
  * for ThreadSanitizer, and for what one thread cannot show.
  *
- * test-threads [--seconds N] [--seed N]
+ * test-threads [--seconds N] [--seed N] [--fill PERCENT]
  *
  * Each writer has blocks of its own and stamps them with a number that only
  * grows; a reader must never see a number go back or a block torn, and a
  * snapshot must not change.  The writers also write to parts of the same
  * blocks: none may undo what another one wrote.  What a flush covered must be
  * there when the store is opened again.
+ *
+ * --fill: before they begin so much of the store is live, in a volume that is
+ * written to all over, so that the cleaner always has to work.  No write may
+ * be refused all the same.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -37,7 +41,8 @@ static struct store *store;
 static uint64_t seed;
 static atomic_bool stopping;
 static _Atomic uint64_t nr_operations;
-static uint64_t nr_scrubs; /* complete ones */
+static uint64_t nr_scrubs;  /* complete ones */
+static uint64_t nr_ballast; /* blocks of the volume that fills the store */
 /* the last number acknowledged, and the last one flushed, of each block */
 static _Atomic uint64_t written[NR_BLOCKS], durable[NR_BLOCKS];
 
@@ -210,6 +215,36 @@ static void *run_clearer(void *opaque)
 	return NULL;
 }
 
+/* Each of them is written in its turn at first, and then any. */
+static void *run_ballast(void *opaque)
+{
+	static uint64_t data[BLOCK_SIZE / 8];
+	struct volume_handle *handle = open_volume("y", VOLUME_OPEN_WRITE);
+	struct rng rng = {seed + 300};
+	struct error err = ERROR_NONE;
+
+	for (uint64_t n = 0; n < nr_ballast || !atomic_load(&stopping); n++) {
+		uint64_t i = n < nr_ballast ? n : rng_below(&rng, nr_ballast);
+
+		if (n >= nr_ballast) {
+			check(volume_read(handle, data, BLOCK_SIZE,
+					  i * BLOCK_SIZE, &err),
+			      &err, "read of ballast");
+			if (number_in(data) % nr_ballast != i)
+				die("FAILED ballast block %" PRIu64
+				    " has another's content (seed %" PRIu64 ")",
+				    i, seed);
+		}
+		fill(data, n / nr_ballast * nr_ballast + i);
+		check(volume_write(handle, data, BLOCK_SIZE, i * BLOCK_SIZE,
+				   false, &err),
+		      &err, "write of ballast");
+		atomic_fetch_add(&nr_operations, 1);
+	}
+	volume_close(handle);
+	return NULL;
+}
+
 /* Two reads of one snapshot are equal, whatever is written meanwhile. */
 static void check_snapshot(const char *name)
 {
@@ -330,14 +365,17 @@ static void *run_cleaner(void *opaque)
 
 static void run_threads(unsigned int seconds)
 {
-	void *(*const others[])(void *) = {run_clearer, run_verbs, run_looker,
-					   run_scrubber, run_cleaner};
-	const unsigned int nr_others = sizeof(others) / sizeof(others[0]);
-	pthread_t threads[NR_WRITERS + NR_READERS + 5];
+	void *(*const others[])(void *) = {run_clearer, run_verbs,
+					   run_looker,	run_scrubber,
+					   run_cleaner, run_ballast};
+	unsigned int nr_others = sizeof(others) / sizeof(others[0]);
+	pthread_t threads[NR_WRITERS + NR_READERS + 6];
 	struct timespec ts = {.tv_sec = seconds};
 	unsigned int nr = 0;
 	int r = 0;
 
+	if (nr_ballast == 0)
+		nr_others--;
 	for (uintptr_t i = 0; i < NR_WRITERS; i++)
 		r |= pthread_create(&threads[nr++], NULL, run_writer,
 				    (void *)i);
@@ -383,10 +421,47 @@ static void check_durable(void)
 	volume_close(handle);
 }
 
+/* So much of what writers may fill, less what the other volumes take. */
+static void create_ballast(uint64_t percent)
+{
+	struct error err = ERROR_NONE;
+	struct store_stat st;
+	uint64_t slots;
+
+	store_stat(store, &st);
+	slots = (st.frames_total - st.frames_reserve) *
+		(st.segment_bytes / BLOCK_SIZE - 2);
+	if (percent == 0)
+		return;
+	if (slots * percent / 100 < 4 * NR_BLOCKS)
+		die("there is no room to fill");
+	nr_ballast = slots * percent / 100 - 4 * NR_BLOCKS;
+	check(store_create(store, "y", nr_ballast * BLOCK_SIZE, &err), &err,
+	      "create");
+	atomic_store(&stopping, true);
+	(void)run_ballast(NULL);
+	atomic_store(&stopping, false);
+}
+
+static void print_cleaner(void)
+{
+	struct store_stat st;
+
+	store_stat(store, &st);
+	printf("%" PRIu64 " victims, %" PRIu64 " blocks moved, %" PRIu64
+	       " renamed, %u %% used\n",
+	       st.nr_victims, st.moved_blocks, st.renamed_blocks,
+	       st.used_percent);
+	if (nr_ballast && st.moved_blocks < NR_BLOCKS)
+		die("FAILED the cleaner had little to do (seed %" PRIu64 ")",
+		    seed);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int seconds = (unsigned int)test_option(&argc, argv, "seconds",
 							 SECONDS_DEFAULT);
+	uint64_t percent = test_option(&argc, argv, "fill", 0);
 	struct memory_disk *disk = test_store_disk(NR_FRAMES);
 	struct error err = ERROR_NONE;
 
@@ -398,7 +473,9 @@ int main(int argc, char **argv)
 	check(store_create(store, "w", VOLUME_BYTES, &err), &err, "create");
 	check(store_create(store, "x", NR_SHARED_BLOCKS * BLOCK_SIZE, &err),
 	      &err, "create");
+	create_ballast(percent);
 	run_threads(seconds);
+	print_cleaner();
 	check(store_close(store, false, &err), &err, "close");
 	open_store(disk);
 	check_durable();
