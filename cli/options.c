@@ -66,6 +66,9 @@ static const struct option_spec specs[] = {
 	 "NBD connections at once (default: 1000)"},
 	{0, OPTION_SERVE, "memory", "SIZE", FIELD(memory),
 	 "memory for the map and buffers (default: 256M)"},
+	{0, OPTION_SERVE, "memory-tables", "SIZE", FIELD(memory_tables),
+	 "the most that tables may take besides (default: a quarter of the "
+	 "memory there is)"},
 	{'f', OPTION_FOLLOW, "follow", NULL, FIELD(follow),
 	 "go on, and print what comes"},
 	{0, OPTION_FOLLOW, "after", "SEQ", FIELD(after),

@@ -62,6 +62,7 @@ struct options {
 	const char *threads;
 	const char *connections;
 	const char *memory;
+	const char *memory_tables;
 	const char *tls_certificates;
 	const char *tls_psk;
 	bool tls_verify_peer;

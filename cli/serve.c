@@ -64,14 +64,14 @@ static int find_varved(struct serve *s)
 }
 
 /* nbdkit would say it in its own words, and exit with 1. */
-static int check_memory(const char *text)
+static int check_memory(const char *option, const char *text)
 {
 	struct error err = ERROR_NONE;
 	uint64_t bytes;
 
 	if (!text || size_parse(text, &bytes, &err) == 0)
 		return 0;
-	print_error("serve: --memory: %s", err.message);
+	print_error("serve: %s: %s", option, err.message);
 	return EXIT_USAGE;
 }
 
@@ -128,6 +128,7 @@ static int build_args(struct serve *s)
 	r = r ? r : add_option(s, "--threads", o->threads);
 	r = r ? r : add_option(s, "--connections", o->connections);
 	r = r ? r : add_option(s, "--memory", o->memory);
+	r = r ? r : add_option(s, "--memory-tables", o->memory_tables);
 	if (r == 0 && o->read_only)
 		r = add_word(s, "--read-only");
 	if (r == 0 && o->verbose)
@@ -199,7 +200,9 @@ static int serve_run(const struct options *options)
 	if (options->nr_operands > options->nr_after_dashes)
 		return usage_error(options->command, "too many operands: '%s'",
 				   options->operands[0]);
-	r = check_memory(options->memory);
+	r = check_memory("--memory", options->memory);
+	if (r == 0)
+		r = check_memory("--memory-tables", options->memory_tables);
 	if (r == 0)
 		r = store_identify(store, &identity);
 	if (r)

@@ -139,6 +139,17 @@ static void print_freeing(struct json_object *data)
 		    text);
 }
 
+static void print_memory(struct json_object *memory)
+{
+	uint64_t tables = member_number(memory, "tables");
+	char text[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES];
+
+	print_bytes("memory", tables + member_number(memory, "nodes"));
+	size_format_long(tables, text);
+	size_format_long(member_number(memory, "tables_max"), limit);
+	print_field("tables", "%s of it, at most %s", text, limit);
+}
+
 static void print_attached(const char *store)
 {
 	struct attachments attachments;
@@ -174,8 +185,7 @@ static void print_status(const char *store, struct json_object *data,
 	print_count("checkpoint", data);
 	print_bytes("log", member_number(data, "log"));
 	if (json_object_object_get_ex(data, "memory", &memory))
-		print_bytes("memory", member_number(memory, "tables") +
-					      member_number(memory, "nodes"));
+		print_memory(memory);
 	print_freeing(data);
 	if (member_number(data, "checksum_errors"))
 		print_field("damage", "%llu reads did not match their checksum",

@@ -87,13 +87,13 @@ static int set_fd(const char *key, const char *value, int *ret)
 	return 0;
 }
 
-static int set_memory(const char *value)
+static int set_size(const char *value, uint64_t *ret)
 {
 	int64_t bytes = nbdkit_parse_size(value);
 
 	if (bytes < 0)
 		return -1;
-	server.memory_bytes = (uint64_t)bytes;
+	*ret = (uint64_t)bytes;
 	return 0;
 }
 
@@ -107,7 +107,9 @@ static int varve_config(const char *key, const char *value)
 	if (strcmp(key, "read-only") == 0)
 		return set_bool(value, &server.read_only);
 	if (strcmp(key, "memory") == 0)
-		return set_memory(value);
+		return set_size(value, &server.memory_bytes);
+	if (strcmp(key, "memory-tables") == 0)
+		return set_size(value, &server.tables_bytes);
 	if (strcmp(key, "buffers") == 0)
 		return nbdkit_parse_uint32_t(key, value, &server.nr_buffers);
 	if (strcmp(key, "connections") == 0)
@@ -140,6 +142,8 @@ static int varve_config_complete(void)
 	"device.\n" \
 	"read-only=true      Change nothing in the store.\n" \
 	"memory=SIZE         Memory for map and buffers (default: 256M).\n" \
+	"memory-tables=SIZE  The most that tables may take besides\n" \
+	"                    (default: a quarter of the memory there is).\n" \
 	"buffers=N           Buffers of the log (default: 32).\n" \
 	"connections=N       Connections at once (default: 1000).\n" \
 	"control-fd=N        Listening control socket, from varved.\n" \

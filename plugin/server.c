@@ -165,6 +165,7 @@ int server_open(void)
 		.tail_dirs = runtime_tail_dirs(),
 		.nr_buffers = server.nr_buffers,
 		.memory_bytes = server.memory_bytes,
+		.tables_bytes = server.tables_bytes,
 		.message = message,
 	};
 	struct error err = ERROR_NONE;

@@ -121,6 +121,28 @@ int extent_map_own_leaf(struct nodes *nodes, struct extent_map *map,
 	return r;
 }
 
+int extent_map_owns_leaf(struct nodes *nodes, const struct extent_map *map,
+			 struct vblock block, uint32_t *ret_missing,
+			 struct error *err)
+{
+	uint32_t id = map->root;
+	struct node *n;
+	int r;
+
+	mutex_assert_held(&nodes->core->lock);
+	for (unsigned int level = INNER_LEVELS; id; level--) {
+		r = node_get(nodes, id, level, &n, ret_missing, err);
+		if (r < 0)
+			return r;
+		if (n->epoch != map->epoch && node_entry(nodes, id)->count > 1)
+			return 0;
+		if (level == 0)
+			return 1;
+		id = n->inner->children[child_index(level, block)];
+	}
+	return 0;
+}
+
 uint32_t extent_map_find_missing(struct nodes *nodes,
 				 const struct extent_map *map,
 				 struct vblock block, unsigned int *ret_level)

@@ -64,6 +64,14 @@ int extent_map_prepare_clear(struct nodes *nodes, struct extent_map *map,
 int extent_map_clear(struct nodes *nodes, struct extent_map *map,
 		     struct vblock first, uint64_t nr, struct error *err);
 
+/*
+ * Can a block of the leaf that covers @block be written without a new node?
+ * 1, 0 or -EAGAIN.
+ */
+int extent_map_owns_leaf(struct nodes *nodes, const struct extent_map *map,
+			 struct vblock block, uint32_t *ret_missing,
+			 struct error *err);
+
 /* Entries of @nr blocks from @first, all in one leaf. */
 int extent_map_read(struct nodes *nodes, const struct extent_map *map,
 		    struct vblock first, uint32_t nr, struct leaf_entry *ret,

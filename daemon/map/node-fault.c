@@ -15,7 +15,7 @@ void node_evict_some(struct nodes *nodes)
 	uint32_t nr = nodes->next_id < EVICT_SCAN ? nodes->next_id : EVICT_SCAN;
 
 	mutex_assert_held(&nodes->core->lock);
-	for (; nr > 0 && nodes->bytes > nodes->bytes_max; nr--) {
+	for (; nr > 0 && nodes->leaf_bytes > nodes->bytes_max; nr--) {
 		const struct node_entry *e;
 		struct node *n;
 
@@ -44,7 +44,7 @@ void node_insert(struct nodes *nodes, struct node *n)
 {
 	*node_place(nodes, n->id) = n;
 	nodes->nr_loaded++;
-	nodes->bytes += node_bytes(n->level);
+	*node_bytes_sum(nodes, n->level) += node_bytes(n->level);
 	n->used = true;
 	node_evict_some(nodes);
 }

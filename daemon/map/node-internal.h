@@ -9,6 +9,8 @@
 size_t node_bytes(unsigned int level);
 /* A node of @level, all holes; NULL: out of memory.  No lock needed. */
 struct node *node_alloc(unsigned int level);
+/* What nodes of @level take in all.  Core held. */
+uint64_t *node_bytes_sum(struct nodes *nodes, unsigned int level);
 /* Free @n and its image; it is in no list any more.  Core held. */
 void node_release(struct nodes *nodes, struct node *n);
 /*

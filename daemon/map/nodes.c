@@ -40,9 +40,14 @@ static size_t record_bytes(unsigned int level)
 	return level == 0 ? NODE_LEAF_DENSE_BYTES : NODE_INNER_BYTES;
 }
 
+uint64_t *node_bytes_sum(struct nodes *nodes, unsigned int level)
+{
+	return level == 0 ? &nodes->leaf_bytes : &nodes->inner_bytes;
+}
+
 void node_release(struct nodes *nodes, struct node *n)
 {
-	nodes->bytes -= node_bytes(n->level);
+	*node_bytes_sum(nodes, n->level) -= node_bytes(n->level);
 	nodes->nr_loaded--;
 	free(n->image);
 	free(n);
@@ -268,9 +273,24 @@ static int spares_fill(struct nodes *nodes, struct node **list, uint32_t *nr,
 	return 0;
 }
 
+#define IDS_PER_HOLD (SPARE_LEAVES + SPARE_INNERS)
+
+uint64_t nodes_table_bytes(const struct nodes *nodes)
+{
+	mutex_assert_held(&nodes->core->lock);
+	return (uint64_t)nodes->pages.nr_pages *
+	       (sizeof(struct node_page) + sizeof(struct page));
+}
+
+bool nodes_have_free_ids(const struct nodes *nodes)
+{
+	mutex_assert_held(&nodes->core->lock);
+	return nodes->free_ids.len >= IDS_PER_HOLD;
+}
+
 int nodes_prepare(struct nodes *nodes)
 {
-	uint32_t nr_new = SPARE_LEAVES + SPARE_INNERS;
+	uint32_t nr_new = IDS_PER_HOLD;
 	int r;
 
 	mutex_assert_held(&nodes->core->lock);
@@ -436,7 +456,7 @@ struct node *node_new(struct nodes *nodes, unsigned int level, uint32_t epoch)
 	*node_place(nodes, id) = n;
 	nodes->nr_loaded++;
 	nodes->nr_nodes++;
-	nodes->bytes += node_bytes(level);
+	*node_bytes_sum(nodes, level) += node_bytes(level);
 	node_entry_touch(nodes, id);
 	*node_entry(nodes, id) = (struct node_entry){.count = 1};
 	node_touch(nodes, n);

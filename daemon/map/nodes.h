@@ -17,7 +17,7 @@
  * Node memory is taken from spares, so that nothing is allocated in the
  * middle of a change: nodes_prepare() comes first in every hold.
  *
- * Clean leaves are evicted while nodes take more than bytes_max; inner nodes
+ * Clean leaves are evicted while leaves take more than bytes_max; inner nodes
  * and the table stay.  It happens in nodes_prepare() and nodes_fault() only:
  * a pointer to a node is good until core is dropped or one of them is called.
  *
@@ -78,7 +78,8 @@ struct nodes {
 	uint32_t nr_spare_leaves, nr_spare_inners;
 	uint64_t nr_nodes;    /* entries with a count */
 	uint64_t nr_loaded;   /* in memory */
-	uint64_t bytes;	      /* of memory, for nodes */
+	uint64_t leaf_bytes;  /* of memory, for leaves */
+	uint64_t inner_bytes; /* for inner nodes, which stay */
 	uint64_t bytes_max;   /* leaves are evicted above it */
 	uint32_t hand;	      /* the id the evictor looked at last */
 	uint64_t dirty_bytes; /* what the dirty ones take on disk, at most */
@@ -117,6 +118,11 @@ void nodes_cleaning_end(struct nodes *nodes);
  * changed.
  */
 int nodes_prepare(struct nodes *nodes);
+
+/* Memory that the table takes. */
+uint64_t nodes_table_bytes(const struct nodes *nodes);
+/* Are there ids that were used before, enough for one hold? */
+bool nodes_have_free_ids(const struct nodes *nodes);
 
 /* Is @id a node that exists?  (Ids come from disk.) */
 bool node_exists(const struct nodes *nodes, uint32_t id);

@@ -187,6 +187,12 @@ static struct json_object *json_memory(const struct store_stat *stat)
 	if (!ret)
 		return NULL;
 	json_put_uint(ret, "tables", stat->tables_bytes);
+	json_put_uint(ret, "tables_max", stat->tables_max_bytes);
+	json_put_uint(ret, "node_table", stat->table_nodes_bytes);
+	json_put_uint(ret, "counts", stat->table_counts_bytes);
+	json_put_uint(ret, "forwards", stat->table_forwards_bytes);
+	json_put_uint(ret, "inner_nodes", stat->table_inner_bytes);
+	json_put_uint(ret, "volumes", stat->table_volumes_bytes);
 	json_put_uint(ret, "nodes", stat->nodes_bytes);
 	return ret;
 }

@@ -37,6 +37,11 @@ static const char help[] =
 	"                       nbdkit 1.32 aborts when a client vanishes)\n"
 	"      --connections N  NBD connections at once (default: 1000)\n"
 	"      --memory SIZE    memory for map and buffers (default: 256M)\n"
+	"      --memory-tables SIZE\n"
+	"                       the most that tables may take besides "
+	"(default: "
+	"a quarter\n"
+	"                       of the memory there is)\n"
 	"      --read-only      serve everything read-only, change nothing\n"
 	"  -v, --verbose        nbdkit's debug messages on standard error\n"
 	"  -h, --help           this text\n"
@@ -122,6 +127,7 @@ enum {
 	OPTION_THREADS,
 	OPTION_CONNECTIONS,
 	OPTION_MEMORY,
+	OPTION_MEMORY_TABLES,
 	OPTION_READ_ONLY,
 };
 
@@ -138,6 +144,7 @@ static const struct option long_options[] = {
 	{"threads", required_argument, NULL, OPTION_THREADS},
 	{"connections", required_argument, NULL, OPTION_CONNECTIONS},
 	{"memory", required_argument, NULL, OPTION_MEMORY},
+	{"memory-tables", required_argument, NULL, OPTION_MEMORY_TABLES},
 	{"read-only", no_argument, NULL, OPTION_READ_ONLY},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
@@ -187,6 +194,9 @@ static void parse_option(int option, struct varved_options *options)
 		break;
 	case OPTION_MEMORY:
 		options->memory = optarg;
+		break;
+	case OPTION_MEMORY_TABLES:
+		options->memory_tables = optarg;
 		break;
 	case OPTION_READ_ONLY:
 		options->read_only = true;

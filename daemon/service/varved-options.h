@@ -15,6 +15,7 @@ struct varved_options {
 	const char *threads;
 	const char *connections;
 	const char *memory;
+	const char *memory_tables;
 	char *tls_certificates; /* absolute; NULL: none */
 	char *tls_psk;
 	bool tls_verify_peer;

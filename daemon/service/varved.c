@@ -183,6 +183,8 @@ static void build_command(const struct varved_options *options,
 		add_pair(command, "connections", options->connections);
 	if (options->memory)
 		add_pair(command, "memory", options->memory);
+	if (options->memory_tables)
+		add_pair(command, "memory-tables", options->memory_tables);
 	if (sockets->nbd_inherited)
 		add_pair(command, "keep-socket", "true");
 	if (sockets->control_inherited)

@@ -46,6 +46,11 @@ int overflow_reserve(struct overflow_table *t, uint32_t extra)
 	return 0;
 }
 
+uint64_t overflow_bytes(const struct overflow_table *t)
+{
+	return (uint64_t)t->cap * (sizeof(*t->names) + sizeof(*t->counts));
+}
+
 uint32_t overflow_get(const struct overflow_table *t, uint64_t name)
 {
 	return t->counts[overflow_slot(t, name)];

@@ -18,6 +18,8 @@ struct overflow_table {
 
 /* Room for @extra more names, so that setting them cannot fail.  -ENOMEM. */
 int overflow_reserve(struct overflow_table *table, uint32_t extra);
+/* Memory it takes. */
+uint64_t overflow_bytes(const struct overflow_table *table);
 void overflow_done(struct overflow_table *table);
 
 /* The count of @name, 0: not there. */

@@ -210,6 +210,21 @@ int segment_table_prepare(struct segment_table *table)
 	return overflow_reserve(&table->overflow, OVERFLOW_SLACK);
 }
 
+uint64_t segment_memory_bytes(const struct core *core, uint64_t nr)
+{
+	return nr * (sizeof(struct segment) + core->nr_slots / 4 +
+		     sizeof(struct page));
+}
+
+void segment_table_memory(const struct segment_table *table,
+			  struct segment_memory *ret)
+{
+	mutex_assert_held(&table->core->lock);
+	ret->counts = segment_memory_bytes(table->core, table->nr_segments) +
+		      overflow_bytes(&table->overflow);
+	ret->forwards = table->nr_forwards * sizeof(struct slot_forward);
+}
+
 void segment_insert(struct segment_table *table, struct segment *s)
 {
 	struct segment **bucket = bucket_of(table, s->segno);

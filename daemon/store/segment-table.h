@@ -93,6 +93,17 @@ struct segment *segment_find(struct segment_table *table, uint64_t segno);
  * one more segment and a leaf's worth of counts.  -ENOMEM. */
 int segment_table_prepare(struct segment_table *table);
 
+struct segment_memory {
+	uint64_t counts;   /* segments, and counts of 3 and more */
+	uint64_t forwards; /* at least */
+};
+
+/* Memory that the table takes. */
+void segment_table_memory(const struct segment_table *table,
+			  struct segment_memory *ret);
+/* What @nr segments take, without overflow and forwards. */
+uint64_t segment_memory_bytes(const struct core *core, uint64_t nr);
+
 /* Add @segment; DATA and GC segments get a page of the table.  Must follow a
  * successful segment_table_prepare(). */
 void segment_insert(struct segment_table *table, struct segment *segment);

@@ -192,6 +192,12 @@ static int relieve(struct store *store, bool admin_held, struct error *err)
 	return -EAGAIN;
 }
 
+int admission_relieve(struct store *store, const struct admission *admission,
+		      struct error *err)
+{
+	return relieve(store, admission->admin_held, err);
+}
+
 /* The same where nothing comes by itself: somebody may delete something. */
 static int pause_for_space(struct store *store)
 {

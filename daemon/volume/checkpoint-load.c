@@ -14,6 +14,7 @@
 
 #include "checksum.h"
 #include "read-ahead.h"
+#include "tables.h"
 
 int superblock_choose(struct backend *be, struct superblock *ret,
 		      unsigned int *ret_first, struct error *err)
@@ -452,7 +453,10 @@ int checkpoint_load(struct store *store, struct error *err)
 				salvage_may_lose(store->salvage, r);
 		return r;
 	}
-	r = load_tables(store, record, &root, err);
+	if (!store->salvage)
+		r = tables_check_root(store, &root, err);
+	if (r == 0)
+		r = load_tables(store, record, &root, err);
 	if (r == 0 && !store->salvage)
 		r = check_roots(store, err);
 	if (r == 0)

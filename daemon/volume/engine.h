@@ -55,8 +55,12 @@ struct store_open_options {
 	/* tmpfs directories for the tail file, NULL-terminated; the first is
 	 * preferred; NULL: private memory */
 	const char *const *tail_dirs;
-	uint32_t nr_buffers;   /* of the log; 0: 32 */
-	uint64_t memory_bytes; /* 0: 256 MiB */
+	uint32_t nr_buffers; /* of the log; 0: 32 */
+	/* for leaves of maps and buffers of the log; 0: 256 MiB */
+	uint64_t memory_bytes;
+	/* the most that tables, which stay in memory, may take; 0: a quarter
+	 * of the machine's memory */
+	uint64_t tables_bytes;
 	/* checkpoint after so many bytes of log; 0: 1 GiB */
 	uint64_t checkpoint_log_bytes;
 	/* called from any thread, never with a lock held; may be NULL */
@@ -87,7 +91,8 @@ int store_init(struct backend *be, const struct store_init_options *options,
 /*
  * Open and, unless read_only, recover.  Takes @be over on success.
  * -EINVAL: no varve store; -ENOTSUP: newer format; -EBADMSG, -EUCLEAN: damage
- * that recovery must not cut.  Starts no thread.
+ * that recovery must not cut; -ENOMEM: also when its tables would take more
+ * memory than they may.  Starts no thread.
  */
 int store_open(struct backend *be, const struct store_open_options *options,
 	       struct store **ret, struct error *err);
@@ -158,8 +163,14 @@ struct store_stat {
 	unsigned int used_percent; /* of what writes may fill */
 	uint64_t meta_bytes_live;
 	uint64_t metadata_bytes; /* written by checkpoints, since open */
-	uint64_t tables_bytes;	 /* memory for tables that stay resident */
-	uint64_t nodes_bytes;	 /* memory for map nodes */
+	/* memory for tables that stay resident, and the limit */
+	uint64_t tables_bytes, tables_max_bytes;
+	uint64_t table_nodes_bytes;    /* of them: the node table */
+	uint64_t table_counts_bytes;   /* segments and counts */
+	uint64_t table_forwards_bytes; /* places of moved blocks */
+	uint64_t table_inner_bytes;    /* inner nodes of maps */
+	uint64_t table_volumes_bytes;
+	uint64_t nodes_bytes; /* memory for leaves of maps */
 	uint64_t nr_nodes;
 	uint64_t dirty_nodes;
 	uint64_t reaper_queue;		 /* nodes waiting to be freed */

@@ -5,6 +5,7 @@
  * and the replay, so both end in the same state.
  */
 #include "quota.h"
+#include "tables.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -235,6 +236,12 @@ static bool op_makes(enum op op)
 	return op != OP_DELETE && op != OP_UNDO && op != OP_SET;
 }
 
+/* Rollback keeps the old head, too, but it is a way out. */
+static bool op_grows(enum op op)
+{
+	return op == OP_CREATE || op == OP_SNAPSHOT || op == OP_CLONE;
+}
+
 static struct volume *new_volume(const struct operation *operation,
 				 const struct operation_item *item,
 				 uint64_t seq)
@@ -447,6 +454,8 @@ static int log_and_apply(struct store *store, struct operation *operation,
 	} while (r == -EAGAIN);
 	if (r == 0)
 		r = operation_check(store, operation, items, err);
+	if (r == 0 && op_grows(operation->op))
+		r = tables_admit_volumes(store, operation->nr_items, err);
 	if (r == 0)
 		r = prepare(store, operation->nr_items, err);
 	if (r < 0)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "space.h"
+#include "tables.h"
 
 void store_message(struct store *store, enum message_level level,
 		   enum store_event event, const char *format, ...)
@@ -76,6 +77,9 @@ int store_new(struct backend *be, const struct superblock *sb,
 	store->checkpoint_log_bytes = options->checkpoint_log_bytes
 					      ? options->checkpoint_log_bytes
 					      : CHECKPOINT_LOG_BYTES;
+	store->tables_max_bytes = options->tables_bytes
+					  ? options->tables_bytes
+					  : tables_default_limit();
 	mutex_lock(&store->core.lock);
 	r = frames_init(&store->frames, &store->core, be->nr_frames);
 	if (r == 0)
@@ -242,14 +246,7 @@ void store_stat(struct store *store, struct store_stat *ret)
 		.used_percent = space_used_percent(store),
 		.meta_bytes_live = store->segments.meta_bytes,
 		.metadata_bytes = store->meta.written_bytes,
-		.tables_bytes = (uint64_t)store->nodes.pages.nr_pages *
-					sizeof(struct node_page) +
-				(uint64_t)store->segments.nr_segments *
-					(sizeof(struct segment) +
-					 store->core.nr_slots / 4) +
-				(uint64_t)store->segments.overflow.cap * 12 +
-				store->volumes.all.len * sizeof(struct volume),
-		.nodes_bytes = store->nodes.bytes,
+		.nodes_bytes = store->nodes.leaf_bytes,
 		.nr_nodes = store->nodes.nr_nodes,
 		.dirty_nodes = store->nodes.dirty.len,
 		.reaper_queue = store->nodes.reaper.len,
@@ -272,6 +269,7 @@ void store_stat(struct store *store, struct store_stat *ret)
 		.recovered_batches = store->recovered_batches,
 		.recovered_tail_batches = store->recovered_tail_batches,
 	};
+	tables_stat(store, ret);
 	memcpy(ret->uuid, store->core.uuid, sizeof(ret->uuid));
 	for (size_t i = 0; i < store->volumes.all.len; i++) {
 		const struct volume *v = store->volumes.all.ptr[i];

@@ -52,6 +52,7 @@ struct store {
 	struct scrub *scrub;
 	struct cleaner cleaner;
 	uint64_t checkpoint_log_bytes;
+	uint64_t tables_max_bytes;
 	void (*message)(void *opaque, enum message_level level,
 			enum store_event event, const char *text);
 	void *message_opaque;
@@ -152,6 +153,13 @@ int store_admit(struct store *store, struct admission *admission,
  * before long.  Core held.
  */
 void store_changed(struct store *store);
+
+/*
+ * Do what may give back what @admission waits for, or wait a moment for it.
+ * Core held, dropped: -EAGAIN; or an error.
+ */
+int admission_relieve(struct store *store, const struct admission *admission,
+		      struct error *err);
 
 /* May it wait (any longer)?  It has begun to, then. */
 bool admission_may_wait(struct admission *admission);

@@ -14,6 +14,7 @@
 
 #include "checksum.h"
 #include "quota.h"
+#include "tables.h"
 
 static bool block_is_zero(const uint8_t *block)
 {
@@ -281,6 +282,10 @@ static int piece_write(struct store *store, struct volume *v, struct piece *p,
 	for (;;) {
 		admission.pause = v->settings.pause;
 		r = store_admit(store, &admission, err);
+		if (r == -EAGAIN)
+			continue;
+		if (r == 0 && !store->replaying)
+			r = tables_admit(store, p->first, &admission, err);
 		if (r == -EAGAIN)
 			continue;
 		if (r < 0)

@@ -67,6 +67,11 @@ options_reach_the_server() {
 	cleanup_fn kill_server "$server"
 	[ -S "$tmp/rel.sock" ] || fail "a relative socket"
 	stop
+	serve "$store" --memory-tables 1G
+	expect 0 "$VARVE" -s "$store" --json status
+	jq -e '.data.memory.tables_max == 1073741824' "$tmp/out" >/dev/null ||
+		fail "another limit"
+	stop
 	serve "$store" --read-only
 	expect_error 12 "" "$VARVE" -s "$store" create w 1M
 	expect 0 "$VARVE" -s "$store" show v
@@ -77,6 +82,10 @@ a_start_that_fails_says_why() {
 	expect 2 "$VARVE" -s "$store" serve "$store"
 	expect 2 "$VARVE" -s "$store" serve --daemon --mode 999
 	[ -s "$tmp/err" ] || fail "not a word about --mode"
+	expect_error 2 "--memory-tables" "$VARVE" -s "$store" serve \
+		--memory-tables 1x
+	expect 1 "$VARVE" -s "$store" serve --memory-tables 1K
+	grep -q "larger --memory-tables" "$tmp/err" || fail "not how to go on"
 	expect 10 "$VARVE" -s "$tmp/file" serve --daemon
 	grep -q "no varve superblock" "$tmp/err" || fail "does not say why"
 	expect 1 "$VARVE" -s "$store" serve --daemon -- --no-such-option

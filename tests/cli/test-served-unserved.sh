@@ -117,7 +117,7 @@ normalise() {
 	sed -E -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T?[0-9:]*Z/TIME/g' \
 		-e 's/[0-9]{8}T[0-9]{6}Z/TIME/g' \
 		-e "s,$tmp/[a-z]+,STORE,g" \
-		-e '/^(served|socket|kill -9|uuid|log|checkpoint|memory|used|free|freeing) /d' \
+		-e '/^(served|socket|kill -9|uuid|log|checkpoint|memory|tables|used|free|freeing) /d' \
 		-e 's/ +[0-9]+[smh]$//' \
 		-e 's/, [0-9]+ (nodes|segments)//g' \
 		-e 's/ +/ /g'
