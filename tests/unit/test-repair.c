@@ -58,27 +58,54 @@ static void without_a_root_there_is_no_repair(void **state)
 	expect_said("checkpoint root: checksum mismatch");
 }
 
+/* Superblock A, the only one that names the newer checkpoint, loses its root.
+ */
+static void damage_newer_root(void)
+{
+	struct disk_superblock super;
+	struct superblock newer;
+
+	must(backend_super_read(store->core.be, 0, &super, &err));
+	must(superblock_decode(&super, 0, &newer, &err));
+	assert_true(newer.checkpoint_id > store->sb.checkpoint_id);
+	memory_disk_damage(disk, newer.root.place, newer.root.offset + 30, 1);
+}
+
 /* A crash between the two superblocks of a checkpoint. */
 static void the_older_root_is_as_good(void **state)
 {
 	struct volume_handle *h = open_volume("a");
-	struct disk_superblock super;
-	struct superblock newer;
 
 	put(h, 20, 5, 9);
 	volume_close(h);
 	must(store_flush(store, &err));
 	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 2, EIO, false);
 	refused(store_checkpoint(store, &err), EIO, "reopen");
-	must(backend_super_read(store->core.be, 0, &super, &err));
-	must(superblock_decode(&super, 0, &newer, &err));
-	assert_true(newer.checkpoint_id > store->sb.checkpoint_id);
-	memory_disk_damage(disk, newer.root.place, newer.root.offset + 30, 1);
+	damage_newer_root();
 	repair();
 	expect_said("the log goes on from there");
 	expect_blocks("a", 20, 5, 9);
 	expect_s("a@s");
 	expect_c();
+}
+
+static void the_older_root_may_be_of_a_smaller_store(void **state)
+{
+	uint64_t capacity = stat_now().capacity, now;
+
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 2, EIO, false);
+	refused(store_set_capacity(store, 2 * capacity, &now, &err), EIO,
+		"reopen");
+	damage_newer_root();
+	repair();
+	expect_said("the log goes on from there");
+	assert_int_equal(stat_now().capacity, capacity);
+	assert_int_equal(stat_now().frames_total, TEST_FRAMES);
+	expect_all();
+	must(store_set_capacity(store, 2 * capacity, &now, &err));
+	reopen(false);
+	assert_int_equal(stat_now().capacity, 2 * capacity);
+	check_is_clean();
 }
 
 /* ---- the log ---- */
@@ -264,6 +291,7 @@ int main(void)
 		TEST(without_a_superblock_there_is_no_repair),
 		TEST(without_a_root_there_is_no_repair),
 		TEST(the_older_root_is_as_good),
+		TEST(the_older_root_may_be_of_a_smaller_store),
 		TEST(a_damaged_log_is_not_cut_unless_told),
 		TEST(a_damaged_log_behind_a_lost_header_is_not_cut_either),
 		TEST(a_damaged_log_is_cut_when_told),
