@@ -92,15 +92,12 @@ static int add_row(struct du *du, size_t first, size_t end, struct error *err)
 {
 	const struct volume_info *info = &du->infos[first];
 	struct volume_space *row = &du->rows[du->nr_rows++];
-	int r = 0;
+	int r;
 
 	memcpy(row->name, info->name, sizeof(row->name));
 	row->snapshot = info->snapshot;
 	row->refer_blocks = info->refer_blocks;
-	for (size_t i = first; r == 0 && i < end; i++)
-		r = add_id(&du->ids, du->infos[i].id, err);
-	if (r == 0)
-		r = ask(du, first, first + 1, &row->head_blocks, err);
+	r = ask(du, first, first + 1, &row->head_blocks, err);
 	if (r == 0)
 		r = ask(du, first + 1, end, &row->snapshots_blocks, err);
 	row->excl_blocks = row->head_blocks;
@@ -109,7 +106,19 @@ static int add_row(struct du *du, size_t first, size_t end, struct error *err)
 	return r;
 }
 
-static int add_rows(struct du *du, struct error *err)
+static int add_ids(struct du *du, size_t first, size_t end, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = first; r == 0 && i < end; i++)
+		r = add_id(&du->ids, du->infos[i].id, err);
+	return r;
+}
+
+typedef int row_fn(struct du *du, size_t first, size_t end, struct error *err);
+
+/* Call @row for the infos from first up to end of every row. */
+static int for_each_row(struct du *du, row_fn *row, struct error *err)
 {
 	size_t end;
 	int r = 0;
@@ -117,26 +126,32 @@ static int add_rows(struct du *du, struct error *err)
 	for (size_t first = 0; r == 0 && first < du->nr_infos; first = end) {
 		end = volume_end(du, first);
 		if (du->wanted[first])
-			r = add_row(du, first, end, err);
+			r = row(du, first, end, err);
 		/* what is part of a row is not told twice */
 		for (size_t i = first + 1;
 		     !du->wanted[first] && r == 0 && i < end; i++)
 			if (du->wanted[i])
-				r = add_row(du, i, i + 1, err);
+				r = row(du, i, i + 1, err);
 	}
 	return r;
 }
 
+/* Fill in the rows, and what they are together. */
 static int add_up(struct du *du, struct space_freed *ret, struct error *err)
 {
-	int r = 0;
+	struct excl_moment before = excl_now(du->store, &du->ids), now;
+	int r = for_each_row(du, add_row, err);
 
 	*ret = (struct space_freed){.exact = true};
+	if (r < 0)
+		return r;
 	if (du->nr_rows == 1)
 		ret->blocks = du->rows[0].excl_blocks;
 	else
 		r = excl_of_set(du->store, &du->ids, du->deadline_ms, ret, err);
-	ret->exact &= du->exact;
+	/* numbers of several moments need not add up */
+	now = excl_now(du->store, &du->ids);
+	ret->exact &= du->exact && excl_is_same(&before, &now);
 	return r;
 }
 
@@ -153,7 +168,7 @@ int store_space(struct store *store, const char *const *names, size_t nr_names,
 
 	r = choose(&du, names, nr_names, err);
 	if (r == 0)
-		r = add_rows(&du, err);
+		r = for_each_row(&du, add_ids, err);
 	if (r == 0)
 		r = add_up(&du, ret_all, err);
 	free(du.infos);

@@ -5,18 +5,11 @@
 
 #define WALKS_MAX 3
 
-/* What must stay as it is while a walk goes on, or an answer is kept. */
-struct moment {
-	uint64_t sharing; /* rises when maps or blocks become less shared */
-	uint64_t changes; /* of the heads of the set */
-	bool settled;	  /* the reaper has nothing to do */
-};
-
 /* Core held. */
-static struct moment moment_of(struct store *store,
-			       const struct index_vector *ids)
+static struct excl_moment moment_of(struct store *store,
+				    const struct index_vector *ids)
 {
-	struct moment ret = {
+	struct excl_moment ret = {
 		.sharing = store->given_up + store->nr_operations,
 		.settled = store->nodes.reaper.len == 0 || store->reaper_stuck,
 	};
@@ -30,10 +23,20 @@ static struct moment moment_of(struct store *store,
 	return ret;
 }
 
-static bool undisturbed(const struct moment *before, const struct moment *now)
+struct excl_moment excl_now(struct store *store, const struct index_vector *ids)
 {
-	return before->settled && now->settled &&
-	       before->sharing == now->sharing &&
+	struct excl_moment ret;
+
+	mutex_lock(&store->core.lock);
+	ret = moment_of(store, ids);
+	mutex_unlock(&store->core.lock);
+	return ret;
+}
+
+bool excl_is_same(const struct excl_moment *before,
+		  const struct excl_moment *now)
+{
+	return before->sharing == now->sharing &&
 	       before->changes == now->changes;
 }
 
@@ -83,11 +86,11 @@ static int walk(struct store *store, const struct index_vector *roots,
 /* One attempt.  *ret_moment: what the answer depends on. */
 static int ask(struct store *store, const struct index_vector *ids,
 	       uint64_t deadline_ms, struct space_freed *ret,
-	       struct moment *ret_moment, struct error *err)
+	       struct excl_moment *ret_moment, struct error *err)
 {
 	struct mutex *lock = &store->core.lock;
 	struct index_vector roots = {0};
-	struct moment now;
+	struct excl_moment now;
 	int r;
 
 	mutex_lock(lock);
@@ -101,16 +104,15 @@ static int ask(struct store *store, const struct index_vector *ids,
 	index_vector_done(&roots);
 	if (r < 0)
 		return r;
-	mutex_lock(lock);
-	now = moment_of(store, ids);
-	mutex_unlock(lock);
-	ret->exact = undisturbed(ret_moment, &now);
+	now = excl_now(store, ids);
+	ret->exact = ret_moment->settled && now.settled &&
+		     excl_is_same(ret_moment, &now);
 	return 0;
 }
 
 static int ask_again(struct store *store, const struct index_vector *ids,
 		     uint64_t deadline_ms, struct space_freed *ret,
-		     struct moment *ret_moment, struct error *err)
+		     struct excl_moment *ret_moment, struct error *err)
 {
 	int r = 0;
 
@@ -127,7 +129,7 @@ int excl_of_set(struct store *store, const struct index_vector *ids,
 		uint64_t deadline_ms, struct space_freed *ret,
 		struct error *err)
 {
-	struct moment moment;
+	struct excl_moment moment;
 
 	return ask_again(store, ids, deadline_ms, ret, &moment, err);
 }
@@ -137,7 +139,7 @@ static bool find_kept(struct store *store, const struct index_vector *id,
 		      struct space_freed *ret)
 {
 	const struct volume *v = volume_find_id(&store->volumes, id->ptr[0]);
-	struct moment now = moment_of(store, id);
+	struct excl_moment now = moment_of(store, id);
 
 	if (!v || !v->excl.known || v->excl.sharing != now.sharing ||
 	    v->excl.changes != now.changes)
@@ -147,8 +149,8 @@ static bool find_kept(struct store *store, const struct index_vector *id,
 }
 
 /* Core held. */
-static void keep(struct store *store, uint32_t id, const struct moment *moment,
-		 uint64_t blocks)
+static void keep(struct store *store, uint32_t id,
+		 const struct excl_moment *moment, uint64_t blocks)
 {
 	struct volume *v = volume_find_id(&store->volumes, id);
 
@@ -165,7 +167,7 @@ int excl_of_one(struct store *store, uint32_t id, uint64_t deadline_ms,
 		struct space_freed *ret, struct error *err)
 {
 	const struct index_vector ids = {.ptr = &id, .len = 1};
-	struct moment moment;
+	struct excl_moment moment;
 	bool is_kept;
 	int r;
 

@@ -28,6 +28,20 @@
 /* How long a question of any number of parts may wait for the reaper. */
 #define EXCL_WAIT_MS 10000u
 
+/* What must stay as it is while a walk goes on, or an answer is kept. */
+struct excl_moment {
+	uint64_t sharing; /* rises when maps or blocks become less shared */
+	uint64_t changes; /* of the heads of the set */
+	bool settled;	  /* the reaper has nothing to do */
+};
+
+/* Core not held. */
+struct excl_moment excl_now(struct store *store,
+			    const struct index_vector *ids);
+/* Did nothing happen between the two that changes an answer? */
+bool excl_is_same(const struct excl_moment *before,
+		  const struct excl_moment *now);
+
 /*
  * What would come free if the volumes @ids were deleted, all of them.  An id
  * that exists no more holds nothing.  Core and admin not held.

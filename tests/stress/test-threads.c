@@ -42,6 +42,7 @@ static uint64_t seed;
 static atomic_bool stopping;
 static _Atomic uint64_t nr_operations;
 static uint64_t nr_scrubs;  /* complete ones */
+static uint64_t nr_exact;   /* answers where the space is */
 static uint64_t nr_ballast; /* blocks of the volume that fills the store */
 /* the last number acknowledged, and the last one flushed, of each block */
 static _Atomic uint64_t written[NR_BLOCKS], durable[NR_BLOCKS];
@@ -318,6 +319,51 @@ static void *run_looker(void *opaque)
 	return NULL;
 }
 
+/* What an answer says of itself to be exact adds up. */
+static void check_space(void)
+{
+	struct error err = ERROR_NONE;
+	struct volume_space *rows;
+	struct space_freed all;
+	uint64_t sum = 0;
+	size_t nr;
+
+	check(store_space(store, NULL, 0, &rows, &nr, &all, &err), &err,
+	      "space");
+	for (size_t i = 0; i < nr; i++) {
+		sum += rows[i].excl_blocks;
+		if (all.exact &&
+		    rows[i].head_blocks + rows[i].snapshots_blocks >
+			    rows[i].excl_blocks)
+			die("FAILED the parts of %s do not add up (seed "
+			    "%" PRIu64 ")",
+			    rows[i].name, seed);
+	}
+	free(rows);
+	if (all.exact && sum > all.blocks)
+		die("FAILED what volumes have is more than all (seed %" PRIu64
+		    ")",
+		    seed);
+	nr_exact += all.exact;
+}
+
+static void *run_accountant(void *opaque)
+{
+	struct error err = ERROR_NONE;
+
+	while (!atomic_load(&stopping)) {
+		struct volume_info *list;
+		size_t nr;
+
+		check(store_list(store, &list, &nr, &err), &err, "list");
+		check(store_excl(store, list, nr, &err), &err, "excl");
+		free(list);
+		check_space();
+		atomic_fetch_add(&nr_operations, 1);
+	}
+	return NULL;
+}
+
 static void say_line(void *opaque, const char *line)
 {
 	printf("%s\n", line);
@@ -365,11 +411,11 @@ static void *run_cleaner(void *opaque)
 
 static void run_threads(unsigned int seconds)
 {
-	void *(*const others[])(void *) = {run_clearer, run_verbs,
-					   run_looker,	run_scrubber,
-					   run_cleaner, run_ballast};
+	void *(*const others[])(void *) = {
+		run_clearer, run_verbs,	     run_looker, run_scrubber,
+		run_cleaner, run_accountant, run_ballast};
 	unsigned int nr_others = sizeof(others) / sizeof(others[0]);
-	pthread_t threads[NR_WRITERS + NR_READERS + 6];
+	pthread_t threads[NR_WRITERS + NR_READERS + 7];
 	struct timespec ts = {.tv_sec = seconds};
 	unsigned int nr = 0;
 	int r = 0;
@@ -483,7 +529,8 @@ int main(int argc, char **argv)
 		die("FAILED %s (seed %" PRIu64 ")", err.message, seed);
 	check(store_close(store, true, &err), &err, "close");
 	memory_disk_put(disk);
-	printf("%" PRIu64 " operations, %" PRIu64 " scrubs, seed %" PRIu64 "\n",
-	       atomic_load(&nr_operations), nr_scrubs, seed);
+	printf("%" PRIu64 " operations, %" PRIu64 " scrubs, %" PRIu64
+	       " times space added up, seed %" PRIu64 "\n",
+	       atomic_load(&nr_operations), nr_scrubs, nr_exact, seed);
 	return 0;
 }
