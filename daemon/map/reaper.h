@@ -13,7 +13,8 @@
 
 /*
  * Drop one reference of the queue; the last one frees the node and queues
- * its children.  Returns 1: did something; 0: the queue is empty; -EAGAIN:
+ * its children, some in one step: so long as it has others it stays, without
+ * those.  Returns 1: did something; 0: the queue is empty; -EAGAIN:
  * node *ret_missing has to be faulted in; -EUCLEAN: damage.
  * Core held, nodes_prepare() in the same hold.
  */

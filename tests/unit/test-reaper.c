@@ -86,6 +86,38 @@ static void a_shared_root_only_loses_a_reference(void **state)
 	check_is_clean();
 }
 
+/* So that nobody waits long; in between all is as it should be. */
+static void a_wide_node_is_emptied_piece_by_piece(void **state)
+{
+	const uint32_t nr_leaves = 150;
+	struct volume_handle *h = create_volume("a", nr_leaves * LEAF_BLOCKS);
+	uint32_t missing, most = 0;
+	uint64_t before;
+
+	for (uint32_t i = 0; i < nr_leaves; i++)
+		put(h, i * LEAF_BLOCKS, 1, 1);
+	volume_close(h);
+	delete_volume("a");
+	for (uint32_t i = 0; i < INNER_LEVELS; i++)
+		assert_int_equal(step(&missing), 1);
+	before = stat_now().reaper_queue;
+	assert_true(before < nr_leaves);
+	check_is_clean();
+	reopen(false);
+	check_is_clean();
+	do {
+		before = stat_now().reaper_queue;
+		if (step(&missing) == -EAGAIN)
+			must(nodes_fault(&store->nodes, missing, &err));
+		if (stat_now().reaper_queue > before + most)
+			most = (uint32_t)(stat_now().reaper_queue - before);
+	} while (stat_now().reaper_queue > 0);
+	assert_in_range(most, 2, 64);
+	assert_int_equal(stat_now().nr_nodes, 0);
+	assert_int_equal(stat_now().live_blocks, 0);
+	check_is_clean();
+}
+
 static void a_missing_node_is_asked_for(void **state)
 {
 	struct volume_handle *h = create_volume("a", 10);
@@ -335,6 +367,7 @@ int main(void)
 		TEST(a_deleted_tree_is_freed_step_by_step),
 		TEST(what_a_snapshot_shares_survives),
 		TEST(a_shared_root_only_loses_a_reference),
+		TEST(a_wide_node_is_emptied_piece_by_piece),
 		TEST(a_missing_node_is_asked_for),
 		TEST(the_queue_survives_a_restart),
 		TEST(a_damaged_tree_stops_the_store),
