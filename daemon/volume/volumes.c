@@ -251,22 +251,29 @@ int volumes_loaded(struct volumes *volumes, uint32_t nr_pages,
 
 /* ---- look-up ---- */
 
-struct volume *volume_find_id(const struct volumes *volumes, uint32_t id)
+/* Where the first one is whose id is @id or greater. */
+static size_t find_index(const struct volumes *volumes, uint32_t id)
 {
 	size_t low = 0, high = volumes->all.len;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		struct volume *v = volumes->all.ptr[middle];
 
-		if (v->id == id)
-			return v;
-		if (v->id < id)
+		if (volumes->all.ptr[middle]->id < id)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return NULL;
+	return low;
+}
+
+struct volume *volume_find_id(const struct volumes *volumes, uint32_t id)
+{
+	size_t i = find_index(volumes, id);
+
+	if (i == volumes->all.len || volumes->all.ptr[i]->id != id)
+		return NULL;
+	return volumes->all.ptr[i];
 }
 
 struct volume *volume_find_name(const struct volumes *volumes, uint32_t parent,
@@ -416,18 +423,17 @@ void volume_insert(struct volumes *volumes, struct volume *v)
 
 void volume_remove(struct volumes *volumes, struct volume *v)
 {
-	size_t i = 0;
+	size_t i = find_index(volumes, v->id);
 
 	mutex_assert_held(&volumes->core->lock);
 	assert(!volume_is_open(v));
 	volume_touch(volumes, v);
 	volumes->by_index[v->index] = NULL;
 	name_remove(volumes, v);
+	assert(volumes->all.ptr[i] == v);
 	/* room was made when it was inserted or loaded */
 	if (index_vector_push(&volumes->free_indices, v->index) < 0)
 		core_fail_nomem(volumes->core);
-	while (volumes->all.ptr[i] != v)
-		i++;
 	memmove(&volumes->all.ptr[i], &volumes->all.ptr[i + 1],
 		(volumes->all.len - i - 1) * sizeof(*volumes->all.ptr));
 	volumes->all.len--;
