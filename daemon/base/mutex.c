@@ -74,6 +74,11 @@ void mutex_give_way(struct mutex *m)
 		(void)sched_yield();
 }
 
+bool mutex_is_awaited(const struct mutex *m)
+{
+	return m->nr_waiting > 0;
+}
+
 void mutex_assert_held(struct mutex *m)
 {
 	assert(m->held && pthread_equal(m->holder, pthread_self()));

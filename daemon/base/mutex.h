@@ -45,6 +45,8 @@ void mutex_unlock(struct mutex *m) RELEASE(m);
  * has locked again before a sleeper is awake.  The mutex is not held.
  */
 void mutex_give_way(struct mutex *m) EXCLUDES(m);
+/* Does anybody wait for it at this moment? */
+bool mutex_is_awaited(const struct mutex *m);
 /* Abort unless the calling thread holds it. */
 void mutex_assert_held(struct mutex *m) ASSERT_CAPABILITY(m);
 

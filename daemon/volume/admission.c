@@ -115,6 +115,13 @@ bool flush_is_due(const struct store *store)
 	return store->log.unflushed_bytes >= store->checkpoint_log_bytes / 8;
 }
 
+bool reaper_may_work(const struct store *store)
+{
+	return !checkpoint_is_due(store) &&
+	       dirty_bytes(store) + store->pending_bytes / 2 <
+		       dirty_bytes_max(store) / 4 * 3;
+}
+
 /* Would a checkpoint or the reaper give frames back? */
 static bool space_is_coming(const struct store *store)
 {

@@ -161,6 +161,12 @@ void store_changed(struct store *store);
 int admission_relieve(struct store *store, const struct admission *admission,
 		      struct error *err);
 
+/*
+ * What is reaped becomes dirty, too.  The last quarter of what may be dirty
+ * is for writers: they would wait for a checkpoint with it.  Core held.
+ */
+bool reaper_may_work(const struct store *store);
+
 /* May it wait (any longer)?  It has begun to, then. */
 bool admission_may_wait(struct admission *admission);
 

@@ -18,6 +18,9 @@
 #include "space.h"
 
 #define IDLE_TICK_MS 1000u
+/* The reaper works so long and rests so long while it disturbs others. */
+#define REAP_MS 1u
+#define REAP_REST_MS 3u
 /* A checkpoint ends sooner than that, or later. */
 #define CLEANER_WAIT_MS 100u
 /* A write or a sync in flight for so long is worth a word. */
@@ -87,8 +90,7 @@ static int reap_slice(struct store *store, struct error *err)
 	    store->reaper_stuck || !image_leaves_room(store) ||
 	    nodes_prepare(&store->nodes) < 0)
 		return 0;
-	if (checkpoint_is_due(store)) {
-		/* goes on after it: what is reaped becomes dirty, too */
+	if (!reaper_may_work(store)) { /* but after a checkpoint */
 		core_wake(&store->core, WORKER_DRIVER);
 		return 0;
 	}
@@ -108,6 +110,33 @@ static int reap_slice(struct store *store, struct error *err)
 	return 1;
 }
 
+/*
+ * The reaper has all the time there is as long as it is in nobody's way: how
+ * long it has worked without a rest, and whether others waited for it.
+ */
+struct pace {
+	uint64_t since_ms;
+	bool disturbs;
+};
+
+/*
+ * After a slice.  Writers that are short of space wait for the reaper, not
+ * for a lock.  Core held, dropped.
+ */
+static void keep_pace(struct store *store, struct pace *pace)
+{
+	struct core *core = &store->core;
+
+	mutex_assert_held(&core->lock);
+	if (monotonic_ms() < pace->since_ms + REAP_MS)
+		return;
+	if (pace->disturbs && !store->stopping &&
+	    frames_available(&store->frames, FRAME_USER_WRITE, 1))
+		(void)cond_wait_ms(&core->work[WORKER_JANITOR], &core->lock,
+				   REAP_REST_MS);
+	*pace = (struct pace){.since_ms = monotonic_ms()};
+}
+
 /* Make a frame ready.  Core held, dropped. */
 static void grow(struct store *store) NO_THREAD_SAFETY_ANALYSIS
 {
@@ -123,6 +152,7 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 	struct store *store = arg;
 	struct core *core = &store->core;
 	struct error err = ERROR_NONE;
+	struct pace pace = {0};
 	int r;
 
 	yield_to_clients();
@@ -137,6 +167,7 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 		r = reap_slice(store, &err);
 		if (r != 0) {
 			mutex_unlock(&core->lock);
+			pace.disturbs |= mutex_is_awaited(&core->lock);
 			mutex_give_way(&core->lock);
 			if (r < 0)
 				store_message(store, MESSAGE_ERROR,
@@ -145,6 +176,7 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 					      "%s",
 					      err.message);
 			mutex_lock(&core->lock);
+			keep_pace(store, &pace);
 			continue;
 		}
 		nap(store, WORKER_JANITOR, store->frames.host_full);
