@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "meta-cleaner.h"
 
-/* Live bytes that one checkpoint moves, at most. */
-#define BYTES_PER_CHECKPOINT (1u << 20)
+/* Live bytes that a checkpoint may move however few frames there are. */
+#define BYTES_ALWAYS (1u << 20)
 /* META segments that are not worth looking at. */
 #define SEGMENTS_MIN 4u
 /* Node ids looked at in one hold of core. */
@@ -16,26 +16,56 @@ bool meta_cleaner_is_victim(struct store *store, uint64_t segno)
 	return s && s->victim;
 }
 
+/*
+ * Live bytes that the coming checkpoint moves, at most: as many as it writes
+ * anyway, since about so many die elsewhere by that; or half a segment, so
+ * that there is always one that fits.  Little when that could take frames
+ * that deletes count on.
+ */
+static uint64_t bytes_to_move(const struct store *store)
+{
+	uint64_t segment_bytes = UINT64_C(1) << store->core.segment_shift;
+	uint64_t dirty = dirty_bytes(store);
+	uint64_t ret = dirty > segment_bytes / 2 ? dirty : segment_bytes / 2;
+	/* an eighth of a segment is headers and what its end leaves */
+	uint64_t nr = (dirty + ret) / (segment_bytes / 8 * 7) + 2;
+
+	if (nr <= store->frames.nr &&
+	    frames_available(&store->frames, FRAME_USER_DELETE, (uint32_t)nr))
+		return ret;
+	return segment_bytes / 4 < BYTES_ALWAYS ? segment_bytes / 4
+						: BYTES_ALWAYS;
+}
+
+/* The one with the fewest live bytes that is no victim yet. */
+static struct segment *find_emptiest(const struct segment_table *table)
+{
+	struct segment *ret = NULL;
+
+	for (size_t i = 0; i < table->meta.len; i++) {
+		struct segment *s = table->meta.ptr[i];
+
+		if (s->sealed && !s->dying && !s->victim && s->live > 0 &&
+		    (!ret || s->live < ret->live))
+			ret = s;
+	}
+	return ret;
+}
+
 static bool choose_victims(struct store *store)
 {
 	struct segment_table *table = &store->segments;
 	uint64_t segment_bytes = UINT64_C(1) << store->core.segment_shift;
-	uint64_t budget = segment_bytes / 4;
+	uint64_t most = SEGMENTS_MIN + 2 * table->meta_bytes / segment_bytes;
+	uint64_t left = bytes_to_move(store), nr = table->meta.len;
 	bool found = false;
+	struct segment *s;
 
-	if (budget > BYTES_PER_CHECKPOINT)
-		budget = BYTES_PER_CHECKPOINT;
-	if (table->meta.len <=
-	    SEGMENTS_MIN + 2 * table->meta_bytes / segment_bytes)
-		return false;
-	for (size_t i = 0; i < table->meta.len; i++) {
-		struct segment *s = table->meta.ptr[i];
-
-		if (!s->sealed || s->dying || s->live == 0 || s->live > budget)
-			continue;
-		budget -= s->live;
+	while (nr > most && (s = find_emptiest(table)) && s->live <= left) {
+		left -= s->live;
 		s->victim = true;
 		found = true;
+		nr--;
 	}
 	return found;
 }

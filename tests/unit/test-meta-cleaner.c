@@ -46,6 +46,38 @@ static void cleaned_segments_hold_nothing_that_is_missed(void **state)
 	volume_close(h);
 }
 
+/*
+ * Some leaves change from each checkpoint to the next, others seldom: a third
+ * of each segment stays live, which is more than a quarter of a segment.
+ */
+static void metadata_takes_about_twice_what_is_live(void **state)
+{
+	const uint32_t nr_hot = 30, nr_cold = 870, per_round = 25;
+	struct volume_handle *h =
+		create_volume("a", (nr_hot + nr_cold) * LEAF_BLOCKS);
+	uint64_t live, nr; /* segments */
+
+	for (uint32_t i = 0; i < nr_hot + nr_cold; i++)
+		put(h, (uint64_t)i * LEAF_BLOCKS, 1, 1);
+	for (uint32_t round = 0; round < 80; round++) {
+		for (uint32_t i = 0; i < nr_hot + per_round; i++) {
+			uint64_t cold = (round * per_round + i) % nr_cold;
+
+			put(h, (i < nr_hot ? i : nr_hot + cold) * LEAF_BLOCKS,
+			    1, round + 2);
+		}
+		must(store_checkpoint(store, &err));
+	}
+	lock_core();
+	live = (store->segments.meta_bytes >> TEST_SEGMENT_SHIFT) + 1;
+	nr = store->segments.meta.len;
+	unlock_core();
+	/* the slack that is allowed, and what is not free before the next */
+	assert_in_range(nr, live, 2 * live + 4 + 4);
+	check_is_clean();
+	volume_close(h);
+}
+
 static void clean_leaves_are_evicted_and_come_back(void **state)
 {
 	struct volume_handle *h = create_volume("a", NR_LEAVES * LEAF_BLOCKS);
@@ -83,6 +115,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(each_open_leaves_no_frame_behind),
 		TEST(cleaned_segments_hold_nothing_that_is_missed),
+		TEST(metadata_takes_about_twice_what_is_live),
 		TEST(clean_leaves_are_evicted_and_come_back),
 	};
 
