@@ -49,8 +49,9 @@ int main(int argc, char **argv)
 	struct options options;
 	int r;
 
-	/* the verb goes on to its end; a write to the pipe fails instead */
+	/* the verb goes on to its end; what it writes fails instead */
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	r = options_parse(argc, argv, &options);
 	if (r)
 		return r;

@@ -172,6 +172,8 @@ int server_open(void)
 	struct backend *be;
 	int r;
 
+	/* a limit on files is an error to whoever meets it, not our end */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	log_open(server.lock_fd >= 0);
 	events = events_create();
 	r = events ? connections_init(server.max_connections) : -ENOMEM;

@@ -106,6 +106,17 @@ if command -v nbdsh >/dev/null; then
 	rm "$tmp/random" "$tmp/served"
 fi
 
+# a limit of the process is an answer, too, and the server goes on
+ulimit -S -f $((2 << 20))
+expect_error 2 "the file cannot be made 4294967296 bytes long: File too large" \
+	"$VARVE" -s "$tmp/alone" set capacity=4G
+is_at "$tmp/alone" 1040M
+serve "$tmp/alone"
+expect_error 2 "File too large" "$VARVE" -s "$tmp/alone" set capacity=4G
+is_at "$tmp/alone" 1040M
+stop
+ulimit -S -f unlimited
+
 # one that others may only read
 expect 0 "$VARVE" -s "$tmp/alone" serve --daemon --read-only --json
 server=$(jq .data.pid "$tmp/out")
