@@ -99,6 +99,14 @@ static bool dirty_limit_reached(const struct store *store)
 		       dirty_bytes_max(store);
 }
 
+bool checkpoint_has_room(const struct store *store)
+{
+	/* and for its root, a page that did not fit, a META victim */
+	uint64_t nr = 3 + dirty_bytes(store) / frame_bytes(store);
+
+	return frames_suffice(&store->frames, FRAME_USER_CHECKPOINT, nr);
+}
+
 bool checkpoint_is_due(const struct store *store)
 {
 	const struct core *core = &store->core;
@@ -122,11 +130,10 @@ bool reaper_may_work(const struct store *store)
 		       dirty_bytes_max(store) / 4 * 3;
 }
 
-/* Would a checkpoint or the reaper give frames back? */
+/* Would a checkpoint, the reaper or the end of a check give frames back? */
 static bool space_is_coming(const struct store *store)
 {
-	return store->segments.dead.len > 0 ||
-	       (store->dying.len > 0 && store->nr_images == 0) ||
+	return checkpoint_would_free(store) || store->dying.len > 0 ||
 	       store->nodes.reaper.len > 0 || store->checkpoint_running ||
 	       cleaner_can_help(store);
 }
@@ -172,7 +179,8 @@ static bool relief_would_help(const struct store *store)
 {
 	return (!store->core.has_workers && cleaner_can_help(store)) ||
 	       dirty_limit_reached(store) || checkpoint_is_due(store) ||
-	       store->segments.dead.len > 0 || store->nodes.reaper.len > 0;
+	       checkpoint_would_free(store) ||
+	       (store->nodes.reaper.len > 0 && image_leaves_room(store));
 }
 
 /*
@@ -255,7 +263,8 @@ static int wait_for_space(struct store *store, struct admission *admission,
 	if (!admission_may_wait(admission))
 		return -ENOSPC;
 	/* a verb or trim: what a checkpoint replaces becomes free after it */
-	if (admission->user != FRAME_USER_WRITE && dirty_bytes(store) > 0)
+	if (admission->user != FRAME_USER_WRITE && dirty_bytes(store) > 0 &&
+	    store->nr_images == 0)
 		store->checkpoint_wanted = true;
 	if (space_is_coming(store) || store->checkpoint_wanted)
 		return relieve(store, admission->admin_held, err);

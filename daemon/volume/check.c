@@ -294,13 +294,14 @@ static int tell_damage(struct check *c, struct error *err)
 }
 
 int check_image(struct store *store, const struct check_output *out,
-		struct error *err)
+		const _Atomic bool *stop, struct error *err)
 {
 	struct check c = {.store = store, .out = out};
 	int r;
 
 	damage_init(&c.damage);
 	r = recount_init(&c.found, store, finding, &c, err);
+	c.found.stop = stop;
 	if (r == 0)
 		r = recount_walk(&c.found, err);
 	out->report->nr_nodes = c.found.nr_nodes;
@@ -329,12 +330,7 @@ int check_result(const struct check_output *out, struct error *err)
 
 /* ---- a store in use ---- */
 
-/*
- * Take a checkpoint and open its image.  Admin held: no later checkpoint may
- * free what it names before nr_images says so.
- */
-static int image_open(struct store *store, struct store **ret,
-		      struct error *err)
+int image_open(struct store *store, struct store **ret, struct error *err)
 {
 	struct store_open_options options = {.read_only = true,
 					     .at_checkpoint = true};
@@ -353,11 +349,13 @@ static int image_open(struct store *store, struct store **ret,
 	return 0;
 }
 
-static void image_close(struct store *store, struct store *image)
+void image_close(struct store *store, struct store *image)
 {
 	store_free(image, false);
 	mutex_lock(&store->core.lock);
-	store->nr_images--;
+	if (--store->nr_images == 0)
+		store->images_revoked = false;
+	cond_broadcast(&store->core.changed);
 	free_dying(store);
 	core_wake(&store->core, WORKER_JANITOR);
 	core_wake(&store->core, WORKER_CLEANER);
@@ -383,8 +381,13 @@ int store_check(struct store *store, line_fn *line, void *opaque,
 		check_complain(&out, "%s", failure.message);
 		return error_set(err, -r, "%s", failure.message);
 	}
-	r = check_image(image, &out, err);
+	r = check_image(image, &out, served ? &store->images_revoked : NULL,
+			err);
 	if (served)
 		image_close(store, image);
+	if (r == -EBUSY)
+		return error_set(err, EBUSY,
+				 "check given up: the store is too full to "
+				 "keep what it reads");
 	return r < 0 ? r : check_result(&out, err);
 }

@@ -21,10 +21,18 @@ void check_superblocks(const struct check_output *out, struct backend *be);
 
 /*
  * Check what @store has in memory and what it names; nobody changes it
- * meanwhile.  0 however much is wrong; -ENOMEM.
+ * meanwhile.  0 however much is wrong; -ENOMEM; -EBUSY: *stop (may be NULL)
+ * became true.
  */
 int check_image(struct store *store, const struct check_output *out,
-		struct error *err);
+		const _Atomic bool *stop, struct error *err);
+
+/*
+ * Take a checkpoint of @store, which is served, and open its image.  Admin
+ * held: no later checkpoint may free what it names before nr_images says so.
+ */
+int image_open(struct store *store, struct store **ret, struct error *err);
+void image_close(struct store *store, struct store *image);
 
 /* -EUCLEAN when something was wrong. */
 int check_result(const struct check_output *out, struct error *err);

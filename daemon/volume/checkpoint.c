@@ -530,6 +530,16 @@ bool image_leaves_room(const struct store *store)
 	       frames_available(&store->frames, FRAME_USER_METADATA, 1);
 }
 
+bool checkpoint_would_free(const struct store *store)
+{
+	if (store->nr_images == 0)
+		return store->segments.dead.len > 0;
+	for (size_t i = 0; i < store->segments.dead.len; i++)
+		if (store->segments.dead.ptr[i]->kind != SEGMENT_META)
+			return true;
+	return false;
+}
+
 /* Both superblocks name this checkpoint: what was dead at its cut is free. */
 static void release(struct checkpoint *cp)
 {
@@ -581,6 +591,19 @@ static int run(struct checkpoint *cp,
 	return r;
 }
 
+/*
+ * What a check holds on to may be what this checkpoint needs: a checkpoint
+ * that runs out of frames stops the store, a check can be run again.
+ */
+static void revoke_images(struct store *store)
+{
+	mutex_assert_held(&store->core.lock);
+	while (store->nr_images > 0 && !checkpoint_has_room(store)) {
+		store->images_revoked = true;
+		cond_wait(&store->core.changed, &store->core.lock);
+	}
+}
+
 int checkpoint_run(struct store *store, struct error *err)
 {
 	struct core *core = &store->core;
@@ -605,6 +628,7 @@ int checkpoint_run(struct store *store, struct error *err)
 		return r;
 	}
 	store->checkpoint_running = true;
+	revoke_images(store);
 	r = run(&cp, &failure);
 	store->checkpoint_running = false;
 	store->pending_bytes = 0;

@@ -92,12 +92,24 @@ uint64_t cleaner_moved_blocks(const struct store *store)
 
 /* ---- when ---- */
 
+/* Those that no check holds on to. */
+static uint64_t count_dying(const struct store *store)
+{
+	uint64_t ret = 0;
+
+	if (store->nr_images == 0)
+		return store->dying.len;
+	for (size_t i = 0; i < store->dying.len; i++)
+		ret += store->dying.ptr[i]->kind != SEGMENT_META;
+	return ret;
+}
+
 /* Frames that a durable checkpoint will give back. */
 static uint64_t frames_coming(const struct store *store)
 {
 	const struct gc_stream *streams = store->cleaner.streams;
 
-	return store->segments.dead.len + store->dying.len +
+	return store->segments.dead.len + count_dying(store) +
 	       streams[GC_FIRST].nr_walked + streams[GC_AGAIN].nr_walked;
 }
 

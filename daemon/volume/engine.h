@@ -389,7 +389,8 @@ typedef void line_fn(void *opaque, const char *line);
 /*
  * Recount I2, I3 and I6, frames and the tables of the newest checkpoint (a
  * served store: of a fresh one; an unserved one: with the log replayed), and
- * call @line for each thing that is wrong.  -EUCLEAN when something is.
+ * call @line for each thing that is wrong.  -EUCLEAN when something is; -EBUSY:
+ * a served store became too full to keep what the check reads.
  */
 int store_check(struct store *store, line_fn *line, void *opaque,
 		struct check_report *ret, struct error *err);

@@ -263,8 +263,10 @@ static int walk_root(struct recount *rc, struct volume *v, uint32_t id,
 	};
 	int r = enter(rc, &f, err);
 
-	while (r == 0 && rc->depth > 0)
+	while (r == 0 && rc->depth > 0 && !(rc->stop && *rc->stop))
 		r = walk_step(rc, err);
+	if (r == 0 && rc->depth > 0)
+		r = error_set(err, EBUSY, "stopped before all was read");
 	return r;
 }
 

@@ -68,6 +68,7 @@ struct recount {
 	uint32_t nr_indices;
 	uint8_t **block_refs; /* by index of the segment table; NULL: none */
 	struct overflow_table many; /* names with more than a byte holds */
+	const _Atomic bool *stop;   /* the walk ends when it is true; or NULL */
 	struct recount_step path[INNER_LEVELS + 1];
 	unsigned int depth;
 	uint64_t nr_nodes; /* read */
@@ -81,7 +82,7 @@ int recount_init(struct recount *recount, struct store *store,
 		 recount_fn *finding, void *opaque, struct error *err);
 void recount_done(struct recount *recount);
 
-/* -ENOMEM, or what the recount_fn returned. */
+/* -ENOMEM, what the recount_fn returned, or -EBUSY: it was to stop. */
 int recount_walk(struct recount *recount, struct error *err);
 
 /* Has @id been read, and all below it as far as that can be told? */

@@ -41,7 +41,7 @@ static int check_opened(struct store *store, const struct check_output *out,
 
 	if (walk_log)
 		r = check_log(store, out, err);
-	return r < 0 ? r : check_image(store, out, err);
+	return r < 0 ? r : check_image(store, out, NULL, err);
 }
 
 /* It does not open, for the reason @why: as far as it goes. */

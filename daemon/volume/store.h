@@ -84,6 +84,8 @@ struct store {
 	unsigned int space_told; /* threshold in percent, 0: none */
 	bool host_full_told;
 	uint32_t nr_images; /* checks of an image: dying META segments stay */
+	/* the checks are to end, so that a checkpoint has room; no lock */
+	_Atomic bool images_revoked;
 
 	pthread_t workers[NR_WORKERS];
 	unsigned int nr_workers;
@@ -182,6 +184,8 @@ int store_fault(struct store *store, uint32_t id, struct error *err);
 int checkpoint_run(struct store *store, struct error *err);
 /* Bytes a checkpoint would write now, at most.  Core held. */
 uint64_t dirty_bytes(const struct store *store);
+/* Are there frames for a checkpoint now?  Core held. */
+bool checkpoint_has_room(const struct store *store);
 /* Has a limit been reached that a checkpoint resets?  Core held. */
 bool checkpoint_is_due(const struct store *store);
 /*
@@ -196,6 +200,12 @@ bool checkpoint_is_old(const struct store *store, uint64_t now_ms);
 bool flush_is_due(const struct store *store);
 /* Free the frames of dying segments that nobody reads any more.  Core held. */
 void free_dying(struct store *store);
+/*
+ * Would a checkpoint make frames free?  Not those of META segments while a
+ * check reads an image: one checkpoint after the other would fill the store.
+ * Core held.
+ */
+bool checkpoint_would_free(const struct store *store);
 /*
  * May reaper and cleaner go on?  While a check reads an image no metadata
  * becomes free, so that each checkpoint of what they change takes frames for

@@ -194,7 +194,7 @@ static void free_what_is_clean(struct store *store)
 {
 	const struct frames *f = &store->frames;
 
-	if (store->segments.dead.len > 0 && !store->checkpoint_running &&
+	if (checkpoint_would_free(store) && !store->checkpoint_running &&
 	    f->ready.len < f->reserve + cleaner_keeps_free(store) / 2 &&
 	    !frames_want_growth(f)) {
 		store->checkpoint_wanted = true;

@@ -265,25 +265,12 @@ static void one_bad_read_holds_nothing_up(void **state)
 /* What a check of a served store reads. */
 static struct store *open_image(void)
 {
-	static const struct store_open_options options = {
-		.read_only = true, .at_checkpoint = true};
 	struct store *ret;
 
-	must(store_checkpoint(store, &err));
-	must(store_open(store->core.be, &options, &ret, &err));
-	lock_core();
-	store->nr_images++;
-	unlock_core();
+	mutex_lock(&store->admin);
+	must(image_open(store, &ret, &err));
+	mutex_unlock(&store->admin);
 	return ret;
-}
-
-static void close_image(struct store *image)
-{
-	store_free(image, false);
-	lock_core();
-	store->nr_images--;
-	free_dying(store);
-	unlock_core();
 }
 
 static void say(void *opaque, const char *line)
@@ -309,11 +296,11 @@ static void frames_come_back_while_a_check_reads(void **state)
 		must(frames_grow(&store->frames, false, &err));
 		must(store_checkpoint(store, &err));
 	}
-	must(check_image(image, &out, &err));
+	must(check_image(image, &out, NULL, &err));
 	assert_int_equal(report.nr_errors, 0);
 	assert_int_equal(report.nr_blocks, NR_BLOCKS);
 	used = stat_now().frames_used;
-	close_image(image);
+	image_close(store, image);
 	assert_true(stat_now().frames_used < used);
 	expect(h, 0, NR_BLOCKS, 19);
 	volume_close(h);
@@ -339,8 +326,109 @@ static void a_check_leaves_the_reserve_alone(void **state)
 		frames_release(&store->frames, taken.ptr[--taken.len]);
 	unlock_core();
 	place_vector_done(&taken);
-	close_image(image);
+	image_close(store, image);
 	volume_close(h);
+}
+
+/* Metadata that @h's next checkpoints would free, but for a check. */
+static void replace_metadata(struct volume_handle *h)
+{
+	for (uint32_t round = 3; store->dying.len < 8; round++) {
+		put(h, 0, NR_BLOCKS, round);
+		(void)frames_grow(&store->frames, false, NULL);
+		must(store_checkpoint(store, &err));
+	}
+	while (frames_grow(&store->frames, false, NULL) == 0)
+		;
+}
+
+static void take_all_frames(enum frame_user user)
+{
+	while (frames_take(&store->frames, user) != PLACE_NONE)
+		;
+}
+
+/* What a check holds on to does not come back soon. */
+static void scarce_frames_are_cleaned_for_while_a_check_reads(void **state)
+{
+	struct volume_handle *h = half_dead("a");
+	struct store *image = open_image();
+
+	replace_metadata(h);
+	lock_core();
+	assert_false(cleaner_is_wanted(store));
+	take_all_frames(FRAME_USER_WRITE);
+	assert_true(cleaner_is_wanted(store));
+	unlock_core();
+	image_close(store, image);
+	volume_close(h);
+}
+
+/* One that finds no frame would stop the store. */
+static void a_check_gives_way_to_a_checkpoint(void **state)
+{
+	struct volume_handle *h = half_dead("a");
+	struct store *image = open_image();
+	struct check_report report = {0};
+	const struct check_output out = {say, NULL, &report};
+	struct error why = ERROR_NONE;
+	pthread_t thread;
+
+	replace_metadata(h);
+	put(h, 0, 1, 2);
+	must(store_flush(store, &err));
+	lock_core();
+	take_all_frames(FRAME_USER_CHECKPOINT);
+	unlock_core();
+	must(check_image(image, &out, &store->images_revoked, &err));
+	assert_int_equal(report.nr_errors, 0);
+	assert_int_equal(pthread_create(&thread, NULL, run_checkpoint, &why),
+			 0);
+	while (!store->images_revoked)
+		pause_ms(1);
+	refused(check_image(image, &out, &store->images_revoked, &err), EBUSY,
+		"stopped");
+	image_close(store, image);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_false(stat_now().failed);
+	assert_false(store->images_revoked);
+	volume_close(h);
+}
+
+static void *end_check(void *image)
+{
+	pause_ms(500);
+	image_close(store, image);
+	return NULL;
+}
+
+static void a_full_store_waits_for_a_check_to_end(void **state)
+{
+	struct volume_handle *h = create_volume("a", 2000);
+	struct store *image;
+	pthread_t thread;
+	uint32_t nr = 0;
+
+	while (try_put(h, nr, 1, 1) == 0)
+		nr++;
+	must(volume_trim(h, 140 * BLOCK_SIZE, 0, false, &err));
+	must(store_reap(store, &err));
+	must(store_checkpoint(store, &err));
+	must(store_checkpoint(store, &err));
+	image = open_image();
+	while (frames_suffice(&store->frames, FRAME_USER_WRITE, 1)) {
+		snapshot("a@s"); /* metadata fills it up */
+		must(store_checkpoint(store, &err));
+		delete_volume("a@s");
+		must(store_checkpoint(store, &err));
+	}
+	must(store_start(store, &err));
+	assert_int_equal(pthread_create(&thread, NULL, end_check, image), 0);
+	put(h, 0, 8, 2);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	expect(h, 0, 8, 2);
+	volume_close(h);
+	check_is_clean();
 }
 
 #define TEST(name) \
@@ -358,6 +446,9 @@ int main(void)
 		TEST(one_bad_read_holds_nothing_up),
 		TEST(frames_come_back_while_a_check_reads),
 		TEST(a_check_leaves_the_reserve_alone),
+		TEST(scarce_frames_are_cleaned_for_while_a_check_reads),
+		TEST(a_check_gives_way_to_a_checkpoint),
+		TEST(a_full_store_waits_for_a_check_to_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
