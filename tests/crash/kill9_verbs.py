@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Snapshots, clones, rollbacks and deletes under kill -9.
+"""Snapshots, clones, rollbacks, deletes and growth under kill -9.
 
 kill9_verbs.py load STORE SOCKET STATE SEED: until the server is gone.  When
 all have begun, the file STATE.running is there.
@@ -7,8 +7,8 @@ kill9_verbs.py verify STORE SOCKET STATE: what was acknowledged is there, what
 was asked for is there wholly or not at all, and nothing else is.
 
 Three threads have a volume each, with its snapshots and clones, and know
-what every block of all of them holds: a generation, 0 for zeros.  STATE is
-that knowledge, with what was in flight at the end.
+what every block of all of them holds: a generation, 0 for zeros; the first one
+lets the store grow, too, and knows its capacity.  STATE is that knowledge, with what was in flight at the end.
 """
 import json
 import os
@@ -35,6 +35,7 @@ class Gone(Exception):
 def new_tree(name):
     return {"name": name, "generation": 0, "serial": 0,
             "kept": None,  # the snapshot that undo would swap in
+            "capacity": None,  # of the store; None: another tree knows it
             "contents": {name: [0] * BLOCKS}}
 
 
@@ -52,6 +53,8 @@ class Worker:
         self.socket, self.tree = socket, tree
         self.rnd = random.Random(seed)
         self.flying = None
+        # seldom: a store that has just grown has no log to replay
+        self.grows = tree["capacity"] and self.rnd.randrange(4) == 0
         self.done = 0
         self.error = None
         self.control = Control(store)
@@ -131,6 +134,11 @@ class Worker:
         self.verb("undo", lambda data: undo(self.tree),
                   names=[self.tree["name"]])
 
+    def grow(self):
+        capacity = self.tree["capacity"] + self.rnd.randrange(1, 64 << 20)
+        self.verb("set", lambda data: self.tree.update(capacity=capacity),
+                  settings={"capacity": capacity})
+
     def delete(self):
         """Snapshots, or a clone with all of its snapshots."""
         clones = self.volumes()[1:]
@@ -151,6 +159,8 @@ class Worker:
             choices.append(self.undo)
         if len(self.tree["contents"]) > 12:
             choices = [self.delete]
+        if self.grows and self.rnd.randrange(8) == 0:
+            choices = [self.grow]
         self.rnd.choice(choices)()
 
     def run(self):
@@ -186,8 +196,13 @@ def remove(tree, name):
             del tree["contents"][n]
 
 
+def capacity_now(store):
+    return Control(store).call("status")["data"]["capacity"]
+
+
 def load(store, socket, path, seed):
     trees = [new_tree(name) for name in TREES]
+    trees[0]["capacity"] = capacity_now(store)
     if os.path.exists(path):
         with open(path) as f:
             trees = [s["tree"] for s in json.load(f)]
@@ -246,6 +261,8 @@ def outcomes(tree, flying, found):
         remove(after, args["names"][0])
     elif verb == "undo":
         undo(after)
+    elif verb == "set":
+        after["capacity"] = args["settings"]["capacity"]
     elif verb == "rollback":
         # how the old head is called was in the answer that did not come
         new = [n for n in found if n not in tree["contents"]
@@ -256,19 +273,21 @@ def outcomes(tree, flying, found):
     yield after
 
 
-def verify_tree(socket, state, names):
+def verify_tree(socket, state, names, capacity):
     tree, flying = state["tree"], state["flying"]
     own = [n for n in names
            if n.split("@")[0].split("-")[0] == tree["name"]]
     found = {n: read_back(socket, tree, n) for n in own}
     for outcome in outcomes(tree, flying, found):
-        if outcome["contents"] == found:
+        if outcome["contents"] == found and \
+                outcome["capacity"] in (None, capacity):
             state["tree"], state["flying"] = outcome, None
             return
     for n in sorted(set(found) | set(tree["contents"])):
         if found.get(n) != tree["contents"].get(n):
             print(f"{n}: is {found.get(n)}, was {tree['contents'].get(n)}")
-    sys.exit(f"{tree['name']}: not as acknowledged; in flight: {flying}")
+    sys.exit(f"{tree['name']}: not as acknowledged; in flight: {flying}; "
+             f"capacity {capacity}, was {tree['capacity']}")
 
 
 def verify(store, socket, path):
@@ -276,8 +295,9 @@ def verify(store, socket, path):
         states = json.load(f)
     control = Control(store)
     names = [v["name"] for v in control.call("list")["data"]]
+    capacity = capacity_now(store)
     for state in states:
-        verify_tree(socket, state, names)
+        verify_tree(socket, state, names, capacity)
     with open(path, "w") as f:
         json.dump(states, f)
     print(f"{sum(s['done'] for s in states)} verbs and writes, "

@@ -6,8 +6,8 @@
 # has been done, and what was in flight was done wholly or not at all.
 #
 # Three loads: one that notes each acknowledged request of four connections
-# (kill9.py), one of snapshots, clones, rollbacks, undos and deletes
-# (kill9_verbs.py), and every fourth time fio, which verifies what it wrote
+# (kill9.py), one of snapshots, clones, rollbacks, undos, deletes and growth of
+# the store (kill9_verbs.py), and every fourth time fio, which verifies what it wrote
 # before the kill.
 #
 # VARVE_TEST_KILLS: how often (10; --long: 200); VARVE_TEST_SEED.
