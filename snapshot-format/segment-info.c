@@ -188,8 +188,15 @@ static int check_counts(const void *page, const struct segment_info *info,
 
 	for (uint32_t slot = 0; slot < slots; slot++) {
 		unsigned int count = count_of(counts, slot);
+		uint8_t four = counts[slot / 4];
 		struct slot_count more;
 
+		/* an open store has millions of slots: most say nothing here */
+		if (slot % 4 == 0 && slot >= 4 &&
+		    (four & four >> 1 & 0x55) == 0) {
+			slot += 3;
+			continue;
+		}
 		if (count != 0 && slot < FIRST_PAYLOAD_SLOT)
 			return error_set(err, EUCLEAN,
 					 "slot %" PRIu32

@@ -487,8 +487,9 @@ static int load_arrays(struct segment_table *table, struct segment *s,
 	unsigned int shift = table->core->segment_shift;
 
 	memcpy(s->counts, segment_info_counts(page), table->core->nr_slots / 4);
-	for (uint32_t slot = 0; slot < table->core->nr_slots; slot++)
-		s->names += slot_count_get(s, slot) > 0;
+	for (uint32_t i = 0; i < table->core->nr_slots / 4; i++)
+		s->names += (uint32_t)__builtin_popcount(
+			(s->counts[i] | s->counts[i] >> 1) & 0x55);
 	table->live_blocks += s->names;
 	if (overflow_reserve(&table->overflow,
 			     info->nr_overflow + OVERFLOW_SLACK) < 0)

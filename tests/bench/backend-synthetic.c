@@ -99,6 +99,21 @@ static int marks_error(struct error *err, const char *verb)
 
 /* ---- reading ---- */
 
+/*
+ * Is all of the block at @offset zeros in the file?  Else a part of it is: it
+ * has no mark, and the file with the marks need not be read for it.
+ */
+static int block_is_hole(struct backend *be, uint64_t place, uint32_t offset,
+			 void *block, bool *ret, struct error *err)
+{
+	int r = backend_read(file_of(be), place,
+			     offset / BLOCK_SIZE * BLOCK_SIZE, block,
+			     BLOCK_SIZE, 0, err);
+
+	*ret = r == 0 && is_zero(block, BLOCK_SIZE);
+	return r;
+}
+
 static int synthetic_read(struct backend *be, uint64_t place, uint32_t offset,
 			  void *ret, uint32_t length, unsigned int flags,
 			  struct error *err)
@@ -106,6 +121,7 @@ static int synthetic_read(struct backend *be, uint64_t place, uint32_t offset,
 	struct backend_synthetic *s = synthetic_of(be);
 	uint64_t block[BLOCK_WORDS], mark;
 	uint32_t done = 0;
+	bool hole;
 	int r;
 
 	r = backend_read(file_of(be), place, offset, ret, length, flags, err);
@@ -119,6 +135,12 @@ static int synthetic_read(struct backend *be, uint64_t place, uint32_t offset,
 		part = part < length - done ? part : length - done;
 		done += part;
 		if (!is_zero(to, part))
+			continue;
+		r = block_is_hole(be, place, offset + done - part, block, &hole,
+				  err);
+		if (r < 0)
+			return r;
+		if (!hole)
 			continue;
 		if (pread(s->marks_fd, &mark, sizeof(mark),
 			  mark_offset(be, place, offset + done - part)) !=

@@ -9,7 +9,7 @@
 #	BENCH_QUICK     not empty: only to try the script, in seconds
 #
 # A benchmark sources this file, gets $tmp (a directory of its own on a tmpfs,
-# removed at the end), measures, says what it found by `bar` and `note`, and
+# removed at the end) and by need_disk $disk, measures, says what it found by `bar` and `note`, and
 # draws by `plot`.  It ends with 1 when a bar was missed, with another number
 # when it could not measure.
 
@@ -23,6 +23,7 @@ quick=${BENCH_QUICK:-}
 
 tmp=$(mktemp -d /dev/shm/varve-bench.XXXXXX)
 export RUNTIME_DIRECTORY=$tmp
+disk=''
 pids=()
 missed=0
 
@@ -31,7 +32,7 @@ end_bench() {
 	trap - EXIT
 	[ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
 	wait
-	rm -rf "$tmp"
+	rm -rf "$tmp" "$disk"
 	[ $status -ne 0 ] || exit $missed
 	# a command that failed has said why; 1 means a bar
 	[ $status -ne 1 ] || status=2
@@ -40,6 +41,11 @@ end_bench() {
 trap end_bench EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+
+# need_disk: $disk becomes a directory of our own where the results are.
+need_disk() {
+	disk=$(mktemp -d "$results/disk.XXXXXX")
+}
 
 # size FULL QUICK: the one that is wanted.
 size() {

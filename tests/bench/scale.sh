@@ -1,0 +1,160 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What size costs: memory, snapshots, clones, opening and metadata with 1, 16
+# and 64 GiB mapped, each block of the volume by a write of its own in random
+# order.  memory= is 256M.
+#
+# Data is synthetic: metadata, headers and checksums are stored and read as
+# ever, on the medium that holds the results, of a data block only what it
+# takes to make it anew (backend-synthetic.h).  What is written before a kill
+# is real.  A tail is the longest there can be: as much as is written before a
+# checkpoint begins.
+
+. "$(dirname "$0")/functions.sh"
+
+need_disk
+sizes=$(size '1 16 64' 1)
+rounds=$(size 5 1)
+store=$disk/store
+
+# phase NAME [OPTION...]: its figures are in $tmp/NAME.
+phase() {
+	"$bench/scale-bench" "$1" "$store" "${@:2}" >"$tmp/$1"
+}
+
+# drop_caches: also what the host's file system knows of the file.
+drop_caches() {
+	sync
+	[ ! -w /proc/sys/vm/drop_caches ] || echo 3 >/proc/sys/vm/drop_caches
+}
+
+# The one fio program that says what the medium can do.
+device_reads() {
+	fio --name=reads --filename="$disk/reads" --size="$(size 4g 64m)" \
+		--rw=randread --bs=4k --direct=1 --ioengine=libaio \
+		--iodepth=64 --time_based --runtime="$(size 10 1)" \
+		--output-format=json --output="$tmp/fio.json" >/dev/null
+	rm "$disk/reads"
+	sed -n '/^{/,$p' "$tmp/fio.json" | jq '.jobs[0].read.iops | floor'
+}
+
+# opened NAME SIZE: a bar where the device is as fast as it says.
+opened() {
+	local name="open $1, $2 GiB" value
+	value=$(median <"$tmp/opened")
+	echo "$value" >>"$tmp/$1"
+	if [ "$reads" -ge 50000 ]; then
+		bar "$name" "$value" ms below 1000
+	else
+		note "$name" "$value" ms
+	fi
+}
+
+open_clean() {
+	local i
+	: >"$tmp/opened"
+	for ((i = 0; i < rounds; i++)); do
+		drop_caches
+		phase open
+		value open "$tmp/open" >>"$tmp/opened"
+	done
+	opened clean "$1"
+}
+
+open_killed() {
+	local i
+	: >"$tmp/opened"
+	for ((i = 0; i < rounds; i++)); do
+		phase tail 2>/dev/null || [ $? -eq 137 ]
+		drop_caches
+		phase open
+		value open "$tmp/open" >>"$tmp/opened"
+	done
+	note "log in the tail, $1 GiB" "$(value tail-log "$tmp/tail")" MiB
+	note "dirty nodes in the tail, $1 GiB" \
+		"$(value tail-nodes "$tmp/tail")" ''
+	opened 'after kill -9' "$1"
+}
+
+fill() {
+	phase fill --size "$1"
+	bar "RSS, $1 GiB" "$(value rss-worst "$tmp/fill")" MiB at-most 400
+	note "tables, $1 GiB" "$(value tables "$tmp/fill")" MiB
+	note "tables per TiB mapped, $1 GiB" \
+		"$(value tables-per-mapped-tib "$tmp/fill")" GiB
+	note "metadata per scattered write, $1 GiB" \
+		"$(value metadata-per-write "$tmp/fill")" percent
+	note "log headers per write, $1 GiB" \
+		"$(value headers-per-write "$tmp/fill")" percent
+}
+
+clones() {
+	phase clone
+	bar "1,000 clones, $1 GiB" "$(value clones "$tmp/clone")" ms below 1000
+	bar "what they take, $1 GiB" "$(value clones-written "$tmp/clone")" \
+		KiB below 1024
+	note "deleting them, $1 GiB" "$(value clones-delete "$tmp/clone")" ms
+}
+
+snapshots() {
+	local count
+	phase snapshot
+	for count in 1 100 10000; do
+		value "snapshot-$count" "$tmp/snapshot" >>"$tmp/counts"
+		note "snapshot, $1 GiB, $count" \
+			"$(value "snapshot-$count" "$tmp/snapshot")" us
+	done
+	value snapshot-1 "$tmp/snapshot" >>"$tmp/sizes"
+	bar "$1 GiB, 1 to 10,000 snapshots" "$(flatness <"$tmp/counts")" \
+		'' at-most 1.5
+	rm "$tmp/counts"
+}
+
+# The largest of the numbers on standard input by the smallest.
+flatness() {
+	sort -g | awk 'NR == 1 { min = $1 } END { printf "%.2f\n", $1 / min }'
+}
+
+# keep_row SIZE: for the plots.
+keep_row() {
+	printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$(value rss-worst "$tmp/fill")" \
+		"$(value tables "$tmp/fill")" "$(tail -n 1 "$tmp/clean")" \
+		"$(tail -n 1 "$tmp/after kill -9")" >>"$tmp/rows"
+}
+
+reads=$(device_reads)
+note 'the medium, random 4 KiB reads' "$reads" 'per second'
+for gib in $sizes; do
+	fill "$gib"
+	clones "$gib"
+	open_clean "$gib"
+	open_killed "$gib"
+	snapshots "$gib"
+	keep_row "$gib"
+	rm "$store" "$store.data"
+done
+bar 'snapshot, all sizes' "$(flatness <"$tmp/sizes")" '' at-most 1.5
+note 'open after kill -9, all sizes' "$(flatness <"$tmp/after kill -9")" ''
+note 'open clean, all sizes' "$(flatness <"$tmp/clean")" ''
+
+plot scale-memory 'Memory of the process, memory=256M' <<EOT
+set logscale x 2
+set xlabel "GiB mapped at random"
+set ylabel "MiB"
+set yrange [0:450]
+set key left top
+plot "$tmp/rows" using 1:2 with linespoints lw 2 title "RSS, at most", \
+	"" using 1:3 with linespoints lw 2 title "tables", \
+	400 with lines dashtype 2 lc rgb "gray40" title "bar"
+EOT
+plot scale-open 'Opening a store, page cache dropped (synthetic data)' <<EOT
+set logscale x 2
+set xlabel "GiB mapped at random"
+set ylabel "milliseconds"
+set yrange [0:1100]
+set key left top
+plot "$tmp/rows" using 1:5 with linespoints lw 2 title "after kill -9", \
+	"" using 1:4 with linespoints lw 2 title "after a clean stop", \
+	1000 with lines dashtype 2 lc rgb "gray40" title "bar"
+EOT
