@@ -61,6 +61,8 @@ static bool choose_victims(struct store *store)
 	bool found = false;
 	struct segment *s;
 
+	if (store->nr_images > 0) /* what is emptied would not become free */
+		return false;
 	while (nr > most && (s = find_emptiest(table)) && s->live <= left) {
 		left -= s->live;
 		s->victim = true;

@@ -342,6 +342,26 @@ static void replace_metadata(struct volume_handle *h)
 		;
 }
 
+static uint32_t count_meta_victims(void)
+{
+	uint32_t ret = 0;
+
+	for (size_t i = 0; i < store->segments.meta.len; i++)
+		ret += store->segments.meta.ptr[i]->victim;
+	return ret;
+}
+
+static void metadata_is_not_moved_while_a_check_reads(void **state)
+{
+	struct volume_handle *h = half_dead("a");
+	struct store *image = open_image();
+
+	replace_metadata(h);
+	assert_int_equal(count_meta_victims(), 0);
+	image_close(store, image);
+	volume_close(h);
+}
+
 static void take_all_frames(enum frame_user user)
 {
 	while (frames_take(&store->frames, user) != PLACE_NONE)
@@ -447,6 +467,7 @@ int main(void)
 		TEST(frames_come_back_while_a_check_reads),
 		TEST(a_check_leaves_the_reserve_alone),
 		TEST(scarce_frames_are_cleaned_for_while_a_check_reads),
+		TEST(metadata_is_not_moved_while_a_check_reads),
 		TEST(a_check_gives_way_to_a_checkpoint),
 		TEST(a_full_store_waits_for_a_check_to_end),
 	};
