@@ -41,7 +41,7 @@ tell_latencies() {
 }
 
 status() {
-	"${varve[@]}" --json status | jq ".data | $1"
+	"${varve[@]}" --json status | jq -r ".data | $1"
 }
 
 now_ms() {
@@ -56,8 +56,8 @@ allocated_mib() {
 watch() {
 	while :; do
 		printf '%d\t%s\n' $(($(now_ms) - $1)) \
-			"$(status '"\(.freeing)\t\(.used / 1048576)"' |
-				tr -d '"')" >>"$tmp/rows"
+			"$(status '"\(.freeing)\t\(.used / 1048576)"')" \
+			>>"$tmp/rows"
 		sleep 0.2
 	done
 }
