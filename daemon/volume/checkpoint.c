@@ -30,8 +30,12 @@
 #include "checksum.h"
 #include "meta-cleaner.h"
 
-/* Records written per hold of core. */
-#define RECORDS_PER_HOLD 32u
+/*
+ * Nodes and pages written per hold of core; a page is made and summed there,
+ * 4 KiB of it, and most holds should be over before a sleeper is awake.
+ */
+#define NODES_PER_HOLD 32u
+#define PAGES_PER_HOLD 8u
 
 struct checkpoint {
 	struct store *store;
@@ -162,7 +166,7 @@ static int write_nodes(struct checkpoint *cp, struct error *err)
 	int r = 0;
 
 	while (r == 0 && i < pending->len) {
-		size_t end = i + RECORDS_PER_HOLD;
+		size_t end = i + NODES_PER_HOLD;
 		bool room = true;
 
 		mutex_lock(&store->core.lock);
@@ -243,7 +247,7 @@ static int write_pages(struct checkpoint *cp, struct page_table *table,
 	int r = 0;
 
 	while (r == 0 && i < table->pending.len) {
-		size_t end = i + RECORDS_PER_HOLD;
+		size_t end = i + PAGES_PER_HOLD;
 		bool room = true;
 
 		mutex_lock(&store->core.lock);
