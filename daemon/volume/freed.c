@@ -1,4 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * NOTES ON THE DESIGN.  A release is played through on tables of its own: the
+ * references taken of each node and block that has more than one.  A node
+ * whose last reference is taken is queued, and takes one of each of its
+ * children.
+ *
+ * Nodes are few, but the blocks that a set shares within itself or with others
+ * can be all there are.  So their table is bounded: when it overflows, the
+ * walk is begun again in twice as many passes, each of which looks at those
+ * blocks only whose hash falls to it.
+ *
+ * Memory is made ready before each hold of core.
+ */
 #include "freed.h"
 
 #include <assert.h>
@@ -10,6 +23,9 @@
 #define SLICE 4096u
 /* Nodes released in one hold of core. */
 #define NODES_SLICE 8u
+/* References that the nodes of a slice may hold. */
+#define SLICE_REFERENCES (NODES_SLICE * INNER_CHILDREN)
+#define PASSES_MAX (UINT32_C(1) << 16)
 /* How far ahead of its release a node is fetched into the cache. */
 #define PREFETCH 4u
 
@@ -20,10 +36,14 @@ struct taken {
 	size_t nr, cap;
 };
 
+static uint64_t hash_of(uint64_t key)
+{
+	return key * UINT64_C(0x9e3779b97f4a7c15);
+}
+
 static size_t taken_slot(const struct taken *t, uint64_t key)
 {
-	size_t i = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 20) &
-		   (t->cap - 1);
+	size_t i = (size_t)(hash_of(key) >> 20) & (t->cap - 1);
 
 	while (t->keys[i] != 0 && t->keys[i] != key)
 		i = (i + 1) & (t->cap - 1);
@@ -57,14 +77,28 @@ static int taken_grow(struct taken *t)
 	return 0;
 }
 
-/* One reference of @key less; returns where it is counted, NULL: no memory. */
+/* Room for @extra more keys in a table that is not full to half. */
+static int taken_reserve(struct taken *t, size_t extra)
+{
+	int r = 0;
+
+	while (r == 0 && (t->nr + extra) * 2 > t->cap)
+		r = taken_grow(t);
+	return r;
+}
+
+static void taken_done(struct taken *t)
+{
+	free(t->keys);
+	free(t->counts);
+	*t = (struct taken){0};
+}
+
+/* One reference of @key less; returns where it is counted.  Room was made. */
 static uint32_t *take(struct taken *t, uint64_t key)
 {
-	size_t i;
+	size_t i = taken_slot(t, key);
 
-	if (t->nr * 2 >= t->cap && taken_grow(t) < 0)
-		return NULL;
-	i = taken_slot(t, key);
 	if (t->keys[i] == 0) {
 		t->keys[i] = key;
 		t->nr++;
@@ -76,67 +110,90 @@ static uint32_t *take(struct taken *t, uint64_t key)
 struct release {
 	struct store *store;
 	bool alone; /* one map, which reaches nothing twice */
+	uint32_t pass, nr_passes;
 	struct taken nodes;
-	struct taken blocks;
+	struct taken blocks;	   /* of this pass */
 	struct index_vector queue; /* nodes that lost their last reference */
-	uint64_t nr_released;	   /* nodes */
-	uint64_t freed;
+	uint64_t nr_released;	   /* nodes, in this pass */
+	uint64_t freed;		   /* blocks, in all passes */
+	uint64_t shared;
 };
 
-/* Core held. */
-static int release_node(struct release *rel, uint32_t id)
+static void release_done(struct release *rel)
 {
-	struct nodes *nodes = &rel->store->nodes;
-	uint32_t *n;
-
-	if (rel->alone) {
-		if (!node_exists(nodes, id) || node_entry(nodes, id)->count > 1)
-			return 0;
-		return index_vector_push(&rel->queue, id);
-	}
-	n = take(&rel->nodes, id);
-	if (!n)
-		return -ENOMEM;
-	if (!node_exists(nodes, id) || *n < node_entry(nodes, id)->count)
-		return 0;
-	if (*n & RELEASED) /* hostile: more references than are counted */
-		return 0;
-	*n |= RELEASED;
-	return index_vector_push(&rel->queue, id);
+	taken_done(&rel->nodes);
+	taken_done(&rel->blocks);
+	index_vector_done(&rel->queue);
 }
 
-static int release_leaf(struct release *rel, const struct leaf_content *leaf)
+/*
+ * Room for @nr more references.  -EOVERFLOW: of blocks, there are more than
+ * @nr_names_max.  Core not held.
+ */
+static int release_reserve(struct release *rel, size_t nr, size_t nr_names_max)
+{
+	if (index_vector_reserve(&rel->queue, nr) < 0)
+		return -ENOMEM;
+	if (rel->alone)
+		return 0;
+	if (rel->blocks.nr > nr_names_max && rel->nr_passes < PASSES_MAX)
+		return -EOVERFLOW;
+	if (taken_reserve(&rel->nodes, nr) < 0)
+		return -ENOMEM;
+	return taken_reserve(&rel->blocks, nr);
+}
+
+/* One reference of node @id less.  Core held. */
+static void release_node(struct release *rel, uint32_t id)
+{
+	struct nodes *nodes = &rel->store->nodes;
+	bool exists = node_exists(nodes, id);
+
+	if (rel->alone) {
+		if (!exists || node_entry(nodes, id)->count > 1)
+			return;
+	} else {
+		uint32_t *n = take(&rel->nodes, id);
+
+		/* hostile: more references than are counted */
+		if (!exists || *n & RELEASED ||
+		    *n < node_entry(nodes, id)->count)
+			return;
+		*n |= RELEASED;
+	}
+	(void)index_vector_push(&rel->queue, id); /* room was made */
+}
+
+/* Is the block of this pass? */
+static bool is_now(const struct release *rel, struct birth name)
+{
+	return (hash_of(name.value) >> 48 & (rel->nr_passes - 1)) == rel->pass;
+}
+
+static void release_leaf(struct release *rel, const struct leaf_content *leaf)
 {
 	for (uint32_t i = 0; i < LEAF_BLOCKS; i++) {
 		struct birth name;
-		uint32_t *n, count;
+		uint32_t count;
 
 		if (leaf_entry_kind(leaf->entries[i]) != ENTRY_DATA)
 			continue;
 		name = leaf_entry_birth(leaf->entries[i]);
 		count = count_get(&rel->store->segments, name);
-		if (count == 1) { /* most are: no need to remember them */
-			rel->freed++;
-			continue;
-		}
-		if (rel->alone)
-			continue;
-		n = take(&rel->blocks, name.value);
-		if (!n)
-			return -ENOMEM;
-		rel->freed += *n == count;
+		/* most are counted once: no need to remember them */
+		if (count == 1)
+			rel->freed += rel->pass == 0;
+		else if (!rel->alone && is_now(rel, name))
+			rel->freed += *take(&rel->blocks, name.value) == count;
 	}
-	return 0;
 }
 
-static int release_inner(struct release *rel, const struct inner_content *inner)
+static void release_inner(struct release *rel,
+			  const struct inner_content *inner)
 {
-	int r = 0;
-
-	for (uint32_t i = 0; r == 0 && i < INNER_CHILDREN; i++)
+	for (uint32_t i = 0; i < INNER_CHILDREN; i++)
 		if (inner->children[i])
-			r = release_node(rel, inner->children[i]);
-	return r;
+			release_node(rel, inner->children[i]);
 }
 
 /*
@@ -177,10 +234,10 @@ static int release_next(struct release *rel, struct error *err)
 	if (r < 0) /* freed meanwhile: nothing to count */
 		return 0;
 	rel->nr_released++;
-	r = n->level == 0 ? release_leaf(rel, n->leaf)
-			  : release_inner(rel, n->inner);
-	if (r < 0)
-		return error_set(err, ENOMEM, "out of memory");
+	if (n->level == 0)
+		release_leaf(rel, n->leaf);
+	else
+		release_inner(rel, n->inner);
 	return check_bound(rel, err);
 }
 
@@ -227,58 +284,86 @@ static uint64_t count_shared(const struct release *rel, const struct taken *t)
 	return shared;
 }
 
-static int release_roots(struct release *rel, const struct index_vector *roots,
-			 struct error *err)
+/* In one hold: afterwards they may get other names. */
+static void release_roots(struct release *rel, const struct index_vector *roots)
 {
+	mutex_lock(&rel->store->core.lock);
+	for (size_t i = 0; i < roots->len; i++)
+		release_node(rel, roots->ptr[i]);
+	mutex_unlock(&rel->store->core.lock);
+}
+
+static int release_slice(struct release *rel, struct error *err)
+{
+	struct mutex *lock = &rel->store->core.lock;
 	int r = 0;
 
-	/* in one hold: afterwards they may get other names */
-	mutex_lock(&rel->store->core.lock);
-	for (size_t i = 0; r == 0 && i < roots->len; i++)
-		r = release_node(rel, roots->ptr[i]);
-	mutex_unlock(&rel->store->core.lock);
-	return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
+	mutex_lock(lock);
+	for (uint32_t i = 0; r == 0 && rel->queue.len > 0 && i < NODES_SLICE;
+	     i++)
+		r = release_next(rel, err);
+	mutex_unlock(lock);
+	mutex_give_way(lock);
+	return r;
+}
+
+static int release_pass(struct release *rel, const struct index_vector *roots,
+			size_t nr_names_max, struct error *err)
+{
+	int r;
+
+	release_done(rel);
+	rel->nr_released = 0;
+	r = release_reserve(rel, roots->len, nr_names_max);
+	if (r == 0)
+		release_roots(rel, roots);
+	while (r == 0 && rel->queue.len > 0) {
+		r = release_reserve(rel, SLICE_REFERENCES, nr_names_max);
+		if (r == 0)
+			r = release_slice(rel, err);
+	}
+	if (r == -ENOMEM)
+		(void)error_set(err, ENOMEM, "out of memory");
+	if (r < 0 || rel->alone)
+		return r;
+	rel->shared += count_shared(rel, &rel->blocks);
+	if (rel->pass == 0)
+		rel->shared += count_shared(rel, &rel->nodes);
+	return 0;
 }
 
 static int release_all(struct release *rel, const struct index_vector *roots,
-		       struct error *err)
+		       size_t nr_names_max, struct error *err)
 {
-	struct mutex *lock = &rel->store->core.lock;
-	int r = release_roots(rel, roots, err);
+	int r = -EOVERFLOW;
 
-	while (r == 0 && rel->queue.len > 0) {
-		mutex_lock(lock);
-		for (uint32_t i = 0;
-		     r == 0 && rel->queue.len > 0 && i < NODES_SLICE; i++)
-			r = release_next(rel, err);
-		mutex_unlock(lock);
-		mutex_give_way(lock);
+	for (rel->nr_passes = 1; r == -EOVERFLOW; rel->nr_passes *= 2) {
+		r = 0;
+		rel->freed = rel->shared = 0;
+		for (rel->pass = 0; r == 0 && rel->pass < rel->nr_passes;
+		     rel->pass++)
+			r = release_pass(rel, roots, nr_names_max, err);
 	}
 	return r;
 }
 
-static void release_done(struct release *rel)
+int freed_blocks_within(struct store *store, const struct index_vector *roots,
+			size_t nr_names_max, struct freed *ret,
+			struct error *err)
 {
-	free(rel->nodes.keys);
-	free(rel->nodes.counts);
-	free(rel->blocks.keys);
-	free(rel->blocks.counts);
-	index_vector_done(&rel->queue);
+	struct release rel = {.store = store};
+	int r = release_all(&rel, roots, nr_names_max, err);
+
+	if (r == 0)
+		*ret = (struct freed){rel.freed, rel.shared};
+	release_done(&rel);
+	return r;
 }
 
 int freed_blocks(struct store *store, const struct index_vector *roots,
 		 struct freed *ret, struct error *err)
 {
-	struct release rel = {.store = store};
-	int r = release_all(&rel, roots, err);
-
-	if (r == 0) {
-		ret->blocks = rel.freed;
-		ret->shared = count_shared(&rel, &rel.nodes) +
-			      count_shared(&rel, &rel.blocks);
-	}
-	release_done(&rel);
-	return r;
+	return freed_blocks_within(store, roots, FREED_NAMES_MAX, ret, err);
 }
 
 int freed_alone(struct store *store, const struct index_vector *root,
@@ -288,7 +373,7 @@ int freed_alone(struct store *store, const struct index_vector *root,
 	int r;
 
 	assert(root->len <= 1);
-	r = release_all(&rel, root, err);
+	r = release_all(&rel, root, 0, err);
 	if (r == 0)
 		*ret_blocks = rel.freed;
 	release_done(&rel);

@@ -10,12 +10,20 @@ struct freed {
 	uint64_t shared; /* those below the roots that would not, at most */
 };
 
+/* Shared blocks remembered at a time: they take 48 MiB. */
+#define FREED_NAMES_MAX (UINT32_C(1) << 21)
+
 /*
  * Exact for the state at the time each node is looked at.  Walks the nodes
- * exclusive to the set.  Core not held.
+ * exclusive to the set; more than once, when these share more than
+ * FREED_NAMES_MAX blocks (or @nr_names_max) among themselves and with others.
+ * Core not held.
  */
 int freed_blocks(struct store *store, const struct index_vector *roots,
 		 struct freed *ret, struct error *err);
+int freed_blocks_within(struct store *store, const struct index_vector *roots,
+			size_t nr_names_max, struct freed *ret,
+			struct error *err);
 
 /*
  * The same for one root, or none: quicker, since what has a second reference

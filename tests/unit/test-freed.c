@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fixture.h"
+#include "freed.h"
 
 /*
  * Volume a of 100 blocks; a@s before 30 of them were rewritten, a@t after;
@@ -108,6 +109,27 @@ static void nodes_that_are_not_in_memory_are_counted_too(void **state)
 	reopen(true);
 	assert_int_equal(store->nodes.nr_loaded, 0);
 	assert_int_equal(FREED(false, "a@s", "b"), 35);
+}
+
+/* A table of few names gives the same answer, in more passes. */
+static void many_shared_blocks_are_counted_in_passes(void **state)
+{
+	struct index_vector roots = {0};
+	struct freed whole, parts;
+
+	for (size_t i = 0; i < store->volumes.all.len; i++)
+		if (i != 0) /* all but the head of a */
+			must(index_vector_push(
+				&roots, store->volumes.all.ptr[i]->map.root));
+	must(freed_blocks(store, &roots, &whole, &err));
+	assert_int_equal(whole.blocks, 30 + 20 + 5);
+	assert_int_equal(whole.shared, 80);
+	for (size_t max = 1; max < 200; max = max * 3 + 1) {
+		must(freed_blocks_within(store, &roots, max, &parts, &err));
+		assert_int_equal(parts.blocks, whole.blocks);
+		assert_int_equal(parts.shared, whole.shared);
+	}
+	index_vector_done(&roots);
 }
 
 /* What was deleted and not yet freed is nobody's. */
@@ -326,6 +348,7 @@ int main(void)
 		TEST(one_name_twice_counts_once),
 		TEST(an_empty_volume_frees_nothing),
 		TEST(nodes_that_are_not_in_memory_are_counted_too),
+		TEST(many_shared_blocks_are_counted_in_passes),
 		TEST(what_waits_for_the_reaper_is_freed_first),
 		TEST(a_store_open_for_reading_answers_the_same),
 		TEST(excl_is_what_each_would_free_alone),
