@@ -111,6 +111,22 @@ snapshots() {
 	rm "$tmp/counts"
 }
 
+# The process as users run it, with real data; on a tmpfs.
+served() {
+	local varve=("$BENCH_BUILD/cli/varve" -s "$tmp/main.varve") pid
+	"${varve[@]}" init --size 8G >/dev/null
+	"${varve[@]}" create v 1G >/dev/null
+	pid=$("${varve[@]}" --json serve --daemon --memory 256M \
+		--socket "$tmp/nbd.sock" | jq .data.pid)
+	pids+=("$pid")
+	fio --name=load --ioengine=nbd --rw=randwrite --bs=4k --size=1g \
+		--uri="nbd+unix:///v?socket=$tmp/nbd.sock" --iodepth=32 \
+		--thread --norandommap --io_size="$(size 4g 64m)" >/dev/null
+	bar 'RSS of nbdkit, fio on 1 GiB' "$(awk '/^VmHWM/ {
+		printf "%.1f", $2 / 1024 }' "/proc/$pid/status")" \
+		MiB at-most 400
+}
+
 # The largest of the numbers on standard input by the smallest.
 flatness() {
 	sort -g | awk 'NR == 1 { min = $1 } END { printf "%.2f\n", $1 / min }'
@@ -134,6 +150,7 @@ for gib in $sizes; do
 	keep_row "$gib"
 	rm "$store" "$store.data"
 done
+served
 bar 'snapshot, all sizes' "$(flatness <"$tmp/sizes")" '' at-most 1.5
 note 'open after kill -9, all sizes' "$(flatness <"$tmp/after kill -9")" ''
 note 'open clean, all sizes' "$(flatness <"$tmp/clean")" ''
