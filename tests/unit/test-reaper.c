@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The reaper: one reference at a time, until nothing of a tree is left. */
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "fixture.h"
@@ -116,6 +117,116 @@ static void a_wide_node_is_emptied_piece_by_piece(void **state)
 	assert_int_equal(stat_now().nr_nodes, 0);
 	assert_int_equal(stat_now().live_blocks, 0);
 	check_is_clean();
+}
+
+/* 32 TiB, written here and there: what is cut off is not looked at. */
+static void a_trim_of_a_whole_disk_reads_two_paths(void **state)
+{
+	const uint64_t stride = VOLUME_BLOCKS_MAX / 100;
+	struct volume_handle *h = create_volume("a", VOLUME_BLOCKS_MAX);
+	uint64_t nr_nodes;
+
+	for (uint64_t i = 0; i < 100; i++)
+		put(h, i * stride, 2, 1);
+	put(h, VOLUME_BLOCKS_MAX - 2, 2, 1);
+	volume_close(h);
+	reopen(true);
+	nr_nodes = stat_now().nr_nodes;
+	assert_true(nr_nodes > 200);
+	h = open_volume("a");
+	must(volume_trim(h, (VOLUME_BLOCKS_MAX - 2) * BLOCK_SIZE, BLOCK_SIZE,
+			 false, &err));
+	/* those above the first and the last block, which stay */
+	assert_int_equal(store->nodes.nr_loaded, 2 * INNER_LEVELS + 1);
+	assert_in_range(stat_now().dirty_nodes, 1, 2 * INNER_LEVELS + 1);
+	assert_int_equal(stat_now().nr_nodes, nr_nodes);
+	assert_in_range(stat_now().reaper_queue, 99,
+			INNER_LEVELS * INNER_CHILDREN);
+	check_is_clean();
+	expect(h, 0, 1, 1);
+	expect(h, 1, 1, 0);
+	expect(h, VOLUME_BLOCKS_MAX - 1, 1, 1);
+	must(store_reap(store, &err));
+	assert_int_equal(stat_now().nr_nodes, 2 * INNER_LEVELS + 1);
+	assert_int_equal(stat_now().live_blocks, 2);
+	volume_close(h);
+	check_is_clean();
+}
+
+#define CHAIN 6u
+
+/* Volume 0, and each next one a clone of the one before, with its own block. */
+static void make_chain(void)
+{
+	char name[16], clone[16];
+	const char *clones[] = {clone};
+
+	volume_close(create_volume("v0", 1000));
+	for (uint32_t i = 0; i < CHAIN; i++) {
+		struct volume_handle *h;
+
+		(void)snprintf(name, sizeof(name), "v%u", i);
+		h = open_volume(name);
+		put(h, 100 * i, 3, i + 1);
+		volume_close(h);
+		(void)snprintf(name, sizeof(name), "v%u@s", i);
+		snapshot(name);
+		(void)snprintf(clone, sizeof(clone), "v%u", i + 1);
+		if (i + 1 < CHAIN)
+			must(store_clone(store, name, clones, 1, &err));
+	}
+}
+
+/* Member 2 i is snapshot i, the next one its volume. */
+static void delete_member(uint32_t member)
+{
+	struct volume_info info;
+	char name[16];
+
+	(void)snprintf(name, sizeof(name), "v%u%s", member / 2,
+		       member % 2 ? "" : "@s");
+	/* its volume may have taken it along */
+	if (store_find(store, name, &info, &err) < 0)
+		return;
+	delete_volume(name);
+	assert_in_range(stat_now().reaper_queue, 1, 2);
+	must(store_reap(store, &err));
+}
+
+static void expect_chain(void)
+{
+	struct volume_info info;
+	char name[16];
+
+	for (uint32_t i = 0; i < CHAIN; i++) {
+		struct volume_handle *h;
+
+		(void)snprintf(name, sizeof(name), "v%u", i);
+		if (store_find(store, name, &info, &err) < 0)
+			continue;
+		h = open_snapshot(name);
+		for (uint32_t k = 0; k < CHAIN; k++)
+			expect(h, 100 * k, 3, k <= i ? k + 1 : 0);
+		volume_close(h);
+	}
+	check_is_clean();
+}
+
+static void clones_are_deleted_in_any_order(void **state)
+{
+	/* each permutes 0 .. 11 */
+	static const uint32_t steps[] = {1, 5, 7, 11};
+
+	for (size_t s = 0; s < sizeof(steps) / sizeof(*steps); s++) {
+		make_chain();
+		assert_int_equal(stat_now().live_blocks, 3 * CHAIN);
+		for (uint32_t i = 0; i < 2 * CHAIN; i++) {
+			delete_member(i * steps[s] % (2 * CHAIN));
+			expect_chain();
+		}
+		assert_int_equal(stat_now().live_blocks, 0);
+		assert_int_equal(stat_now().nr_nodes, 0);
+	}
 }
 
 static void a_missing_node_is_asked_for(void **state)
@@ -368,6 +479,8 @@ int main(void)
 		TEST(what_a_snapshot_shares_survives),
 		TEST(a_shared_root_only_loses_a_reference),
 		TEST(a_wide_node_is_emptied_piece_by_piece),
+		TEST(a_trim_of_a_whole_disk_reads_two_paths),
+		TEST(clones_are_deleted_in_any_order),
 		TEST(a_missing_node_is_asked_for),
 		TEST(the_queue_survives_a_restart),
 		TEST(a_damaged_tree_stops_the_store),
