@@ -90,8 +90,7 @@ static bool frames_suffice_then(const struct store *store, enum frame_user user)
 			      nr + bytes / frame_bytes(store) + (bytes > 0));
 }
 
-/* Nobody may go on before a checkpoint has run. */
-static bool dirty_limit_reached(const struct store *store)
+bool dirty_limit_reached(const struct store *store)
 {
 	/* a crash during a checkpoint leaves its share to recovery as well */
 	return store->nodes.dirty.len >= 2 * CHECKPOINT_DIRTY_NODES ||

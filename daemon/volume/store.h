@@ -184,6 +184,11 @@ int store_fault(struct store *store, uint32_t id, struct error *err);
 int checkpoint_run(struct store *store, struct error *err);
 /* Bytes a checkpoint would write now, at most.  Core held. */
 uint64_t dirty_bytes(const struct store *store);
+/*
+ * Is so much dirty that nobody may add to it before a checkpoint has run?
+ * Core held.
+ */
+bool dirty_limit_reached(const struct store *store);
 /* Are there frames for a checkpoint now?  Core held. */
 bool checkpoint_has_room(const struct store *store);
 /* Has a limit been reached that a checkpoint resets?  Core held. */

@@ -222,7 +222,7 @@ static void *cleaner_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			r = 1;
 			continue;
 		}
-		if (checkpoint_is_due(store)) {
+		if (dirty_limit_reached(store)) {
 			/* goes on after it: what moves becomes dirty, too */
 			core_wake(core, WORKER_DRIVER);
 			(void)cond_wait_ms(&core->changed, &core->lock,
