@@ -133,6 +133,15 @@ static void look(struct churn *churn, struct span *span)
 		roll_snapshots(churn, &st);
 }
 
+/* Is it the store that is full, and not the medium it is on? */
+static bool is_allocated(struct store *store)
+{
+	struct store_stat st;
+
+	store_stat(store, &st);
+	return st.frames_allocated == st.frames_total;
+}
+
 /* False: the store is full. */
 static bool write_block(struct churn *churn, uint64_t block,
 			struct latency *latency)
@@ -140,7 +149,7 @@ static bool write_block(struct churn *churn, uint64_t block,
 	struct error err = ERROR_NONE;
 	int r = bench_try_write(churn->handle, block, latency, &err);
 
-	churn->refused = r == -ENOSPC;
+	churn->refused = r == -ENOSPC && is_allocated(churn->store);
 	if (!churn->refused)
 		must(r, "write", &err);
 	return !churn->refused;
