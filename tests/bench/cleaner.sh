@@ -71,7 +71,6 @@ plot cleaner 'Write amplification, 80 % of the store live' <<EOT
 set xlabel "written, multiples of the capacity"
 set ylabel "data blocks written and copied : written"
 set yrange [1:]
-set key bottom right
 plot "$tmp/hot.rows" using 1:2 with lines linewidth 2 title "90/10", \
 	"$tmp/uniform.rows" using 1:2 with lines linewidth 2 title "uniform", \
 	"$tmp/hot-100.rows" using 1:2 with lines linewidth 2 \

@@ -107,7 +107,7 @@ plot() {
 		set output "$results/$1.svg"
 		set title "$2${quick:+ (quick, means nothing)}" noenhanced
 		set datafile separator tab
-		set key noenhanced
+		set key noenhanced outside below
 		set grid
 		EOT
 		cat

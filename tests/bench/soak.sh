@@ -36,7 +36,6 @@ set yrange [0:]
 set y2range [0:100]
 set ytics nomirror
 set y2tics
-set key bottom right
 plot "$tmp/rows" using 1:4 with lines linewidth 2 title "used", \
 	"$tmp/rows" using 1:3 axes x1y2 with lines title "live", \
 	"$tmp/rows" using 1:2 axes x1y2 with lines \

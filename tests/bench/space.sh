@@ -24,7 +24,6 @@ plot space "$live MiB live in a store of $((live * times)) MiB" <<EOT
 set xlabel "written, multiples of what is live"
 set ylabel "MiB of the file allocated"
 set yrange [0:]
-set key bottom right
 plot "$tmp/rows" using (\$1 * $times):5 with lines linewidth 2 \
 		title "90/10 random writes", \
 	$bar_mib with lines dashtype 2 title "2.2 x live + 128 MiB"
