@@ -12,6 +12,7 @@
 /* A record with its name; attributes are rare. */
 #define VOLUME_BYTES_MEAN 512u
 #define RELIEF_WAIT_MS 100u
+#define CHECK_WAIT_MS 500u
 
 int store_fault(struct store *store, uint32_t id,
 		struct error *err) NO_THREAD_SAFETY_ANALYSIS
@@ -240,6 +241,20 @@ bool admission_may_wait(struct admission *admission)
 	return now < admission->deadline_ms;
 }
 
+/*
+ * A request that has waited for a while ends the checks whose images hold on
+ * to frames: they can be run again.
+ */
+static void end_checks(struct store *store, const struct admission *admission)
+{
+	uint64_t waited = monotonic_ms() + SPACE_WAIT_MS;
+
+	mutex_assert_held(&store->core.lock);
+	if (store->nr_images > 0 && store->dying.len > 0 &&
+	    waited >= admission->deadline_ms + CHECK_WAIT_MS)
+		store->images_revoked = true;
+}
+
 /* There is none: @err says why, and is given back after the wait. */
 static int wait_for_space(struct store *store, struct admission *admission,
 			  struct error *err) NO_THREAD_SAFETY_ANALYSIS
@@ -261,6 +276,7 @@ static int wait_for_space(struct store *store, struct admission *admission,
 	}
 	if (!admission_may_wait(admission))
 		return -ENOSPC;
+	end_checks(store, admission);
 	/* a verb or trim: what a checkpoint replaces becomes free after it */
 	if (admission->user != FRAME_USER_WRITE && dirty_bytes(store) > 0 &&
 	    store->nr_images == 0)
