@@ -236,20 +236,23 @@ static void fill(const char *path, uint64_t size)
 
 /* ---- open ---- */
 
-static bool checkpoint_is_near(struct store *store)
+/* Writing has begun at @begin_ns, after a checkpoint. */
+static bool checkpoint_is_near(struct store *store, uint64_t begin_ns)
 {
 	struct store_stat stat;
 
 	store_stat(store, &stat);
 	return stat.dirty_nodes + 2 * WRITES_BETWEEN >=
 		       CHECKPOINT_DIRTY_NODES ||
-	       stat.log_bytes + (4u << 20) >= CHECKPOINT_LOG_BYTES;
+	       stat.log_bytes + (4u << 20) >= CHECKPOINT_LOG_BYTES ||
+	       now_ns() - begin_ns >=
+		       (CHECKPOINT_AGE_MS - 2000) * UINT64_C(1000000);
 }
 
 /* Never returns. */
 static void tail(const char *path)
 {
-	uint64_t data[BLOCK_SIZE / sizeof(uint64_t)], nr = 0;
+	uint64_t data[BLOCK_SIZE / sizeof(uint64_t)], nr = 0, begin;
 	struct error err = ERROR_NONE;
 	struct volume_handle *handle;
 	struct store_stat stat;
@@ -259,7 +262,8 @@ static void tail(const char *path)
 
 	handle = bench_open_volume(store, "v");
 	must(store_checkpoint(store, &err), "checkpoint", &err);
-	while (nr % WRITES_BETWEEN || !checkpoint_is_near(store)) {
+	begin = now_ns();
+	while (nr % WRITES_BETWEEN || !checkpoint_is_near(store, begin)) {
 		for (size_t i = 0; i < BLOCK_SIZE / sizeof(uint64_t); i++)
 			data[i] = rng_next(&rng);
 		write_block(handle, rng_below(&rng, nr_blocks(handle)), data);
