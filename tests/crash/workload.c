@@ -189,7 +189,10 @@ static void model_by_blocks(struct workload *w, const char *volume,
 
 		if (n > length)
 			n = length;
-		if (data)
+		/* how often a refused one wrote a block nobody knows */
+		if (w->failure < 0)
+			model_settle(w->model, v, data, n, offset);
+		else if (data)
 			model_write(w->model, v, data, n, offset);
 		else
 			model_zero(w->model, v, n, offset);
