@@ -233,7 +233,11 @@ void frames_release(struct frames *frames, uint64_t place)
 	frames->nr_used--;
 	core_wake(frames->core, WORKER_JANITOR); /* to tell */
 	if (!bit_get(frames->allocated, place)) {
-		frames->nr_doubtful--; /* the grower takes it from here */
+		/* the grower takes it from here, and need not wait: the host
+		 * had room for it */
+		frames->nr_doubtful--;
+		frames->retry_at_ms = 0;
+		cond_broadcast(&frames->core->changed);
 		return;
 	}
 	if (place_vector_push(&frames->ready, place) < 0)
@@ -427,6 +431,8 @@ void frames_punch_retired(struct frames *frames)
 		(void)backend_free(frames->core->be, frames->retired.ptr[i],
 				   NULL); /* best effort */
 	mutex_lock(&frames->core->lock);
+	if (frames->retired.len > 0) /* the host has room for these at least */
+		frames->retry_at_ms = 0;
 	frames->retired.len = 0;
 	cond_broadcast(&frames->core->changed);
 	mutex_unlock(&frames->core->lock);

@@ -96,6 +96,29 @@ static void a_full_host_is_left_alone_for_a_while(void **state)
 	assert_true(frames_want_growth(frames));
 }
 
+static void a_full_host_has_room_for_frames_that_were_given_back(void **state)
+{
+	must(frames_mark_used(frames, 7, NULL));
+	must(frames_loaded(frames));
+	assert_int_equal(frames->nr_doubtful, 1);
+	memory_disk_limit_frames(disk, frames->reserve);
+	refused(grow(frames->reserve + 1), ENOSPC, "frame");
+	assert_false(frames_want_growth(frames));
+	frames_release(frames, 7); /* in a file, whatever the map says */
+	assert_true(frames_want_growth(frames));
+
+	memory_disk_limit_frames(disk, UINT64_MAX);
+	must(grow(3 * FRAMES_SPARE_MAX));
+	frames->retry_at_ms = UINT64_MAX;
+	frames->host_full = true;
+	punch(); /* nothing */
+	assert_int_equal(frames->retry_at_ms, UINT64_MAX);
+	frames_retire_spare(frames, false);
+	frames_cut(frames);
+	punch();
+	assert_int_equal(frames->retry_at_ms, 0);
+}
+
 static void no_more_frames_grow_than_there_are(void **state)
 {
 	must(grow(TEST_FRAMES));
@@ -218,6 +241,7 @@ int main(void)
 		TEST(each_user_leaves_its_part_of_the_reserve),
 		TEST(the_grower_stops_when_there_is_enough),
 		TEST(a_full_host_is_left_alone_for_a_while),
+		TEST(a_full_host_has_room_for_frames_that_were_given_back),
 		TEST(no_more_frames_grow_than_there_are),
 		TEST(a_spare_frame_is_punched_after_the_map_says_so),
 		TEST(an_idle_store_keeps_fewer_spare_frames),
