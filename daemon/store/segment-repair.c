@@ -47,6 +47,7 @@ static void add_up_segment(struct segment_table *table, struct segment *s,
 static void list_dead(struct segment_table *table)
 {
 	table->dead.len = 0;
+	table->nr_dead_frames = 0;
 	for (uint32_t i = 0; i < table->nr_buckets; i++) {
 		for (struct segment *s = table->buckets[i]; s;
 		     s = s->hash_next) {

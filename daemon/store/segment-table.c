@@ -288,6 +288,7 @@ void segment_cut_dead(struct segment_table *table, struct segment *s)
 	mutex_assert_held(&table->core->lock);
 	assert(s->listed);
 	s->listed = false;
+	table->nr_dead_frames -= s->place != PLACE_NONE;
 	/* a damaged table counted wrongly, or forwarded what nobody named */
 	if (s->live > 0 || (s->names > 0 && s->place == PLACE_NONE))
 		return;
@@ -329,6 +330,7 @@ void segment_note_dead(struct segment_table *table, struct segment *s)
 	if (s->listed || s->dying || s->frame_dying)
 		return;
 	s->listed = true;
+	table->nr_dead_frames += s->place != PLACE_NONE;
 	if (segment_vector_push(&table->dead, s) < 0) {
 		mutex_assert_held(&table->core->lock);
 		core_fail_nomem(table->core);

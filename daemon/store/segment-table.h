@@ -63,6 +63,7 @@ struct segment_table {
 	struct index_vector free_indices;
 	/* sealed and live 0, or without a frame and names; not yet cut */
 	struct segment_vector dead;
+	uint64_t nr_dead_frames;    /* of them, those that have one */
 	struct segment_vector meta; /* all META segments */
 	struct overflow_table overflow;
 	uint64_t live_blocks; /* names with a count above 0 */

@@ -175,11 +175,16 @@ static int relieve_here(struct store *store, bool admin_held,
 }
 
 /* Would reaping, cleaning and a checkpoint change anything? */
-static bool relief_would_help(const struct store *store)
+static bool relief_would_help(struct store *store)
 {
+	/* does the cleaner make the next checkpoint worth more? */
+	bool cleans = store->core.has_workers && !store->cleaner.hopeless &&
+		      cleaner_is_wanted(store);
+
 	return (!store->core.has_workers && cleaner_can_help(store)) ||
 	       dirty_limit_reached(store) || checkpoint_is_due(store) ||
-	       checkpoint_would_free(store) ||
+	       (checkpoint_would_free(store) &&
+		(!cleans || cleaner_wants_checkpoint(store))) ||
 	       (store->nodes.reaper.len > 0 && image_leaves_room(store));
 }
 
@@ -286,6 +291,28 @@ static int wait_for_space(struct store *store, struct admission *admission,
 	return admission->pause ? pause_for_space(store) : -ENOSPC;
 }
 
+/*
+ * Wait for the cleaner to gain a frame, a little while: a writer that meets
+ * the last free frame waits for a checkpoint as well, and so many frames are
+ * few that are freed by one.  Core held, dropped when true.
+ */
+static bool keep_pace(struct store *store, struct admission *admission)
+{
+	uint64_t now = monotonic_ms();
+
+	if (admission->user != FRAME_USER_WRITE || !store->core.has_workers ||
+	    store->replaying || !cleaner_falls_behind(store))
+		return false;
+	if (admission->paced_until_ms == 0)
+		admission->paced_until_ms = now + RELIEF_WAIT_MS;
+	if (now >= admission->paced_until_ms)
+		return false;
+	core_wake(&store->core, WORKER_CLEANER);
+	(void)cond_wait_ms(&store->core.changed, &store->core.lock,
+			   RELIEF_WAIT_MS);
+	return true;
+}
+
 int store_admit(struct store *store, struct admission *admission,
 		struct error *err)
 {
@@ -314,6 +341,8 @@ int store_admit(struct store *store, struct admission *admission,
 		    (!core->has_workers && checkpoint_is_due(store)))
 			return relieve(store, admin_held, err);
 	}
+	if (keep_pace(store, admission))
+		return -EAGAIN;
 	if (admission->volume && charge_is_busy(admission->volume)) {
 		cond_wait(&core->changed, &core->lock);
 		return -EAGAIN;

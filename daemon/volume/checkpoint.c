@@ -497,7 +497,8 @@ bool checkpoint_is_old(const struct store *store, uint64_t now_ms)
 {
 	if (store->dirty_since_ms)
 		return now_ms >= store->dirty_since_ms + CHECKPOINT_AGE_MS;
-	return frames_have_spare(&store->frames, store->segments.dead.len) &&
+	return frames_have_spare(&store->frames,
+				 store->segments.nr_dead_frames) &&
 	       now_ms >= store->checkpointed_at_ms + CHECKPOINT_IDLE_MS;
 }
 
@@ -537,7 +538,7 @@ bool image_leaves_room(const struct store *store)
 bool checkpoint_would_free(const struct store *store)
 {
 	if (store->nr_images == 0)
-		return store->segments.dead.len > 0;
+		return store->segments.nr_dead_frames > 0;
 	for (size_t i = 0; i < store->segments.dead.len; i++)
 		if (store->segments.dead.ptr[i]->kind != SEGMENT_META)
 			return true;

@@ -5,8 +5,9 @@
  * Victim: the sealed segment with the greatest (1 - u) x age / (1 + u), u the
  * live share of its slots and age the time since it was sealed, also for GC
  * segments (Rosenblum and Ousterhout, 1992, with the age of the segment
- * instead of its youngest block).  Segments above 0.95 are left alone; when
- * more than nine tenths of the store are live, the emptiest is taken.
+ * instead of its youngest block).  Segments above 0.95 are left alone,
+ * unless writers wait for the last frames; when more than nine tenths of the
+ * store are live, the emptiest is taken.
  *
  * A slot of a victim is live when it is its own name's place, or that of the
  * name in its GCMOVE entry.  Its block is read, verified by the checksum in
@@ -23,10 +24,6 @@
  * A block that does not verify stays where it is: the segment is put under
  * quarantine and never chosen again.  Readers of the block get their error
  * from the block itself.
- *
- * When: a store cleans before it grows.  While it is written to it may use
- * twice what is live and 128 MiB; idle, a quarter more than what is live; and
- * it always keeps a few frames free below its capacity.
  */
 #include "cleaner.h"
 
@@ -37,11 +34,10 @@
 #include "checksum.h"
 #include "store.h"
 
-#define SKIP_ABOVE_PERCENT 95u
+/* Of a segment; what has to be dead for it to be worth cleaning. */
+#define GAIN_PERMILLE 50u
+#define GAIN_PERMILLE_TIGHT 5u
 #define GREEDY_ABOVE_PERCENT 90u
-#define BUSY_SLACK_BYTES (UINT64_C(128) << 20)
-#define IDLE_AFTER_MS 10000u
-#define FREE_MIN 4u
 /* Segments looked at in one hold of core. */
 #define SEGMENTS_PER_HOLD 512u
 /*
@@ -90,133 +86,16 @@ uint64_t cleaner_moved_blocks(const struct store *store)
 	       streams[GC_AGAIN].writer.moved_blocks;
 }
 
-/* ---- when ---- */
-
-/* Those that no check holds on to. */
-static uint64_t count_dying(const struct store *store)
-{
-	uint64_t ret = 0;
-
-	if (store->nr_images == 0)
-		return store->dying.len;
-	for (size_t i = 0; i < store->dying.len; i++)
-		ret += store->dying.ptr[i]->kind != SEGMENT_META;
-	return ret;
-}
-
-/* Frames that a durable checkpoint will give back. */
-static uint64_t frames_coming(const struct store *store)
-{
-	const struct gc_stream *streams = store->cleaner.streams;
-
-	return store->segments.dead.len + count_dying(store) +
-	       streams[GC_FIRST].nr_walked + streams[GC_AGAIN].nr_walked;
-}
-
-/* Blocks that a full GC segment holds. */
-static uint32_t segment_blocks(const struct store *store)
-{
-	uint32_t slots = store->core.nr_slots - 1;
-
-	return slots - (slots + GC_BATCH_BLOCKS) / (GC_BATCH_BLOCKS + 1);
-}
-
-/* Frames that what is live would fill. */
-static uint64_t frames_live(const struct store *store)
-{
-	uint64_t slots = segment_blocks(store);
-
-	return (store->segments.live_blocks + slots - 1) / slots +
-	       store->segments.meta.len;
-}
-
-/* Frames that writers may still take. */
-static uint64_t frames_left(const struct store *store)
-{
-	const struct frames *f = &store->frames;
-	uint64_t allocated = f->ready.len + f->nr_growing;
-	uint64_t more = f->host_full
-				? 0
-				: f->nr - f->nr_allocated - f->retiring.len -
-					  f->retired.len - f->nr_doubtful;
-
-	allocated += more;
-	return allocated > f->reserve ? allocated - f->reserve : 0;
-}
-
-static bool is_idle(struct store *store)
-{
-	struct cleaner *c = &store->cleaner;
-	uint64_t now = monotonic_ms();
-
-	if (c->seen_seq != store->log.next_seq) {
-		c->seen_seq = store->log.next_seq;
-		c->seen_ms = now;
-	}
-	return now >= c->seen_ms + IDLE_AFTER_MS;
-}
-
-static uint64_t frames_busy_goal(const struct store *store)
-{
-	return 2 * frames_live(store) +
-	       (BUSY_SLACK_BYTES >> store->core.segment_shift);
-}
-
-static uint64_t frames_idle_goal(const struct store *store)
-{
-	return frames_live(store) + frames_live(store) / 4 + FRAMES_SPARE_MAX;
-}
-
-uint64_t cleaner_keeps_free(const struct store *store)
-{
-	uint64_t nr = store->frames.nr / 256;
-
-	return nr > FREE_MIN ? nr : FREE_MIN;
-}
-
-bool cleaner_is_wanted(struct store *store)
-{
-	struct cleaner *c = &store->cleaner;
-	uint64_t low = cleaner_keeps_free(store);
-	uint64_t used = store->frames.nr_used;
-	uint64_t coming = frames_coming(store);
-	uint64_t left = frames_left(store) + coming;
-
-	mutex_assert_held(&store->core.lock);
-	if (!cleaner_can_help(store))
-		return false;
-	used = used > coming ? used - coming : 0;
-	/* once it runs it makes some room, so that it need not run at once */
-	c->running = left < (c->running ? low + low / 2 : low) ||
-		     used > frames_busy_goal(store) ||
-		     (used > frames_idle_goal(store) && is_idle(store));
-	return c->running;
-}
-
-bool cleaner_can_help(const struct store *store)
-{
-	const struct cleaner *c = &store->cleaner;
-
-	return !store->core.failed && !store->core.read_only &&
-	       image_leaves_room(store) &&
-	       !(c->hopeless &&
-		 store->segments.nr_chances == c->hopeless_chances);
-}
-
-bool cleaner_waits_for_idle(const struct store *store)
-{
-	return cleaner_can_help(store) &&
-	       store->frames.nr_used >
-		       frames_idle_goal(store) + frames_coming(store);
-}
-
 /* ---- victim ---- */
 
-static bool can_be_victim(const struct store *store, const struct segment *s)
+static bool can_be_victim(const struct store *store, const struct segment *s,
+			  bool tight)
 {
+	uint32_t least = tight ? GAIN_PERMILLE_TIGHT : GAIN_PERMILLE;
+
 	return s && s->sealed && s->place != PLACE_NONE && !s->dying &&
 	       !s->frame_dying && !s->quarantine && !s->victim && s->live > 0 &&
-	       s->live * 100 <= segment_blocks(store) * SKIP_ABOVE_PERCENT;
+	       s->live * 1000 <= cleaner_segment_blocks(store) * (1000 - least);
 }
 
 /* Is all of @s on the medium, or is some of it in buffers only? */
@@ -228,7 +107,7 @@ static bool is_written(const struct store *store, const struct segment *s)
 static double score(const struct store *store, const struct segment *s,
 		    uint64_t now_ns, bool greedy)
 {
-	double u = (double)s->live / segment_blocks(store);
+	double u = (double)s->live / cleaner_segment_blocks(store);
 	double age = now_ns > s->sealed_time_ns
 			     ? (double)(now_ns - s->sealed_time_ns)
 			     : 0;
@@ -239,7 +118,7 @@ static double score(const struct store *store, const struct segment *s,
 static bool is_greedy(const struct store *store)
 {
 	uint64_t blocks = (store->frames.nr - store->frames.reserve) *
-			  segment_blocks(store);
+			  cleaner_segment_blocks(store);
 
 	return store->segments.live_blocks >
 	       blocks / 100 * GREEDY_ABOVE_PERCENT;
@@ -255,7 +134,7 @@ static struct segment *find_victim(struct store *store,
 {
 	struct segment_table *t = &store->segments;
 	uint64_t now = clock_ns(), best_segno = 0;
-	bool greedy = is_greedy(store);
+	bool greedy = is_greedy(store), tight = cleaner_is_tight(store);
 	double best = -1;
 	struct segment *s;
 
@@ -267,7 +146,7 @@ static struct segment *find_victim(struct store *store,
 			mutex_lock(&store->core.lock);
 		}
 		s = t->by_index[i];
-		if (!can_be_victim(store, s))
+		if (!can_be_victim(store, s, tight))
 			continue;
 		if (!is_written(store, s)) {
 			*ret_later = true;
@@ -277,7 +156,7 @@ static struct segment *find_victim(struct store *store,
 		}
 	}
 	s = best_segno ? segment_find(t, best_segno) : NULL;
-	return can_be_victim(store, s) ? s : NULL;
+	return can_be_victim(store, s, tight) ? s : NULL;
 }
 
 static bool take_victim(struct store *store)
@@ -289,8 +168,10 @@ static bool take_victim(struct store *store)
 	if (!c->victim) {
 		c->victim = find_victim(store, &later);
 		c->hopeless = !c->victim && !later;
+		c->hopeless_tight = cleaner_is_tight(store);
 		c->hopeless_chances = store->segments.nr_chances;
 		if (c->victim) {
+			c->scraping = !can_be_victim(store, c->victim, false);
 			c->victim->pins++;
 			c->victim->victim = true;
 			c->victim->bad = false;

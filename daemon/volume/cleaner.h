@@ -38,9 +38,11 @@ struct cleaner {
 
 	/* guarded by core.lock */
 	struct segment *victim; /* pinned; NULL: none */
+	bool scraping;		/* there was little to gain from the last */
 	bool running;		/* below the goal until it is well above */
 	/* nothing was worth cleaning when there had been so many chances */
 	bool hopeless;
+	bool hopeless_tight; /* however little there was to gain */
 	uint64_t hopeless_chances;
 	uint64_t nr_victims;
 	uint64_t seen_seq; /* of the log, when it was last found moving */
@@ -53,15 +55,24 @@ struct cleaner {
 int cleaner_init(struct store *store, struct error *err);
 void cleaner_done(struct store *store);
 
+/* ---- cleaner-pace.c; core held ---- */
+
+/* Blocks that a full GC segment holds. */
+uint32_t cleaner_segment_blocks(const struct store *store);
+/* Do writers wait for frames, or are they about to? */
+bool cleaner_is_tight(const struct store *store);
 /* Should it work now?  Core held. */
 bool cleaner_is_wanted(struct store *store);
 /* May it still make room?  Core held. */
 bool cleaner_can_help(const struct store *store);
+/* Should writers wait for it now and then, so that it keeps up?  Core held. */
+bool cleaner_falls_behind(const struct store *store);
+/* Is what it emptied worth a checkpoint, or needed?  Core held. */
+bool cleaner_wants_checkpoint(struct store *store);
 /* Is it waiting for idleness, so that a timer is worth it?  Core held. */
 bool cleaner_waits_for_idle(const struct store *store);
-/* Frames that it keeps free, those included that a checkpoint will give
- * back.  Core held. */
-uint64_t cleaner_keeps_free(const struct store *store);
+/* ---- cleaner.c ---- */
+
 /* Blocks copied since open; of them those that were still live.  Core held. */
 uint64_t cleaner_copied_blocks(const struct store *store);
 uint64_t cleaner_moved_blocks(const struct store *store);

@@ -20,7 +20,8 @@ bool meta_cleaner_is_victim(struct store *store, uint64_t segno)
  * Live bytes that the coming checkpoint moves, at most: as many as it writes
  * anyway, since about so many die elsewhere by that; or half a segment, so
  * that there is always one that fits.  Little when that could take frames
- * that deletes count on.
+ * that deletes count on; unless data segments are scraped for a few blocks,
+ * when a META segment that is half empty is what helps them.
  */
 static uint64_t bytes_to_move(const struct store *store)
 {
@@ -30,8 +31,11 @@ static uint64_t bytes_to_move(const struct store *store)
 	/* an eighth of a segment is headers and what its end leaves */
 	uint64_t nr = (dirty + ret) / (segment_bytes / 8 * 7) + 2;
 
+	enum frame_user user = store->cleaner.scraping ? FRAME_USER_CHECKPOINT
+						       : FRAME_USER_DELETE;
+
 	if (nr <= store->frames.nr &&
-	    frames_available(&store->frames, FRAME_USER_DELETE, (uint32_t)nr))
+	    frames_available(&store->frames, user, (uint32_t)nr))
 		return ret;
 	return segment_bytes / 4 < BYTES_ALWAYS ? segment_bytes / 4
 						: BYTES_ALWAYS;
@@ -56,7 +60,9 @@ static bool choose_victims(struct store *store)
 {
 	struct segment_table *table = &store->segments;
 	uint64_t segment_bytes = UINT64_C(1) << store->core.segment_shift;
-	uint64_t most = SEGMENTS_MIN + 2 * table->meta_bytes / segment_bytes;
+	bool scraping = store->cleaner.scraping; /* every frame counts */
+	uint64_t most = SEGMENTS_MIN + (scraping ? 5 : 8) * table->meta_bytes /
+					       segment_bytes / 4;
 	uint64_t left = bytes_to_move(store), nr = table->meta.len;
 	bool found = false;
 	struct segment *s;

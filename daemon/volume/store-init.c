@@ -52,12 +52,30 @@ uint64_t store_capacity_max(void)
 	return frames_capacity_max(SEGMENT_SHIFT_MAX);
 }
 
+/*
+ * Segments as large as leaves a store this many of them: what it keeps free,
+ * has open and sets aside is a number of segments.
+ */
+#define FRAMES_WANTED 2048u
+#define SEGMENT_SHIFT_WANTED 20 /* 1 MiB; smaller ones make writes small */
+
+static unsigned int choose_shift(uint64_t capacity)
+{
+	unsigned int shift = SEGMENT_SHIFT_MAX;
+
+	while (shift > SEGMENT_SHIFT_WANTED &&
+	       capacity >> shift < FRAMES_WANTED)
+		shift--;
+	return shift;
+}
+
 int store_init(struct backend *be, const struct store_init_options *options,
 	       struct error *err)
 {
 	struct store_open_options open_options = {0};
-	unsigned int shift = options->segment_shift ? options->segment_shift
-						    : SEGMENT_SHIFT_MAX;
+	unsigned int shift = options->segment_shift
+				     ? options->segment_shift
+				     : choose_shift(options->capacity);
 	struct superblock sb = {.segment_shift = shift,
 				.capacity = options->capacity,
 				.open_incarnation = 1,

@@ -139,6 +139,7 @@ struct admission {
 	bool pause;		     /* wait for space even if none is coming */
 	const struct volume *volume; /* that is written to; NULL: none */
 	uint64_t deadline_ms;	     /* monotonic; 0: it has not waited yet */
+	uint64_t paced_until_ms;     /* the same, for the cleaner's pace */
 };
 
 /*

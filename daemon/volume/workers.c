@@ -185,21 +185,20 @@ static void *janitor_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 	return NULL;
 }
 
-/*
- * What the cleaner emptied comes back with a checkpoint: run one before the
- * last frame is gone, and when there is enough of it to be worth one.
- * Core held.
- */
+/* What the cleaner emptied comes back with a checkpoint.  Core held. */
 static void free_what_is_clean(struct store *store)
 {
-	const struct frames *f = &store->frames;
-
-	if (checkpoint_would_free(store) && !store->checkpoint_running &&
-	    f->ready.len < f->reserve + cleaner_keeps_free(store) / 2 &&
-	    !frames_want_growth(f)) {
+	if (cleaner_wants_checkpoint(store)) {
 		store->checkpoint_wanted = true;
 		core_wake(&store->core, WORKER_DRIVER);
 	}
+}
+
+/* Do writers wait for what the checkpoint that runs gives back?  Core held. */
+static bool writers_wait(const struct store *store)
+{
+	return store->checkpoint_running &&
+	       store->frames.ready.len <= store->frames.reserve;
 }
 
 static void *cleaner_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
@@ -222,8 +221,9 @@ static void *cleaner_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			r = 1;
 			continue;
 		}
-		if (dirty_limit_reached(store)) {
-			/* goes on after it: what moves becomes dirty, too */
+		if (dirty_limit_reached(store) || writers_wait(store)) {
+			/* goes on after it: what moves becomes dirty, too,
+			 * and the frames that come back are theirs */
 			core_wake(core, WORKER_DRIVER);
 			(void)cond_wait_ms(&core->changed, &core->lock,
 					   CLEANER_WAIT_MS);

@@ -1,8 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Writing into a store that is nearly full of live data: no write may take a
+# Writing into a store that is nearly full of what is live: no write may take a
 # second, none may be refused while space can be cleaned.
+#
+# The headers of batches and segments take 0.7 % of a store, and in one of 98 %
+# the metadata counts as live as well (0.6 %): with 98 % of data alone, there
+# are no two dead blocks in any segment, and writes are refused rightly.
 
 . "$(dirname "$0")/functions.sh"
 
@@ -10,8 +14,12 @@ seconds=$(size 20 2)
 curves=()
 
 for share in 80 90 98; do
+	case $share in
+	98) live=(--live-mib "$(size 4950 964)") ;;
+	*) live=(--share "$share") ;;
+	esac
 	"$bench/cleaner-bench" "$tmp/store" --capacity-mib "$(size 5120 1024)" \
-		--share "$share" --hot 0 --seconds "$seconds" \
+		"${live[@]}" --hot 0 --seconds "$seconds" \
 		--latencies "$tmp/$share" >"$tmp/out"
 	rm "$tmp/store"
 	bar "$share % live: writes refused" "$(value refused "$tmp/out")" '' \
