@@ -194,7 +194,7 @@ const struct command command_init = {
 		"A file is sparse: it takes space as volumes are written, up "
 		"to SIZE.  Without\n--size that is most of what its file "
 		"system has free; a device is used whole.  The "
-		"smallest store is 264M.",
+		"smallest store is 33M.",
 	.accepts = OPTION_SIZE,
 	.max_operands = 1,
 	.run = init_run,

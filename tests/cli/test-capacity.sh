@@ -24,9 +24,9 @@ what_cannot_be_is_refused() {
 	local store=$1
 	expect_error 2 "a store cannot shrink: its capacity is 512 MiB" \
 		"$VARVE" -s "$store" set capacity=300M
-	expect_error 2 "the largest store is 28900 GiB" \
+	expect_error 2 "the largest store is 3598 GiB" \
 		"$VARVE" -s "$store" set capacity=32T
-	expect_error 2 "the largest store is 28900 GiB" \
+	expect_error 2 "the largest store is 3598 GiB" \
 		"$VARVE" -s "$store" set capacity=15E
 	expect_error 2 "max is for a store on a block device" \
 		"$VARVE" -s "$store" set capacity=max

@@ -26,7 +26,7 @@ damage_leaf() {
 	node=$(grep ' length 784 ' "$tmp/out" | head -n 1)
 	expect 0 "$VARVE" -s "$store" dump segments
 	segment=$(grep "^segment $(field segment "$node") " "$tmp/out")
-	damage $((8388608 * ($(field place "$segment") + 1) +
+	damage $((1048576 * ($(field place "$segment") + 1) +
 		$(field offset "$node") + 32))
 }
 

@@ -32,7 +32,7 @@ init_makes_one_store() {
 a_full_host_is_told_and_nothing_left() {
 	[ "$(id -u)" -eq 0 ] || return 0
 	mkdir "$tmp/small"
-	mount -t tmpfs -o size=32M varve-test "$tmp/small" || return 0
+	mount -t tmpfs -o size=8M varve-test "$tmp/small" || return 0
 	cleanup_fn umount "$tmp/small"
 	expect_error 4 "$tmp/small/s" "$VARVE" init --size 1G "$tmp/small/s"
 	[ -z "$(ls "$tmp/small")" ] || fail "half a store is left"
