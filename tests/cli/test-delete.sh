@@ -14,7 +14,11 @@ fill() {
 	expect 0 "$VARVE" -s "$store" create "$1" 64G
 	nbdsh -u "$(uri "$1" "$socket")" -c "
 for i in range($2):
-    h.pwrite(b'%08x' % i * 512, i << 18)
+    while h.aio_in_flight() >= 16:
+        h.poll(-1)
+    h.aio_pwrite(b'%08x' % i * 512, i << 18, completion=lambda error: 1)
+while h.aio_in_flight():
+    h.poll(-1)
 h.flush()" || fail "cannot write"
 }
 
@@ -34,7 +38,7 @@ init_store "$store" 2G
 serve "$store"
 fill a 16384
 fill b 16384
-fill c 16384
+fill c 131072
 used=$(status used)
 
 # ---- served ----
@@ -98,7 +102,7 @@ interrupt_in_time() {
 		[ "$got" -eq 130 ] && return
 		[ "$got" -eq 0 ] || fail "interrupted: exit $got"
 		$2
-		fill "$1" 16384
+		fill "$1" 131072
 		$3 && server=
 	done
 	fail "never interrupted in time"
@@ -114,7 +118,7 @@ expect 0 "$VARVE" -s "$store" status
 out "freeing       "
 serve "$store"
 wait_for 20 nothing_waits || fail "nobody goes on with it"
-fill d 16384
+fill d 131072
 interrupt_in_time d true false
 grep -qx "varve: interrupted; it is deleted, and its space comes back by and by" \
 	"$tmp/err" || fail "served: $(cat "$tmp/err")"
