@@ -75,8 +75,7 @@ static int choose_capacity(const struct options *options, const char *path,
 /* @chosen: by --size, else what the place has room for. */
 static int check_capacity(const char *path, uint64_t capacity, bool chosen)
 {
-	uint64_t min =
-		backend_frame_offset(STORE_FRAMES_MIN, SEGMENT_SHIFT_MAX);
+	uint64_t min = store_capacity_min();
 	char min_text[SIZE_TEXT_BYTES], text[SIZE_TEXT_BYTES];
 
 	size_format(capacity, text);

@@ -71,13 +71,14 @@ struct store_open_options {
 
 struct store_init_options {
 	uint64_t capacity;	    /* bytes, superblocks included */
-	unsigned int segment_shift; /* 0: 23 */
+	unsigned int segment_shift; /* 0: as the capacity wants it */
 	uint8_t uuid[16];	    /* all zero: random */
 };
 
 /* Smallest store: 32 frames. */
 #define STORE_FRAMES_MIN 32u
-/* Bytes of the largest one that init makes. */
+/* Bytes of the smallest and the largest one that init makes by itself. */
+uint64_t store_capacity_min(void);
 uint64_t store_capacity_max(void);
 
 /*

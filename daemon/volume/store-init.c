@@ -47,17 +47,22 @@ static int first_checkpoint(struct store *store, struct error *err)
 	return r;
 }
 
-uint64_t store_capacity_max(void)
-{
-	return frames_capacity_max(SEGMENT_SHIFT_MAX);
-}
-
 /*
  * Segments as large as leaves a store this many of them: what it keeps free,
  * has open and sets aside is a number of segments.
  */
 #define FRAMES_WANTED 2048u
 #define SEGMENT_SHIFT_WANTED 20 /* 1 MiB; smaller ones make writes small */
+
+uint64_t store_capacity_min(void)
+{
+	return backend_frame_offset(STORE_FRAMES_MIN, SEGMENT_SHIFT_WANTED);
+}
+
+uint64_t store_capacity_max(void)
+{
+	return frames_capacity_max(SEGMENT_SHIFT_MAX);
+}
 
 static unsigned int choose_shift(uint64_t capacity)
 {

@@ -54,11 +54,16 @@ try_all() {
 
 init_sizes() {
 	local size
-	for size in "${bad_sizes[@]}" 1M 4096 100M; do
+	for size in "${bad_sizes[@]}" 1M 4096 32M; do
 		[ "$size" = -- ] && continue
 		expect 2 "$VARVE" init "--size=$size" "$tmp/new"
 		[ ! -e "$tmp/new" ] || fail "init --size $size left a file"
 	done
+	expect_error 2 "use --size 33M or more" \
+		"$VARVE" init --size 32M "$tmp/new"
+	init_store "$tmp/smallest" 33M
+	expect 0 "$VARVE" -s "$tmp/smallest" create v 1M
+	expect 0 "$VARVE" -s "$tmp/smallest" check
 }
 
 init_sizes
