@@ -263,21 +263,28 @@ bool frames_want_growth(const struct frames *frames)
 	return !frames->host_full || monotonic_ms() >= frames->retry_at_ms;
 }
 
+/* How many frames from @place on need no look: a byte of the maps is full. */
+static uint64_t nr_passed_over(const struct frames *frames, uint64_t place)
+{
+	uint64_t i = place / 8;
+
+	return place % 8 == 0 && place + 8 <= frames->nr &&
+			       (frames->allocated[i] | frames->used[i]) == 0xff
+		       ? 8
+		       : 1;
+}
+
 static uint64_t find_unallocated(struct frames *frames)
 {
-	for (uint64_t n = 0; n < frames->nr; n++) {
-		uint64_t place = frames->scan;
-		bool retiring = false;
+	uint64_t step;
 
-		frames->scan = (frames->scan + 1) % frames->nr;
-		if (bit_get(frames->allocated, place) ||
-		    bit_get(frames->used, place))
-			continue;
-		for (size_t i = 0; i < frames->retiring.len; i++)
-			retiring |= frames->retiring.ptr[i] == place;
-		for (size_t i = 0; i < frames->retired.len; i++)
-			retiring |= frames->retired.ptr[i] == place;
-		if (!retiring)
+	for (uint64_t n = 0; n < frames->nr; n += step) {
+		uint64_t place = frames->scan;
+
+		step = nr_passed_over(frames, place);
+		frames->scan = (place + step) % frames->nr;
+		if (!bit_get(frames->allocated, place) &&
+		    !bit_get(frames->used, place))
 			return place;
 	}
 	return PLACE_NONE;
@@ -410,6 +417,7 @@ void frames_retire_spare(struct frames *frames, bool idle)
 				 (uint32_t)(place / FRAME_MAP_PAGE_FRAMES));
 		bit_set(frames->allocated, place, false);
 		frames->nr_allocated--;
+		bit_set(frames->used, place, true); /* until it is punched */
 	}
 }
 
@@ -433,7 +441,10 @@ void frames_punch_retired(struct frames *frames)
 	mutex_lock(&frames->core->lock);
 	if (frames->retired.len > 0) /* the host has room for these at least */
 		frames->retry_at_ms = 0;
+	for (size_t i = 0; i < frames->retired.len; i++)
+		bit_set(frames->used, frames->retired.ptr[i], false);
 	frames->retired.len = 0;
+	core_wake(frames->core, WORKER_JANITOR); /* to grow */
 	cond_broadcast(&frames->core->changed);
 	mutex_unlock(&frames->core->lock);
 }

@@ -41,8 +41,8 @@ struct frames {
 	struct page_table pages;
 	uint64_t nr;
 	uint64_t reserve;
-	uint8_t *allocated;	      /* bit per frame, page-sized multiples */
-	uint8_t *used;		      /* bit per frame */
+	uint8_t *allocated; /* bit per frame, page-sized multiples */
+	uint8_t *used; /* bit per frame; also while it is grown or retires */
 	struct place_vector ready;    /* allocated and not used, a stack */
 	struct place_vector retiring; /* marked unallocated, map not written */
 	struct place_vector retired;  /* map is being written by a checkpoint */
