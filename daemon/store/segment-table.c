@@ -346,7 +346,7 @@ void segment_seal(struct segment_table *table, struct segment *s,
 	s->sealed = true;
 	s->sealed_time_ns = clock_ns();
 	s->last_seq = last_seq;
-	table->nr_chances++;
+	table->nr_chances += s->kind != SEGMENT_META;
 	if (s->live == 0)
 		segment_note_dead(table, s);
 }

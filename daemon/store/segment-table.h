@@ -71,8 +71,8 @@ struct segment_table {
 	/* of these, in pages changed since the last cut */
 	uint64_t dirty_forwards;
 	uint64_t nr_renamed; /* since open */
-	/* names whose count fell to 0, and segments that were sealed, since
-	 * open: either may make a victim */
+	/* names whose count fell to 0, and DATA and GC segments that were
+	 * sealed, since open: either may make a victim */
 	uint64_t nr_chances;
 	uint32_t nr_nameless; /* segments without a frame: names only */
 	uint32_t nr_live;     /* segments that hold live blocks */

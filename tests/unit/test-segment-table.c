@@ -271,6 +271,16 @@ static void the_page_of_a_dead_segment_is_absent_then_reused(void **state)
 	assert_true(table->pages.encode(table, index, page) > 0);
 }
 
+static void a_sealed_segment_of_metadata_makes_no_victim(void **state)
+{
+	uint64_t before = table->nr_chances;
+
+	segment_seal(table, add_segment(SEGMENT_META), 0);
+	assert_int_equal(table->nr_chances, before);
+	segment_seal(table, add_segment(SEGMENT_GC), 1);
+	assert_int_equal(table->nr_chances, before + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +299,7 @@ int main(void)
 		TEST(a_page_loads_as_it_was_encoded),
 		TEST(a_page_with_a_place_beyond_the_store_is_refused),
 		TEST(the_page_of_a_dead_segment_is_absent_then_reused),
+		TEST(a_sealed_segment_of_metadata_makes_no_victim),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
