@@ -149,7 +149,9 @@ bool cleaner_falls_behind(const struct store *store)
 {
 	const struct cleaner *c = &store->cleaner;
 
+	/* running: so it was when it last looked */
 	return c->running && !c->hopeless && !c->scraping &&
+	       cleaner_can_help(store) &&
 	       (frames_left(store) + frames_coming(store) <
 			frames_kept_free(store) / 2 ||
 		store->frames.nr_used > frames_busy_goal(store) / 32 * 33);

@@ -204,6 +204,21 @@ static void forwards_count_as_what_a_checkpoint_writes(void **state)
 	volume_close(h);
 }
 
+/* While a check holds on to the frames that a checkpoint would take. */
+static void nobody_waits_for_a_cleaner_that_cannot_work(void **state)
+{
+	lock_core();
+	store->cleaner.running = true;
+	store->frames.host_full = true;
+	while (frames_take(&store->frames, FRAME_USER_METADATA) != PLACE_NONE)
+		;
+	assert_true(cleaner_falls_behind(store));
+	store->nr_images = 1;
+	assert_false(cleaner_falls_behind(store));
+	store->nr_images = 0;
+	unlock_core();
+}
+
 #define TEST(name) \
 	cmocka_unit_test_setup_teardown(name, open_store, close_store)
 
@@ -215,6 +230,7 @@ int main(void)
 		TEST(what_a_delete_leaves_behind_is_cleaned_when_idle),
 		TEST(what_trims_leave_behind_is_cleaned_when_idle),
 		TEST(forwards_count_as_what_a_checkpoint_writes),
+		TEST(nobody_waits_for_a_cleaner_that_cannot_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
