@@ -129,12 +129,12 @@ static bool is_greedy(const struct store *store)
  * between two looks: what was found is looked at again at the end.
  * *ret_later: there will be others, when they are written.
  */
-static struct segment *find_victim(struct store *store,
+static struct segment *find_victim(struct store *store, bool tight,
 				   bool *ret_later) NO_THREAD_SAFETY_ANALYSIS
 {
 	struct segment_table *t = &store->segments;
 	uint64_t now = clock_ns(), best_segno = 0;
-	bool greedy = is_greedy(store), tight = cleaner_is_tight(store);
+	bool greedy = is_greedy(store);
 	double best = -1;
 	struct segment *s;
 
@@ -166,10 +166,14 @@ static bool take_victim(struct store *store)
 
 	mutex_lock(&store->core.lock);
 	if (!c->victim) {
-		c->victim = find_victim(store, &later);
+		/* what comes while core is given away may not be seen */
+		bool tight = cleaner_is_tight(store);
+		uint64_t chances = store->segments.nr_chances;
+
+		c->victim = find_victim(store, tight, &later);
 		c->hopeless = !c->victim && !later;
-		c->hopeless_tight = cleaner_is_tight(store);
-		c->hopeless_chances = store->segments.nr_chances;
+		c->hopeless_tight = tight;
+		c->hopeless_chances = chances;
 		if (c->victim) {
 			c->scraping = !can_be_victim(store, c->victim, false);
 			c->victim->pins++;
