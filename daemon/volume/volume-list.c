@@ -82,18 +82,15 @@ static int fill_list(struct store *store, struct volume_info *list, size_t cap,
 	const struct volumes *volumes = &store->volumes;
 	struct mutex *lock = &store->core.lock;
 	uint64_t nr_operations;
-	size_t i = 0;
+	size_t nr, i = 0;
 	int r = 0;
 
 	mutex_lock(lock);
 	nr_operations = store->nr_operations;
-	*ret_nr = volumes->all.len;
-	while (r == 0 && i < volumes->all.len) {
-		if (volumes->all.len > cap ||
-		    store->nr_operations != nr_operations) {
-			r = -EAGAIN;
-			break;
-		}
+	nr = volumes->all.len;
+	if (nr > cap)
+		r = -EAGAIN;
+	while (r == 0 && i < nr) {
 		fill_info(volumes, volumes->all.ptr[i], &list[i]);
 		i++;
 		if (i % SLICE == 0 && !at_once) {
@@ -101,8 +98,11 @@ static int fill_list(struct store *store, struct volume_info *list, size_t cap,
 			mutex_give_way(lock);
 			mutex_lock(lock);
 		}
+		if (i < nr && store->nr_operations != nr_operations)
+			r = -EAGAIN;
 	}
 	mutex_unlock(lock);
+	*ret_nr = nr;
 	return r;
 }
 

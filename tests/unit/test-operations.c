@@ -3,6 +3,8 @@
  * The verbs: what each does, and that what it refuses changes nothing.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -408,6 +410,56 @@ static void a_list_is_in_order_of_names_then_of_creation(void **state)
 	free(list);
 }
 
+#define MANY 600u
+
+static atomic_bool enough;
+
+/* Again and again: many snapshots of b, and none. */
+static void *come_and_go(void *arg)
+{
+	static char names[MANY][NAME_MAX_BYTES + 1];
+	static const char *set[MANY];
+	struct error failure = ERROR_NONE;
+	int *r = arg;
+
+	for (uint32_t i = 0; i < MANY; i++) {
+		snprintf(names[i], sizeof(names[i]), "b@%u", i);
+		set[i] = names[i];
+	}
+	for (*r = 0; *r == 0 && !enough;) {
+		*r = store_snapshot(store, set, MANY, NULL, &failure);
+		if (*r == 0)
+			*r = store_delete(store, set, MANY, false, &failure);
+		if (*r == 0)
+			*r = store_reap(store, &failure);
+	}
+	return NULL;
+}
+
+static void a_list_is_of_one_moment(void **state)
+{
+	struct volume_info *list;
+	uint32_t nr_long = 0;
+	pthread_t thread;
+	int r = 0;
+	size_t nr;
+
+	enough = false;
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, come_and_go, &r), 0);
+	while (nr_long < 1000) {
+		must(store_list(store, &list, &nr, &err));
+		assert_true(nr == 3 || nr == 3 + MANY);
+		nr_long += nr > 3;
+		assert_string_equal(list[0].name, "a");
+		assert_string_equal(list[2].name, "b");
+		free(list);
+	}
+	enough = true;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(r, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +482,7 @@ int main(void)
 		TEST(two_rollbacks_in_one_second_keep_two_heads),
 		TEST(what_a_verb_reported_survives_a_crash),
 		TEST(a_list_is_in_order_of_names_then_of_creation),
+		TEST(a_list_is_of_one_moment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
