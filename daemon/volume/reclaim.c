@@ -147,6 +147,7 @@ static int wait_slice(struct store *store, struct reclaim *reclaim,
 		uint64_t now = monotonic_ms();
 
 		note_reaped(store, reclaim);
+		free_dying(store); /* a reader may have left */
 		if (is_free(store, reclaim) || now >= deadline)
 			return 0;
 		r = core_check(core, err);

@@ -386,6 +386,54 @@ static void what_was_deleted_is_waited_for(void **state)
 	assert_true(stat_now().frames_used + 500 / TEST_SLOTS / 2 <= before);
 }
 
+static struct segment *first_data_segment(void)
+{
+	struct segment_table *table = &store->segments;
+
+	for (uint32_t i = 0; i < table->pages.nr_pages; i++)
+		if (table->by_index[i] &&
+		    table->by_index[i]->kind == SEGMENT_DATA)
+			return table->by_index[i];
+	return NULL;
+}
+
+/* All is done but what one segment holds. */
+static bool one_segment_is_left(const struct reclaim *reclaim)
+{
+	return reclaim->checkpoint_id &&
+	       reclaim->checkpoint_id <= stat_now().checkpoint_id &&
+	       reclaim->bytes == UINT64_C(1) << store->core.segment_shift;
+}
+
+static void what_a_reader_held_comes_back_when_he_leaves(void **state)
+{
+	struct volume_handle *h = create_volume("a", 500);
+	struct reclaim reclaim = {0};
+	struct segment *pinned;
+
+	put(h, 0, 500, 1);
+	volume_close(h);
+	must(store_checkpoint(store, &err));
+	must(store_start(store, &err));
+	lock_core();
+	pinned = first_data_segment();
+	assert_non_null(pinned);
+	pinned->pins++;
+	unlock_core();
+	delete_volume("a");
+	for (int i = 0; i < 100 && !one_segment_is_left(&reclaim); i++)
+		must(store_reclaim(store, &reclaim, &err));
+	assert_true(one_segment_is_left(&reclaim));
+	assert_false(reclaim.done);
+	lock_core();
+	pinned->pins--;
+	unlock_core();
+	/* at once, and not with the checkpoint of an idle store */
+	for (int i = 0; i < 10 && !reclaim.done; i++)
+		must(store_reclaim(store, &reclaim, &err));
+	assert_true(reclaim.done);
+}
+
 /* What its cut found alive it does not free. */
 static void a_checkpoint_under_way_is_not_waited_for(void **state)
 {
@@ -488,6 +536,7 @@ int main(void)
 		TEST(frames_come_back_with_the_second_checkpoint),
 		TEST(reclaiming_by_hand_frees_what_was_deleted),
 		TEST(what_was_deleted_is_waited_for),
+		TEST(what_a_reader_held_comes_back_when_he_leaves),
 		TEST(a_checkpoint_under_way_is_not_waited_for),
 		TEST(a_store_that_is_only_read_reclaims_nothing),
 		TEST(a_store_that_was_emptied_gives_its_frames_back),
