@@ -10,8 +10,8 @@ struct freed {
 	uint64_t shared; /* those below the roots that would not, at most */
 };
 
-/* Shared blocks remembered at a time: they take 48 MiB. */
-#define FREED_NAMES_MAX (UINT32_C(1) << 21)
+/* Shared blocks remembered at a time: they take 48 MiB, of 2^22 slots. */
+#define FREED_NAMES_MAX UINT32_C(2000000)
 
 /*
  * Exact for the state at the time each node is looked at.  Walks the nodes
