@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What nodes.c and node-fault.c share. */
+/* What the files about nodes share. */
 #ifndef MAP_NODE_INTERNAL_H
 #define MAP_NODE_INTERNAL_H
 
@@ -27,6 +27,8 @@ static inline void node_note_use(struct nodes *nodes)
 		nodes->nr_cleaning_touches++;
 }
 
+/* Encode @n as it is into @ret (NODE_BYTES_MAX); returns the length. */
+uint32_t node_encode_now(const struct node *n, void *ret, uint32_t *ret_hash);
 /* Node @n was read: it is in memory now.  May evict others.  Core held. */
 void node_insert(struct nodes *nodes, struct node *n);
 /* Where the node @id is when it is in memory.  Core held. */

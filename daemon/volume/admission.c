@@ -118,6 +118,15 @@ bool checkpoint_is_due(const struct store *store)
 	       core->segno_bound - core->next_segno < SEGNO_RESERVATION / 2;
 }
 
+bool checkpoint_is_old(const struct store *store, uint64_t now_ms)
+{
+	if (store->dirty_since_ms)
+		return now_ms >= store->dirty_since_ms + CHECKPOINT_AGE_MS;
+	return frames_have_spare(&store->frames,
+				 store->segments.nr_dead_frames) &&
+	       now_ms >= store->checkpointed_at_ms + CHECKPOINT_IDLE_MS;
+}
+
 bool flush_is_due(const struct store *store)
 {
 	return store->log.unflushed_bytes >= store->checkpoint_log_bytes / 8;

@@ -493,58 +493,6 @@ static int commit(struct checkpoint *cp, struct error *err)
 	return 0;
 }
 
-bool checkpoint_is_old(const struct store *store, uint64_t now_ms)
-{
-	if (store->dirty_since_ms)
-		return now_ms >= store->dirty_since_ms + CHECKPOINT_AGE_MS;
-	return frames_have_spare(&store->frames,
-				 store->segments.nr_dead_frames) &&
-	       now_ms >= store->checkpointed_at_ms + CHECKPOINT_IDLE_MS;
-}
-
-void free_dying(struct store *store)
-{
-	size_t left = 0;
-
-	mutex_assert_held(&store->core.lock);
-	for (size_t i = 0; i < store->dying.len; i++) {
-		struct segment *s = store->dying.ptr[i];
-		/* of what its image names a check reads the metadata only */
-		bool is_read = s->kind == SEGMENT_META && store->nr_images > 0;
-
-		if (s->pins > 0 || is_read) {
-			store->dying.ptr[left++] = s;
-			continue;
-		}
-		if (s->frame_dying) {
-			frames_release(&store->frames, s->place);
-			segment_lose_frame(&store->segments, s);
-			continue;
-		}
-		segment_remove(&store->segments, s);
-		if (s->place != PLACE_NONE)
-			frames_release(&store->frames, s->place);
-		segment_free(s);
-	}
-	store->dying.len = left;
-}
-
-bool image_leaves_room(const struct store *store)
-{
-	return store->nr_images == 0 ||
-	       frames_available(&store->frames, FRAME_USER_METADATA, 1);
-}
-
-bool checkpoint_would_free(const struct store *store)
-{
-	if (store->nr_images == 0)
-		return store->segments.nr_dead_frames > 0;
-	for (size_t i = 0; i < store->segments.dead.len; i++)
-		if (store->segments.dead.ptr[i]->kind != SEGMENT_META)
-			return true;
-	return false;
-}
-
 /* Both superblocks name this checkpoint: what was dead at its cut is free. */
 static void release(struct checkpoint *cp)
 {
@@ -594,19 +542,6 @@ static int run(struct checkpoint *cp,
 		r = commit(cp, err);
 	mutex_lock(&core->lock);
 	return r;
-}
-
-/*
- * What a check holds on to may be what this checkpoint needs: a checkpoint
- * that runs out of frames stops the store, a check can be run again.
- */
-static void revoke_images(struct store *store)
-{
-	mutex_assert_held(&store->core.lock);
-	while (store->nr_images > 0 && !checkpoint_has_room(store)) {
-		store->images_revoked = true;
-		cond_wait(&store->core.changed, &store->core.lock);
-	}
 }
 
 int checkpoint_run(struct store *store, struct error *err)

@@ -1,12 +1,68 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What was deleted becomes free: by hand where no worker does it, and waiting
- * for it where they do.
+ * What was deleted becomes free: nodes by the reaper, by hand where no worker
+ * does it; frames by a checkpoint, once nobody reads them; and waiting for it.
  */
 #include "store.h"
 
 /* A slice of waiting, or of work: the caller wants to show how far it is. */
 #define SLICE_MS 200u
+
+/* ---- frames ---- */
+
+void free_dying(struct store *store)
+{
+	size_t left = 0;
+
+	mutex_assert_held(&store->core.lock);
+	for (size_t i = 0; i < store->dying.len; i++) {
+		struct segment *s = store->dying.ptr[i];
+		/* of what its image names a check reads the metadata only */
+		bool is_read = s->kind == SEGMENT_META && store->nr_images > 0;
+
+		if (s->pins > 0 || is_read) {
+			store->dying.ptr[left++] = s;
+			continue;
+		}
+		if (s->frame_dying) {
+			frames_release(&store->frames, s->place);
+			segment_lose_frame(&store->segments, s);
+			continue;
+		}
+		segment_remove(&store->segments, s);
+		if (s->place != PLACE_NONE)
+			frames_release(&store->frames, s->place);
+		segment_free(s);
+	}
+	store->dying.len = left;
+}
+
+bool image_leaves_room(const struct store *store)
+{
+	return store->nr_images == 0 ||
+	       frames_available(&store->frames, FRAME_USER_METADATA, 1);
+}
+
+bool checkpoint_would_free(const struct store *store)
+{
+	if (store->nr_images == 0)
+		return store->segments.nr_dead_frames > 0;
+	for (size_t i = 0; i < store->segments.dead.len; i++)
+		if (store->segments.dead.ptr[i]->kind != SEGMENT_META)
+			return true;
+	return false;
+}
+
+void revoke_images(struct store *store)
+{
+	mutex_assert_held(&store->core.lock);
+	while (store->nr_images > 0 && !checkpoint_has_room(store)) {
+		store->images_revoked = true;
+		cond_wait(&store->core.changed, &store->core.lock);
+	}
+}
+
+/* ---- nodes ---- */
 
 /* One step; returns 1: did something, 0: the queue is empty, or an error. */
 static int reap_one(struct store *store, struct error *err)

@@ -110,6 +110,27 @@ void store_free(struct store *store, bool close_backend);
 
 /* ---- reclaim.c ---- */
 
+/* Free the frames of dying segments that nobody reads any more.  Core held. */
+void free_dying(struct store *store);
+/*
+ * Would a checkpoint make frames free?  Not those of META segments while a
+ * check reads an image: one checkpoint after the other would fill the store.
+ * Core held.
+ */
+bool checkpoint_would_free(const struct store *store);
+/*
+ * May reaper and cleaner go on?  While a check reads an image no metadata
+ * becomes free, so that each checkpoint of what they change takes frames for
+ * good: then not beyond what metadata operations may take.  Core held.
+ */
+bool image_leaves_room(const struct store *store);
+/*
+ * End the checks whose images hold on to what the checkpoint that begins now
+ * needs: one that runs out of frames stops the store, a check can be run
+ * again.  Core held, dropped until they have ended.
+ */
+void revoke_images(struct store *store);
+
 /* What is reaped or moved becomes dirty: no more than admission allows. */
 int checkpoint_when_due(struct store *store, bool admin_held,
 			struct error *err);
@@ -179,10 +200,6 @@ bool admission_may_wait(struct admission *admission);
  */
 int store_fault(struct store *store, uint32_t id, struct error *err);
 
-/* ---- checkpoint.c ---- */
-
-/* Admin held, core not. */
-int checkpoint_run(struct store *store, struct error *err);
 /* Bytes a checkpoint would write now, at most.  Core held. */
 uint64_t dirty_bytes(const struct store *store);
 /*
@@ -204,20 +221,11 @@ bool checkpoint_is_old(const struct store *store, uint64_t now_ms);
  * to read it all to see whether it is whole?  Core held.
  */
 bool flush_is_due(const struct store *store);
-/* Free the frames of dying segments that nobody reads any more.  Core held. */
-void free_dying(struct store *store);
-/*
- * Would a checkpoint make frames free?  Not those of META segments while a
- * check reads an image: one checkpoint after the other would fill the store.
- * Core held.
- */
-bool checkpoint_would_free(const struct store *store);
-/*
- * May reaper and cleaner go on?  While a check reads an image no metadata
- * becomes free, so that each checkpoint of what they change takes frames for
- * good: then not beyond what metadata operations may take.  Core held.
- */
-bool image_leaves_room(const struct store *store);
+
+/* ---- checkpoint.c ---- */
+
+/* Admin held, core not. */
+int checkpoint_run(struct store *store, struct error *err);
 
 /* ---- scrub.c ---- */
 
