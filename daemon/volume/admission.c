@@ -309,6 +309,7 @@ static bool keep_pace(struct store *store, struct admission *admission)
 {
 	uint64_t now = monotonic_ms();
 
+	mutex_assert_held(&store->core.lock);
 	if (admission->user != FRAME_USER_WRITE || !store->core.has_workers ||
 	    store->replaying || !cleaner_falls_behind(store))
 		return false;
