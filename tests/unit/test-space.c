@@ -183,13 +183,17 @@ static void a_full_host_is_told_once_and_when_it_has_room(void **state)
 {
 	struct volume_handle *h = create_volume("a", 4000);
 	uint32_t nr;
+	int r;
 
 	memory_disk_limit_frames(disk, stat_now().frames_allocated + 10);
 	must(store_start(store, &err));
 	nr = fill_up(h);
 	wait_said(1);
-	/* writes that meet it, and the janitor's own attempts, add nothing */
-	refused(try_put(h, nr, 1, 1), ENOSPC, "");
+	/* writes that meet it, and the janitor's own attempts, add nothing; a
+	 * checkpoint may have made a little room meanwhile */
+	while ((r = try_put(h, nr, 1, 1)) == 0)
+		nr++;
+	refused(r, ENOSPC, "");
 	assert_int_equal(nr_said(), 1);
 	assert_int_equal(said.events[0], EVENT_HOST_FULL);
 	assert_int_equal(said.levels[0], MESSAGE_WARNING);
