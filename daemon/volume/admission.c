@@ -142,6 +142,9 @@ bool reaper_may_work(const struct store *store)
 /* Would a checkpoint, the reaper or the end of a check give frames back? */
 static bool space_is_coming(const struct store *store)
 {
+	/* the grower has a frame in hand, or gets those that are punched */
+	if (store->frames.nr_growing > 0 || store->frames.retired.len > 0)
+		return true;
 	return checkpoint_would_free(store) || store->dying.len > 0 ||
 	       store->nodes.reaper.len > 0 || store->checkpoint_running ||
 	       cleaner_can_help(store);
