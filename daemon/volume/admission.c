@@ -308,14 +308,15 @@ static int wait_for_space(struct store *store, struct admission *admission,
  * the last free frame waits for a checkpoint as well, and so many frames are
  * few that are freed by one.  Core held, dropped when true.
  */
-static bool keep_pace(struct store *store, struct admission *admission)
+static bool wait_for_cleaner(struct store *store, struct admission *admission)
 {
-	uint64_t now = monotonic_ms();
+	uint64_t now;
 
 	mutex_assert_held(&store->core.lock);
 	if (admission->user != FRAME_USER_WRITE || !store->core.has_workers ||
 	    store->replaying || !cleaner_falls_behind(store))
 		return false;
+	now = monotonic_ms();
 	if (admission->paced_until_ms == 0)
 		admission->paced_until_ms = now + RELIEF_WAIT_MS;
 	if (now >= admission->paced_until_ms)
@@ -354,7 +355,7 @@ int store_admit(struct store *store, struct admission *admission,
 		    (!core->has_workers && checkpoint_is_due(store)))
 			return relieve(store, admin_held, err);
 	}
-	if (keep_pace(store, admission))
+	if (wait_for_cleaner(store, admission))
 		return -EAGAIN;
 	if (admission->volume && charge_is_busy(admission->volume)) {
 		cond_wait(&core->changed, &core->lock);

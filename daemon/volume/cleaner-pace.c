@@ -145,16 +145,29 @@ bool cleaner_can_help(const struct store *store)
 		 store->segments.nr_chances == c->hopeless_chances);
 }
 
-bool cleaner_falls_behind(const struct store *store)
+static bool frames_are_few(const struct store *store)
 {
-	const struct cleaner *c = &store->cleaner;
+	return frames_left(store) + frames_coming(store) <
+		       frames_kept_free(store) / 2 ||
+	       store->frames.nr_used > frames_busy_goal(store) / 32 * 33;
+}
 
+bool cleaner_falls_behind(struct store *store)
+{
+	struct cleaner *c = &store->cleaner;
+
+	mutex_assert_held(&store->core.lock);
 	/* running: so it was when it last looked */
-	return c->running && !c->hopeless && !c->scraping &&
-	       cleaner_can_help(store) &&
-	       (frames_left(store) + frames_coming(store) <
-			frames_kept_free(store) / 2 ||
-		store->frames.nr_used > frames_busy_goal(store) / 32 * 33);
+	if (!c->running || c->hopeless || c->scraping ||
+	    !cleaner_can_help(store))
+		return false;
+	/* enough is enough until one more segment is opened */
+	if (c->enough_at_segno == store->core.next_segno)
+		return false;
+	if (frames_are_few(store))
+		return true;
+	c->enough_at_segno = store->core.next_segno;
+	return false;
 }
 
 /* Would a checkpoint do instead of growing? */

@@ -47,6 +47,8 @@ struct cleaner {
 	uint64_t nr_victims;
 	uint64_t seen_seq; /* of the log, when it was last found moving */
 	uint64_t seen_ms;
+	/* writers need not wait before the next segment, this one, is opened */
+	uint64_t enough_at_segno;
 
 	/* guarded by lock */
 	uint32_t slot; /* of the victim's next batch */
@@ -66,7 +68,7 @@ bool cleaner_is_wanted(struct store *store);
 /* May it still make room?  Core held. */
 bool cleaner_can_help(const struct store *store);
 /* Should writers wait for it now and then, so that it keeps up?  Core held. */
-bool cleaner_falls_behind(const struct store *store);
+bool cleaner_falls_behind(struct store *store);
 /* Is what it emptied worth a checkpoint, or needed?  Core held. */
 bool cleaner_wants_checkpoint(struct store *store);
 /* Is it waiting for idleness, so that a timer is worth it?  Core held. */
