@@ -232,3 +232,40 @@ void check_is_clean(void)
 	if (!test_store_check(store, &err))
 		fail_msg("%s", err.message);
 }
+
+struct volume *volume(const char *name)
+{
+	struct volume *v;
+
+	lock_core();
+	must(volume_find(&store->volumes, name, &v, &err));
+	unlock_core();
+	return v;
+}
+
+uint32_t node_of(const char *name, unsigned int level, uint64_t block)
+{
+	uint32_t id = volume(name)->map.root;
+
+	for (unsigned int at = INNER_LEVELS; at > level; at--) {
+		unsigned int shift = 6 + 9 * (at - 1);
+		struct node *n;
+
+		must(node_copy(&store->nodes, id, &n, &err));
+		id = n->inner->children[block >> shift & 511];
+		free(n);
+	}
+	return id;
+}
+
+struct node *load_node_of(const char *name, unsigned int level, uint64_t block)
+{
+	uint32_t id = node_of(name, level, block), missing;
+	struct node *n;
+
+	must(nodes_fault(&store->nodes, id, &err));
+	lock_core();
+	must(node_get(&store->nodes, id, level, &n, &missing, &err));
+	unlock_core();
+	return n;
+}

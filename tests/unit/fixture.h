@@ -76,6 +76,11 @@ struct store_stat stat_now(void);
 /* store_check() finds nothing. */
 void check_is_clean(void);
 
+struct volume *volume(const char *name);
+/* The node of @level above @block of a volume: its id, or itself, loaded. */
+uint32_t node_of(const char *name, unsigned int level, uint64_t block);
+struct node *load_node_of(const char *name, unsigned int level, uint64_t block);
+
 /* A segment in the segment table, at a place that no frame was taken for. */
 struct segment *add_segment(enum segment_kind kind);
 

@@ -63,31 +63,6 @@ static uint64_t place_of(uint64_t segno)
 	return segment_find(&store->segments, segno)->place;
 }
 
-struct volume *volume(const char *name)
-{
-	struct volume *v;
-
-	lock_core();
-	must(volume_find(&store->volumes, name, &v, &err));
-	unlock_core();
-	return v;
-}
-
-uint32_t node_of(const char *name, unsigned int level, uint64_t block)
-{
-	uint32_t id = volume(name)->map.root;
-
-	for (unsigned int at = INNER_LEVELS; at > level; at--) {
-		unsigned int shift = 6 + 9 * (at - 1);
-		struct node *n;
-
-		must(node_copy(&store->nodes, id, &n, &err));
-		id = n->inner->children[block >> shift & 511];
-		free(n);
-	}
-	return id;
-}
-
 void damage_node(uint32_t id)
 {
 	const struct node_entry *e = node_entry(&store->nodes, id);

@@ -27,11 +27,8 @@ extern struct check_report report;
 int open_repairable(void **state);
 int close_repairable(void **state);
 
-struct volume *volume(const char *name);
 /* What volume @name is called once its record is lost. */
 void lost_name(const char *name, char ret[50]);
-/* The node of @level above @block of a volume. */
-uint32_t node_of(const char *name, unsigned int level, uint64_t block);
 /* That holds @block of a volume. */
 struct segment *segment_of(const char *name, uint64_t block);
 

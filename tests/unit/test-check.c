@@ -70,33 +70,6 @@ static int set_up(void **state)
 	return r;
 }
 
-static struct volume *volume(const char *name)
-{
-	struct volume *v;
-
-	lock_core();
-	must(volume_find(&store->volumes, name, &v, &err));
-	unlock_core();
-	return v;
-}
-
-/* The node of @level above block 0 of @v. */
-static struct node *node_of(const struct volume *v, unsigned int level)
-{
-	uint32_t id = v->map.root, missing;
-	struct node *n = NULL;
-
-	for (unsigned int at = INNER_LEVELS;; at--) {
-		must(nodes_fault(&store->nodes, id, &err));
-		lock_core();
-		must(node_get(&store->nodes, id, at, &n, &missing, &err));
-		unlock_core();
-		if (at == level)
-			return n;
-		id = n->inner->children[0];
-	}
-}
-
 static struct node_entry *entry_of(const struct node *n)
 {
 	return node_entry(&store->nodes, n->id);
@@ -117,7 +90,7 @@ static void a_sound_store_has_no_errors(void **state)
 
 static void a_node_counted_too_often_is_found(void **state)
 {
-	struct node *n = node_of(volume("a"), 1);
+	struct node *n = load_node_of("a", 1, 0);
 	char words[64];
 
 	entry_of(n)->count++;
@@ -137,7 +110,7 @@ static void a_node_nobody_refers_to_is_found(void **state)
 
 static void a_reference_to_no_node_is_found(void **state)
 {
-	struct node *n = node_of(volume("a"), 1);
+	struct node *n = load_node_of("a", 1, 0);
 
 	n->inner->children[7] = 4711;
 	expect_said(1, "refers to node 4711, which does not exist");
@@ -145,17 +118,17 @@ static void a_reference_to_no_node_is_found(void **state)
 
 static void a_child_of_the_wrong_level_is_found(void **state)
 {
-	struct node *n = node_of(volume("a"), 2);
+	struct node *n = load_node_of("a", 2, 0);
 
 	/* the leaf hangs two levels too high */
-	n->inner->children[1] = node_of(volume("a"), 0)->id;
+	n->inner->children[1] = load_node_of("a", 0, 0)->id;
 	(void)run_check(-EUCLEAN);
 	assert_non_null(strstr(said, "below it has the wrong level"));
 }
 
 static void a_wrong_number_of_blocks_below_a_node_is_found(void **state)
 {
-	entry_of(node_of(volume("a@s"), 1))->used = 99;
+	entry_of(load_node_of("a@s", 1, 0))->used = 99;
 	expect_said(1, "used 99, but 100 blocks");
 }
 
@@ -173,7 +146,7 @@ static struct birth name_of_entry(const struct node *leaf, uint32_t i)
 /* The segment and slot of a's block @i of its first leaf. */
 static struct birth name_of(uint32_t i)
 {
-	return name_of_entry(node_of(volume("a"), 0), i);
+	return name_of_entry(load_node_of("a", 0, 0), i);
 }
 
 static void a_name_counted_too_often_is_found(void **state)
@@ -202,7 +175,7 @@ static void a_name_in_use_and_not_counted_is_found(void **state)
 
 static void a_name_in_no_segment_is_found(void **state)
 {
-	struct leaf_entry *e = &node_of(volume("a"), 0)->leaf->entries[0];
+	struct leaf_entry *e = &load_node_of("a", 0, 0)->leaf->entries[0];
 
 	*e = leaf_entry_data(birth_make(4711, 2), 0);
 	/* and its old name has lost its reference; a has a block less */
@@ -239,14 +212,14 @@ static uint64_t place_of(uint64_t segno)
 
 static void damage_node(void)
 {
-	const struct node_entry *e = entry_of(node_of(volume("a"), 0));
+	const struct node_entry *e = entry_of(load_node_of("a", 0, 0));
 
 	memory_disk_damage(disk, place_of(e->segno), e->offset + 20, 1);
 }
 
 static void a_damaged_node_is_found(void **state)
 {
-	uint32_t id = node_of(volume("a"), 0)->id;
+	uint32_t id = load_node_of("a", 0, 0)->id;
 	char words[64];
 
 	damage_node();
@@ -305,7 +278,7 @@ static void a_block_in_many_leaves_is_counted(void **state)
 	must(store_checkpoint(store, &err));
 	reopen_read_only();
 	(void)run_check(0);
-	first = name_of_entry(node_of(volume("a@s"), 0), 0);
+	first = name_of_entry(load_node_of("a@s", 0, 0), 0);
 	lock_core();
 	must(count_add(&store->segments, first, 1, &err));
 	unlock_core();
@@ -322,7 +295,7 @@ static void a_check_brings_no_node_into_memory(void **state)
 
 static void lost_blocks_are_told_but_no_error(void **state)
 {
-	struct node *leaf = node_of(volume("a"), 0);
+	struct node *leaf = load_node_of("a", 0, 0);
 	struct check_report report;
 
 	lock_core();
@@ -330,7 +303,7 @@ static void lost_blocks_are_told_but_no_error(void **state)
 	unlock_core();
 	leaf->leaf->entries[3] = leaf_entry_lost();
 	for (unsigned int level = 0; level < INNER_LEVELS; level++)
-		entry_of(node_of(volume("a"), level))->used--;
+		entry_of(load_node_of("a", level, 0))->used--;
 	volume("a")->map.refer--;
 	report = run_check(0);
 	assert_int_equal(report.nr_lost, 1);

@@ -4,27 +4,7 @@
 #include <pthread.h>
 
 #include "check.h"
-#include "fixture.h"
-
-#define NR_BLOCKS 112u /* eight segments' worth, in two leaves */
-
-/* Write all blocks, then every other one again. */
-static struct volume_handle *half_dead(const char *name)
-{
-	struct volume_handle *h = create_volume(name, NR_BLOCKS);
-
-	put(h, 0, NR_BLOCKS, 1);
-	for (uint32_t i = 0; i < NR_BLOCKS; i += 2)
-		put(h, i, 1, 2);
-	must(store_checkpoint(store, &err));
-	return h;
-}
-
-static void expect_half(struct volume_handle *h)
-{
-	for (uint32_t i = 0; i < NR_BLOCKS; i++)
-		expect(h, i, 1, i % 2 ? 1 : 2);
-}
+#include "cleaner-fixture.h"
 
 /* Blocks of a victim were read, and are not forwarded yet. */
 static bool blocks_are_on_their_way(void)
@@ -49,15 +29,6 @@ static void move_the_rest(void)
 	while (cleaner_step(store, &err) > 0)
 		;
 	assert_false(blocks_are_on_their_way());
-}
-
-static void no_segment_is_in_quarantine(void)
-{
-	lock_core();
-	for (uint32_t i = 0; i < store->segments.pages.nr_pages; i++)
-		assert_false(store->segments.by_index[i] &&
-			     store->segments.by_index[i]->quarantine);
-	unlock_core();
 }
 
 /* ---- writers and deletes ---- */

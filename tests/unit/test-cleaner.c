@@ -5,29 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fixture.h"
-
-#define NR_BLOCKS 112u /* eight segments' worth, in two leaves */
-
-/* Write all blocks, then every other one again. */
-static struct volume_handle *half_dead(const char *name)
-{
-	struct volume_handle *h = create_volume(name, NR_BLOCKS);
-
-	put(h, 0, LEAF_BLOCKS, 1);
-	put(h, LEAF_BLOCKS, NR_BLOCKS - LEAF_BLOCKS, 1);
-	for (uint32_t i = 0; i < NR_BLOCKS; i += 2)
-		put(h, i, 1, 2);
-	/* the segments are written, and the maps clean */
-	must(store_checkpoint(store, &err));
-	return h;
-}
-
-static void expect_half(struct volume_handle *h)
-{
-	for (uint32_t i = 0; i < NR_BLOCKS; i++)
-		expect(h, i, 1, i % 2 ? 1 : 2);
-}
+#include "cleaner-fixture.h"
 
 static void live_blocks_move_and_frames_come_back(void **state)
 {
@@ -110,33 +88,6 @@ static void segments_with_live_blocks_and_with_names_are_counted(void **state)
 	assert_int_equal(stat_now().nr_live_segments, 0);
 }
 
-/* A batch that only says what is durable has no block to be live or bad. */
-static void a_batch_without_blocks_is_passed_over(void **state)
-{
-	struct volume_handle *h = create_volume("a", NR_BLOCKS);
-
-	for (uint32_t i = 0; i < NR_BLOCKS; i++) {
-		put(h, i, 1, 1);
-		must(store_flush(store, &err));
-		lock_core();
-		store->log.flushed_at_ms = 0; /* it was idle since */
-		log_advertise_durable(&store->log);
-		unlock_core();
-	}
-	for (uint32_t i = 0; i < NR_BLOCKS; i += 2)
-		put(h, i, 1, 2);
-	must(store_checkpoint(store, &err));
-	must(store_clean(store, &err));
-	assert_true(stat_now().moved_blocks > 0);
-	lock_core();
-	for (uint32_t i = 0; i < store->segments.pages.nr_pages; i++)
-		assert_true(!store->segments.by_index[i] ||
-			    !store->segments.by_index[i]->quarantine);
-	unlock_core();
-	expect_half(h);
-	volume_close(h);
-}
-
 static void no_map_node_is_touched(void **state)
 {
 	struct volume_handle *h = half_dead("a");
@@ -209,11 +160,7 @@ static void batches_without_blocks_are_passed_over(void **state)
 	must(store_checkpoint(store, &err));
 	must(store_clean(store, &err));
 	assert_true(stat_now().moved_blocks > 0);
-	lock_core();
-	for (uint32_t i = 0; i < store->segments.pages.nr_pages; i++)
-		assert_false(store->segments.by_index[i] &&
-			     store->segments.by_index[i]->quarantine);
-	unlock_core();
+	no_segment_is_in_quarantine();
 	expect_half(h);
 	check_is_clean();
 	volume_close(h);
@@ -516,7 +463,6 @@ int main(void)
 		TEST(live_blocks_move_and_frames_come_back),
 		TEST(what_an_idle_store_cleans_comes_back_with_a_checkpoint),
 		TEST(segments_with_live_blocks_and_with_names_are_counted),
-		TEST(a_batch_without_blocks_is_passed_over),
 		TEST(no_map_node_is_touched),
 		TEST(a_writer_gives_moved_blocks_the_names_of_their_places),
 		TEST(batches_without_blocks_are_passed_over),

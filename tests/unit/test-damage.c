@@ -58,33 +58,9 @@ static void rewrite(const char *name, uint64_t block, uint32_t nr)
 	volume_close(h);
 }
 
-/* The node of @level that covers @block of volume @name. */
-static struct node *node_of(const char *name, uint64_t block,
-			    unsigned int level)
-{
-	struct node *n = NULL;
-	uint32_t id, missing;
-	struct volume *v;
-
-	lock_core();
-	must(volume_find(&store->volumes, name, &v, &err));
-	id = v->map.root;
-	unlock_core();
-	for (unsigned int at = INNER_LEVELS;; at--) {
-		must(nodes_fault(&store->nodes, id, &err));
-		lock_core();
-		must(node_get(&store->nodes, id, at, &n, &missing, &err));
-		unlock_core();
-		if (at == level)
-			return n;
-		id = n->inner->children[block / LEAF_BLOCKS >> 9 * (at - 1) &
-					511];
-	}
-}
-
 static struct birth name_of(const char *name, uint64_t block)
 {
-	const struct node *leaf = node_of(name, block, 0);
+	const struct node *leaf = load_node_of(name, 0, block);
 
 	return leaf_entry_birth(leaf->leaf->entries[block % LEAF_BLOCKS]);
 }
@@ -192,7 +168,7 @@ static void neighbours_shared_by_others_are_ranges_of_their_own(void **state)
 static void an_unreadable_leaf_is_its_range(void **state)
 {
 	char wanted[200];
-	uint32_t id = node_of("a", 70, 0)->id;
+	uint32_t id = load_node_of("a", 0, 70)->id;
 
 	damage_add_node(&damage, id);
 	(void)snprintf(wanted, sizeof(wanted),
@@ -208,7 +184,7 @@ static void an_unreadable_root_is_the_whole_volume(void **state)
 	uint32_t id;
 
 	rewrite("a", 0, 1); /* a has a root of its own now */
-	id = node_of("a@s", 0, INNER_LEVELS)->id;
+	id = load_node_of("a@s", INNER_LEVELS, 0)->id;
 	damage_add_node(&damage, id);
 	(void)snprintf(wanted, sizeof(wanted),
 		       "a@s: offset 0, length 4096000: unreadable map node "
@@ -220,7 +196,7 @@ static void an_unreadable_root_is_the_whole_volume(void **state)
 static void
 what_lies_below_an_unreadable_node_is_said_to_be_unreached(void **state)
 {
-	uint32_t id = node_of("a", 0, 1)->id;
+	uint32_t id = load_node_of("a", 1, 0)->id;
 	char wanted[300];
 
 	add_block("a", 3);
@@ -237,7 +213,7 @@ what_lies_below_an_unreadable_node_is_said_to_be_unreached(void **state)
 static void what_was_deleted_is_in_no_volume(void **state)
 {
 	struct birth name = name_of("a", 3);
-	uint32_t id = node_of("a", 70, 0)->id;
+	uint32_t id = load_node_of("a", 0, 70)->id;
 	char wanted[300];
 
 	damage_add_block(&damage, name);
@@ -255,7 +231,7 @@ static void what_was_deleted_is_in_no_volume(void **state)
 
 static void a_node_found_unreadable_is_reported_too(void **state)
 {
-	const struct node *n = node_of("a", 0, 1);
+	const struct node *n = load_node_of("a", 1, 0);
 	const struct node_entry *e = node_entry(&store->nodes, n->id);
 	uint64_t place = segment_find(&store->segments, e->segno)->place;
 	char wanted[200];
@@ -272,7 +248,7 @@ static void a_node_found_unreadable_is_reported_too(void **state)
 static void a_child_that_does_not_exist_is_a_range(void **state)
 {
 	reopen_read_only();
-	node_of("a", 0, 1)->inner->children[2] = 4711;
+	load_node_of("a", 1, 0)->inner->children[2] = 4711;
 	expect_said("a: offset 524288, length 262144: unreadable map node "
 		    "4711; shared with a@s\n");
 }
@@ -299,9 +275,9 @@ static void a_node_that_is_everywhere_ends_in_one_range(void **state)
 	struct node *leaf, *inner, *upper;
 
 	reopen_read_only();
-	leaf = node_of("a", 0, 0);
-	inner = node_of("a", 0, 1);
-	upper = node_of("a", 0, 2);
+	leaf = load_node_of("a", 0, 0);
+	inner = load_node_of("a", 1, 0);
+	upper = load_node_of("a", 2, 0);
 	for (uint32_t i = 0; i < INNER_CHILDREN; i++) {
 		inner->inner->children[i] = leaf->id;
 		upper->inner->children[i] = inner->id;
@@ -336,11 +312,11 @@ static void more_lines_than_the_limit_are_cut(void **state)
 	struct node *inner;
 
 	reopen_read_only();
-	inner = node_of("a", 0, 1);
+	inner = load_node_of("a", 1, 0);
 	/* every second block of 512 leaves, in each of 512 places */
 	for (uint32_t i = 0; i < INNER_CHILDREN; i++) {
-		inner->inner->children[i] = node_of("a", 0, 0)->id;
-		node_of("a", 0, 2)->inner->children[i] = inner->id;
+		inner->inner->children[i] = load_node_of("a", 0, 0)->id;
+		load_node_of("a", 2, 0)->inner->children[i] = inner->id;
 	}
 	for (block = 0; block < LEAF_BLOCKS; block += 2)
 		add_block("a", block);

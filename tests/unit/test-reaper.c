@@ -329,14 +329,21 @@ static void an_unreadable_tree_stops_the_reaper_and_not_the_store(void **s)
 	assert_false(stat_now().failed);
 }
 
-static void frames_come_back_with_the_second_checkpoint(void **state)
+/* Volume a, full, as of a checkpoint. */
+static void make_volume(uint32_t nr_blocks)
 {
-	struct volume_handle *h = create_volume("a", 500);
-	uint64_t before;
+	struct volume_handle *h = create_volume("a", nr_blocks);
 
-	put(h, 0, 500, 1);
+	put(h, 0, nr_blocks, 1);
 	volume_close(h);
 	must(store_checkpoint(store, &err));
+}
+
+static void frames_come_back_with_the_second_checkpoint(void **state)
+{
+	uint64_t before;
+
+	make_volume(500);
 	before = stat_now().frames_used;
 	delete_volume("a");
 	must(store_reap(store, &err));
@@ -349,13 +356,10 @@ static void frames_come_back_with_the_second_checkpoint(void **state)
 
 static void reclaiming_by_hand_frees_what_was_deleted(void **state)
 {
-	struct volume_handle *h = create_volume("a", 500);
 	struct reclaim reclaim = {0};
 	uint64_t before;
 
-	put(h, 0, 500, 1);
-	volume_close(h);
-	must(store_checkpoint(store, &err));
+	make_volume(500);
 	before = stat_now().frames_used;
 	delete_volume("a");
 	while (!reclaim.done)
@@ -370,13 +374,10 @@ static void reclaiming_by_hand_frees_what_was_deleted(void **state)
 
 static void what_was_deleted_is_waited_for(void **state)
 {
-	struct volume_handle *h = create_volume("a", 500);
 	struct reclaim reclaim = {0};
 	uint64_t before;
 
-	put(h, 0, 500, 1);
-	volume_close(h);
-	must(store_checkpoint(store, &err));
+	make_volume(500);
 	before = stat_now().frames_used;
 	must(store_start(store, &err));
 	delete_volume("a");
@@ -407,13 +408,10 @@ static bool one_segment_is_left(const struct reclaim *reclaim)
 
 static void what_a_reader_held_comes_back_when_he_leaves(void **state)
 {
-	struct volume_handle *h = create_volume("a", 500);
 	struct reclaim reclaim = {0};
 	struct segment *pinned;
 
-	put(h, 0, 500, 1);
-	volume_close(h);
-	must(store_checkpoint(store, &err));
+	make_volume(500);
 	must(store_start(store, &err));
 	lock_core();
 	pinned = first_data_segment();
@@ -484,11 +482,7 @@ static uint32_t idle_checkpoints(uint32_t max)
 
 static void a_store_that_was_emptied_gives_its_frames_back(void **state)
 {
-	struct volume_handle *h = create_volume("a", 700);
-
-	put(h, 0, 700, 1);
-	volume_close(h);
-	must(store_checkpoint(store, &err));
+	make_volume(700);
 	assert_true(stat_now().frames_used > 700 / TEST_SLOTS);
 	delete_volume("a");
 	must(store_reap(store, &err));
@@ -504,11 +498,7 @@ static void a_store_that_was_emptied_gives_its_frames_back(void **state)
 
 static void a_store_that_is_closed_gives_its_frames_back(void **state)
 {
-	struct volume_handle *h = create_volume("a", 700);
-
-	put(h, 0, 700, 1);
-	volume_close(h);
-	must(store_checkpoint(store, &err));
+	make_volume(700);
 	delete_volume("a");
 	must(store_reap(store, &err));
 	reopen(true);

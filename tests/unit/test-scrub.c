@@ -87,31 +87,9 @@ static void rewrite(const char *name, uint64_t block, uint32_t nr,
 	volume_close(h);
 }
 
-/* The node of @level above @block of volume @name. */
-static uint32_t id_of(const char *name, uint64_t block, unsigned int level)
-{
-	struct node *n = NULL;
-	uint32_t id, missing;
-	struct volume *v;
-
-	lock_core();
-	must(volume_find(&store->volumes, name, &v, &err));
-	id = v->map.root;
-	unlock_core();
-	for (unsigned int at = INNER_LEVELS; at > level; at--) {
-		must(nodes_fault(&store->nodes, id, &err));
-		lock_core();
-		must(node_get(&store->nodes, id, at, &n, &missing, &err));
-		id = n->inner->children[block / LEAF_BLOCKS >> 9 * (at - 1) &
-					511];
-		unlock_core();
-	}
-	return id;
-}
-
 static struct birth name_of(const char *name, uint64_t block)
 {
-	uint32_t id = id_of(name, block, 0), missing;
+	uint32_t id = node_of(name, 0, block), missing;
 	struct birth ret;
 	struct node *n;
 
@@ -231,7 +209,7 @@ static void a_read_that_fails_is_tried_again_and_then_an_error(void **state)
 static void a_damaged_node_is_found(unsigned int level, const char *range)
 {
 	char words[120];
-	uint32_t id = id_of("a", 130, level);
+	uint32_t id = node_of("a", level, 130);
 
 	damage_node(id);
 	reopen(false); /* now it is not in memory */
@@ -259,7 +237,7 @@ static void a_damaged_root_node_is_found(void **state)
 static void a_node_that_memory_has_is_written_anew(void **state)
 {
 	for (unsigned int level = 0; level <= INNER_LEVELS; level++) {
-		uint32_t id = id_of("a", 130, level);
+		uint32_t id = node_of("a", level, 130);
 		char words[40];
 
 		must(nodes_fault(&store->nodes, id, &err));
@@ -590,7 +568,7 @@ static void a_block_that_moves_behind_the_scrub_is_not_missed(void **state)
 	volume_close(b);
 	must(store_reap(store, &err));
 	reopen(true);
-	leaf = id_of("b", 0, 0);
+	leaf = node_of("b", 0, 0);
 	damage_block("b", 7);
 	do
 		must(slice(1));
@@ -599,7 +577,7 @@ static void a_block_that_moves_behind_the_scrub_is_not_missed(void **state)
 	assert_int_equal(store->scrub_position, leaf);
 	snapshot("b@x");
 	rewrite("b", 1, 1, 2);
-	assert_true(id_of("b", 0, 0) < leaf);
+	assert_true(node_of("b", 0, 0) < leaf);
 	delete_volume("b@x");
 	must(store_reap(store, &err));
 	scrub_finds(1, "b: offset 28672, length 4096: damaged block");
