@@ -245,11 +245,6 @@ static int file_write(struct backend *be, uint64_t place, uint32_t offset,
 			 length, err);
 }
 
-static int file_seal(struct backend *be, uint64_t place, struct error *err)
-{
-	return 0; /* a frame of a file stays as it is */
-}
-
 static int file_sync(struct backend *be, struct error *err)
 {
 	struct backend_file *f = file_of(be);
@@ -437,7 +432,6 @@ static const struct backend_ops file_ops = {
 	.close = file_close,
 	.read = file_read,
 	.write = file_write,
-	.seal = file_seal,
 	.sync = file_sync,
 	.allocate = file_allocate,
 	.free = file_free,

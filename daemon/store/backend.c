@@ -143,13 +143,6 @@ int backend_write(struct backend *be, uint64_t place, uint32_t offset,
 	return r;
 }
 
-int backend_seal(struct backend *be, uint64_t place, struct error *err)
-{
-	int r = check_place(be, place, err);
-
-	return r < 0 ? r : be->ops->seal(be, place, err);
-}
-
 int backend_sync(struct backend *be, struct error *err)
 {
 	_Atomic uint64_t *flight = flight_begin(be);

@@ -44,7 +44,6 @@ struct backend_ops {
 		    struct error *err);
 	int (*write)(struct backend *be, uint64_t place, uint32_t offset,
 		     const struct iovec *iov, int nr_iov, struct error *err);
-	int (*seal)(struct backend *be, uint64_t place, struct error *err);
 	int (*sync)(struct backend *be, struct error *err);
 	int (*allocate)(struct backend *be, uint64_t place, bool zero_fill,
 			struct error *err);
@@ -101,7 +100,6 @@ int backend_read(struct backend *be, uint64_t place, uint32_t offset, void *ret,
 		 uint32_t length, unsigned int flags, struct error *err);
 int backend_write(struct backend *be, uint64_t place, uint32_t offset,
 		  const struct iovec *iov, int nr_iov, struct error *err);
-int backend_seal(struct backend *be, uint64_t place, struct error *err);
 int backend_sync(struct backend *be, struct error *err);
 int backend_allocate(struct backend *be, uint64_t place, bool zero_fill,
 		     struct error *err);

@@ -242,11 +242,6 @@ static int synthetic_write(struct backend *be, uint64_t place, uint32_t offset,
 
 /* ---- the rest is the file's ---- */
 
-static int synthetic_seal(struct backend *be, uint64_t place, struct error *err)
-{
-	return backend_seal(file_of(be), place, err);
-}
-
 static int synthetic_sync(struct backend *be, struct error *err)
 {
 	return backend_sync(file_of(be), err);
@@ -311,7 +306,6 @@ static const struct backend_ops synthetic_ops = {
 	.close = synthetic_close,
 	.read = synthetic_read,
 	.write = synthetic_write,
-	.seal = synthetic_seal,
 	.sync = synthetic_sync,
 	.allocate = synthetic_allocate,
 	.free = synthetic_free,

@@ -297,11 +297,6 @@ static int spared_write(struct backend *be, uint64_t place, uint32_t offset,
 	return spare_end(medium->write(be, place, offset, iov, nr_iov, err));
 }
 
-static int spared_seal(struct backend *be, uint64_t place, struct error *err)
-{
-	return medium->seal(be, place, err);
-}
-
 static int spared_sync(struct backend *be, struct error *err)
 {
 	spared++;
@@ -362,7 +357,6 @@ static const struct backend_ops spared_ops = {
 	.close = spared_close,
 	.read = spared_read,
 	.write = spared_write,
-	.seal = spared_seal,
 	.sync = spared_sync,
 	.allocate = spared_allocate,
 	.free = spared_free,

@@ -226,11 +226,6 @@ static int memory_write(struct backend *be, uint64_t place, uint32_t offset,
 	return r;
 }
 
-static int memory_seal(struct backend *be, uint64_t place, struct error *err)
-{
-	return 0;
-}
-
 static int memory_sync(struct backend *be, struct error *err)
 {
 	struct memory_disk *disk = disk_of(be);
@@ -389,7 +384,6 @@ static const struct backend_ops memory_ops = {
 	.close = memory_close,
 	.read = memory_read,
 	.write = memory_write,
-	.seal = memory_seal,
 	.sync = memory_sync,
 	.allocate = memory_allocate,
 	.free = memory_free,
