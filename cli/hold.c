@@ -9,8 +9,16 @@
 
 #include "attachment.h"
 #include "command.h"
+#include "connect.h"
 #include "options.h"
 #include "output.h"
+
+#define HOLDS_MAX 64
+
+struct holds {
+	int fds[HOLDS_MAX];
+	size_t nr;
+};
 
 /* Does @operand, vol or vol@s, name the head attached as @a? */
 static bool is_head_of(const struct attachment *a, const char *operand)
@@ -55,7 +63,23 @@ static bool is_named(const struct options *options, const struct attachment *a)
 	return false;
 }
 
-int holds_take(const struct options *options, struct holds *ret)
+static void holds_release(struct holds *holds)
+{
+	size_t i;
+
+	for (i = 0; i < holds->nr; i++) {
+		/* only root holds devices, and for root this cannot fail */
+		(void)ioctl(holds->fds[i], BLKFLSBUF, 0);
+		(void)close(holds->fds[i]); /* nothing was written */
+	}
+	holds->nr = 0;
+}
+
+/*
+ * Hold the devices of the volumes that the operands name (vol or vol@s).
+ * Returns an exit code; EXIT_BUSY: one is in use.
+ */
+static int holds_take(const struct options *options, struct holds *ret)
 {
 	const char *store = options_store(options);
 	struct attachments all;
@@ -75,14 +99,16 @@ int holds_take(const struct options *options, struct holds *ret)
 	return r;
 }
 
-void holds_release(struct holds *holds)
+int hold_and_run(const struct options *options, const char *verb,
+		 struct json_object **ret)
 {
-	size_t i;
+	struct holds holds;
+	int r;
 
-	for (i = 0; i < holds->nr; i++) {
-		/* only root holds devices, and for root this cannot fail */
-		(void)ioctl(holds->fds[i], BLKFLSBUF, 0);
-		(void)close(holds->fds[i]); /* nothing was written */
-	}
-	holds->nr = 0;
+	r = holds_take(options, &holds);
+	if (r)
+		return r;
+	r = connect_run(options, verb, names_args(options, 0), ret);
+	holds_release(&holds);
+	return r;
 }

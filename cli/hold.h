@@ -7,22 +7,15 @@
 #ifndef CLI_HOLD_H
 #define CLI_HOLD_H
 
-#include <stddef.h>
-
-#define HOLDS_MAX 64
-
+struct json_object;
 struct options;
 
-struct holds {
-	int fds[HOLDS_MAX];
-	size_t nr;
-};
-
 /*
- * Hold the devices of the volumes that the operands name (vol or vol@s).
- * Returns an exit code; EXIT_BUSY: one is in use.
+ * Run @verb with the operands as names, and hold meanwhile the devices of the
+ * volumes that they name (vol or vol@s).  Returns an exit code; EXIT_BUSY:
+ * one is in use.
  */
-int holds_take(const struct options *options, struct holds *ret);
-void holds_release(struct holds *holds);
+int hold_and_run(const struct options *options, const char *verb,
+		 struct json_object **ret);
 
 #endif

@@ -5,7 +5,6 @@
 #include <json-c/json.h>
 
 #include "command.h"
-#include "connect.h"
 #include "hold.h"
 #include "options.h"
 #include "output.h"
@@ -33,14 +32,9 @@ static void print_rolled_back(const struct options *options,
 static int rollback_run(const struct options *options)
 {
 	struct json_object *data;
-	struct holds holds;
 	int r;
 
-	r = holds_take(options, &holds);
-	if (r)
-		return r;
-	r = connect_run(options, "rollback", names_args(options, 0), &data);
-	holds_release(&holds);
+	r = hold_and_run(options, "rollback", &data);
 	if (r)
 		return r;
 	if (options->json)

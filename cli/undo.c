@@ -5,7 +5,6 @@
 #include <json-c/json.h>
 
 #include "command.h"
-#include "connect.h"
 #include "hold.h"
 #include "options.h"
 #include "output.h"
@@ -13,14 +12,9 @@
 static int undo_run(const struct options *options)
 {
 	struct json_object *data;
-	struct holds holds;
 	int r;
 
-	r = holds_take(options, &holds);
-	if (r)
-		return r;
-	r = connect_run(options, "undo", names_args(options, 0), &data);
-	holds_release(&holds);
+	r = hold_and_run(options, "undo", &data);
 	if (r)
 		return r;
 	if (options->json)
