@@ -128,6 +128,23 @@ static int configure(const char *device, int backing, const char *file,
 	return error_set(err, ENOTSUP, "%s: no direct I/O on %s", device, file);
 }
 
+/*
+ * Kernels before 6.17 take a FUSE file to be empty until somebody has asked
+ * for its size.
+ */
+static int look_at_size(int fd, const char *file, uint64_t size,
+			struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_set(err, errno, "%s: %s", file, strerror(errno));
+	if (st.st_size < 0 || (uint64_t)st.st_size < size)
+		return error_set(err, EINVAL, "%s: smaller than the volume",
+				 file);
+	return 0;
+}
+
 int loop_make(const char *file, uint64_t size, bool read_only,
 	      const char *wanted, char ret_device[LOOP_PATH_MAX],
 	      struct error *err)
@@ -138,6 +155,9 @@ int loop_make(const char *file, uint64_t size, bool read_only,
 
 	if (backing < 0)
 		return error_set(err, errno, "%s: %s", file, strerror(errno));
+	r = look_at_size(backing, file, size, err);
+	if (r < 0)
+		return r;
 	if (wanted) {
 		snprintf(ret_device, LOOP_PATH_MAX, "%s", wanted);
 		return configure(wanted, backing, file, size, read_only, err);
