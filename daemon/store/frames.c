@@ -296,6 +296,7 @@ static void grow_done(struct frames *frames, uint64_t place, int result)
 	mutex_assert_held(&frames->core->lock);
 	bit_set(frames->used, place, false);
 	frames->nr_growing--;
+	cond_broadcast(&frames->core->changed);
 	if (result < 0) {
 		frames->host_full = true;
 		frames->retry_at_ms = monotonic_ms() + FRAMES_RETRY_MS;
@@ -309,7 +310,6 @@ static void grow_done(struct frames *frames, uint64_t place, int result)
 	frames->nr_allocated++;
 	if (place_vector_push(&frames->ready, place) < 0)
 		core_fail_nomem(frames->core);
-	cond_broadcast(&frames->core->changed);
 }
 
 int frames_grow(struct frames *frames, bool zero_fill, struct error *err)
@@ -334,6 +334,19 @@ int frames_grow(struct frames *frames, bool zero_fill, struct error *err)
 	grow_done(frames, place, r);
 	mutex_unlock(&core->lock);
 	return r;
+}
+
+bool frames_wait_grown(struct frames *frames, enum frame_user user)
+{
+	struct core *core = frames->core;
+	bool ret;
+
+	mutex_lock(&core->lock);
+	while (frames->nr_growing > 0 && !frames_available(frames, user, 1))
+		cond_wait(&core->changed, &core->lock);
+	ret = frames_available(frames, user, 1);
+	mutex_unlock(&core->lock);
+	return ret;
 }
 
 /* Larger copies of both bitmaps; on failure none. */

@@ -114,6 +114,11 @@ bool frames_want_growth(const struct frames *frames);
  * is full, or all frames are allocated.  Lock: core not held.
  */
 int frames_grow(struct frames *frames, bool zero_fill, struct error *err);
+/*
+ * Wait for those that others make ready.  Is there one for @user then?
+ * Lock: core not held.
+ */
+bool frames_wait_grown(struct frames *frames, enum frame_user user);
 
 /*
  * There will be @nr frames, no fewer than now: the next checkpoint says so,

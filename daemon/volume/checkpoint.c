@@ -137,7 +137,9 @@ static int make_room(struct checkpoint *cp, uint32_t length, struct error *err)
 
 	do {
 		r = meta_writer_next(&store->meta, length, err);
-	} while (r == -ENOSPC && frames_grow(&store->frames, false, err) == 0);
+	} while (r == -ENOSPC &&
+		 (frames_grow(&store->frames, false, err) == 0 ||
+		  frames_wait_grown(&store->frames, FRAME_USER_CHECKPOINT)));
 	return r;
 }
 

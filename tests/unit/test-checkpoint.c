@@ -327,6 +327,46 @@ static void a_failed_write_of_metadata_leaves_the_checkpoint_before(void **s)
 	expect(a, 10, 90, 1);
 }
 
+static void *grow_main(void *arg)
+{
+	must(frames_grow(&store->frames, false, arg));
+	return NULL;
+}
+
+/* Of the store's last frame, which the janitor is about to make ready. */
+static void a_checkpoint_waits_for_a_frame_that_is_being_grown(void **state)
+{
+	struct error why = ERROR_NONE;
+	pthread_t grower;
+	bool has_ended;
+
+	/* more leaves than fit what is left of a segment */
+	while (segment_stream_room(&store->meta.stream) > 4) {
+		put(a, 0, 1, 2);
+		must(store_checkpoint(store, &err));
+	}
+	for (uint64_t block = 0; block < 2000; block += LEAF_BLOCKS)
+		put(a, block, 1, 3);
+	while (store->frames.nr_allocated < TEST_FRAMES - 1)
+		must(frames_grow(&store->frames, false, &err));
+	lock_core();
+	while (frames_take(&store->frames, FRAME_USER_CHECKPOINT) != PLACE_NONE)
+		;
+	unlock_core();
+	memory_disk_pause(disk, MEMORY_ALLOCATE);
+	checkpoint_result = 1; /* it has not ended */
+	assert_int_equal(pthread_create(&grower, NULL, grow_main, &why), 0);
+	memory_disk_wait_paused(disk, MEMORY_ALLOCATE);
+	assert_int_equal(pthread_create(&thread, NULL, checkpoint_main,
+					&checkpoint_result),
+			 0);
+	pause_ms(100);
+	has_ended = checkpoint_result != 1;
+	end_checkpoint(MEMORY_ALLOCATE);
+	assert_int_equal(pthread_join(grower, NULL), 0);
+	assert_false(has_ended);
+}
+
 static void a_checkpoint_is_due_after_so_much_log(void **state)
 {
 	const struct store_open_options options = {.checkpoint_log_bytes =
@@ -388,6 +428,7 @@ int main(void)
 		TEST(dead_frames_are_not_reused_when_copy_b_fails),
 		TEST(a_frame_that_is_being_read_is_not_reused),
 		TEST(a_failed_write_of_metadata_leaves_the_checkpoint_before),
+		TEST(a_checkpoint_waits_for_a_frame_that_is_being_grown),
 		TEST(a_checkpoint_is_due_after_so_much_log),
 		TEST(a_checkpoint_reserves_segnos_ahead),
 		TEST(a_node_whose_record_is_not_written_yet_stays_in_memory),
