@@ -27,6 +27,10 @@ static int get_setting(const char *key, struct json_object *value,
 	if (!json_object_is_type(value, json_type_int))
 		return error_set(err, EINVAL,
 				 "settings: must have numbers and strings");
+	/* where json-c makes of a number the nearest one that fits */
+	if (json_object_get_uint64(value) > INT64_MAX)
+		return error_set(err, EINVAL, "%s: the number is too large",
+				 key);
 	(void)snprintf(number, NUMBER_TEXT_BYTES, "%lld",
 		       (long long)json_object_get_int64(value));
 	ret->value = number;

@@ -3,6 +3,8 @@
  * What was deleted becomes free: nodes by the reaper, by hand where no worker
  * does it; frames by a checkpoint, once nobody reads them; and waiting for it.
  */
+#include <inttypes.h>
+
 #include "store.h"
 
 /* A slice of waiting, or of work: the caller wants to show how far it is. */
@@ -252,11 +254,15 @@ int store_reclaim(struct store *store, struct reclaim *reclaim,
 	if (core->read_only)
 		return error_set(err, EROFS, "store is open read-only");
 	mutex_lock(&core->lock);
+	if (reclaim->checkpoint_id > store->sb.checkpoint_id + 2)
+		r = error_set(err, EINVAL,
+			      "no answer named checkpoint %" PRIu64,
+			      reclaim->checkpoint_id);
 	has_workers = core->has_workers;
-	if (has_workers)
+	if (r == 0 && has_workers)
 		r = wait_slice(store, reclaim, err);
 	mutex_unlock(&core->lock);
-	if (!has_workers)
+	if (r == 0 && !has_workers)
 		r = work_slice(store, reclaim, err);
 	mutex_lock(&core->lock);
 	report(store, reclaim);

@@ -75,6 +75,10 @@ for verb, args in (("nothing", {}), ("show", {}), ("show", {"name": 1}),
                    ("snapshot", {"names": ["vm1@a", 5]}),
                    ("snapshot", {"names": ["vm1@a"], "dry_run": 1}),
                    ("snapshot", {"names": ["vm1#a"]}),
+                   ("set", {"name": "vm1", "settings": {"quota": 1 << 63}}),
+                   ("set", {"name": "vm1", "settings": {"quota": 10 ** 30}}),
+                   ("set", {"settings": {"capacity": 1 << 63}}),
+                   ("reclaim", {"checkpoint": 1 << 62}),
                    ("list", {"type": "x"}), ("dump", {"what": "x"}),
                    ("delete", {"names": [["vm1"]]})):
     refused(json.dumps({"varve": 1, "verb": verb, "args": args}).encode()

@@ -454,6 +454,21 @@ static void a_checkpoint_under_way_is_not_waited_for(void **state)
 	assert_int_equal(stat_now().checkpoint_id, id + 2);
 }
 
+/* A client may say anything: nobody makes checkpoints for ever. */
+static void a_checkpoint_that_nobody_was_told_is_refused(void **state)
+{
+	uint64_t id = stat_now().checkpoint_id;
+
+	refused(store_reclaim(store, &(struct reclaim){.checkpoint_id = id + 3},
+			      &err),
+		EINVAL, "no answer named checkpoint");
+	refused(store_reclaim(store,
+			      &(struct reclaim){.checkpoint_id = UINT64_MAX},
+			      &err),
+		EINVAL, "no answer named checkpoint");
+	assert_int_equal(stat_now().checkpoint_id, id);
+}
+
 static void a_store_that_is_only_read_reclaims_nothing(void **state)
 {
 	struct reclaim reclaim = {0};
@@ -528,6 +543,7 @@ int main(void)
 		TEST(what_was_deleted_is_waited_for),
 		TEST(what_a_reader_held_comes_back_when_he_leaves),
 		TEST(a_checkpoint_under_way_is_not_waited_for),
+		TEST(a_checkpoint_that_nobody_was_told_is_refused),
 		TEST(a_store_that_is_only_read_reclaims_nothing),
 		TEST(a_store_that_was_emptied_gives_its_frames_back),
 		TEST(a_store_that_is_closed_gives_its_frames_back),
