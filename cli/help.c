@@ -17,8 +17,9 @@ static void print_overview(void)
 	       "A disk you can snapshot, clone and roll back.\n\n");
 	for (i = 0; (c = command_at(i)); i++)
 		printf("  %-10s %s\n", c->name, c->summary);
-	printf("\nThe store is a file or a block device: -s STORE, or "
-	       "$VARVE_STORE.\nvarve VERB --help says more of each.\n"
+	printf("\nThe store is a file or a block device: -s STORE, else "
+	       "$VARVE_STORE, else that of\nvarve.conf(5).  varve VERB --help "
+	       "says more of each.\n"
 	       "\nExit codes: 0 done, 1 failed, 2 usage, 4 store full, 5 busy "
 	       "or attached,\n6 not found, 7 exists, 8 damage found, 10 no "
 	       "store or server, 11 locked,\n12 no permission; any other: "

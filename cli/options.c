@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "options.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -8,6 +9,9 @@
 #include <string.h>
 
 #include "command.h"
+#include "config.h"
+#include "error.h"
+#include "output.h"
 
 struct option_spec {
 	char letter;	  /* 0: none */
@@ -85,7 +89,8 @@ static const struct option_spec specs[] = {
 	{0, OPTION_PROGRESS, "progress", "HOW", FIELD(progress),
 	 "none, bar or json (default: a bar on a terminal)"},
 	{'s', OPTION_COMMON, "store", "STORE", FIELD(store),
-	 "the store, a file or a block device (or $VARVE_STORE)"},
+	 "the store, a file or a block device (else $VARVE_STORE, else that "
+	 "of varve.conf)"},
 	{0, OPTION_COMMON, "json", NULL, FIELD(json), "print one JSON object"},
 	{'q', OPTION_COMMON, "quiet", NULL, FIELD(quiet),
 	 "print nothing when all goes well"},
@@ -349,14 +354,50 @@ int options_parse(int argc, char **argv, struct options *ret)
 	return check_accepted(&p);
 }
 
-const char *options_store(const struct options *options)
+static const char *given_store(const struct options *options)
 {
 	const char *store =
 		options->store ? options->store : getenv("VARVE_STORE");
 
-	if (store && *store)
+	return store && *store ? store : NULL;
+}
+
+/* Read once: a verb may ask again, and what was read stays. */
+static int read_config(struct config **ret)
+{
+	static struct config *config;
+	struct error err = ERROR_NONE;
+	int r = 0;
+
+	if (!config)
+		r = config_read(config_path(), &config, &err);
+	if (r < 0 && (r != -ENOENT || getenv("VARVE_CONFIG"))) {
+		print_error("%s", err.message);
+		return r;
+	}
+	*ret = config;
+	return 0;
+}
+
+const char *options_store(const struct options *options)
+{
+	const char *store = given_store(options);
+	struct config *config;
+
+	if (store)
 		return store;
-	(void)usage_error(options->command, "no store given: use -s STORE or "
-					    "set VARVE_STORE");
-	return NULL;
+	if (read_config(&config) < 0)
+		return NULL;
+	store = config ? config_get(config, "store") : NULL;
+	if (!store)
+		(void)usage_error(options->command,
+				  "no store given: use -s STORE, set "
+				  "VARVE_STORE, or name it in %s",
+				  config_path());
+	return store;
+}
+
+bool options_store_is_configured(const struct options *options)
+{
+	return !given_store(options);
 }

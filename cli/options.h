@@ -34,7 +34,7 @@ struct command;
 
 struct options {
 	const struct command *command;
-	const char *store; /* -s or $VARVE_STORE; NULL: none */
+	const char *store; /* -s; NULL: none, see options_store() */
 	bool json;
 	bool quiet;
 	bool verbose;
@@ -90,7 +90,14 @@ int usage_error(const struct command *command, const char *format, ...)
 /* Usage line, text and options of one command. */
 void options_help(const struct command *command, FILE *out);
 
-/* The store's path, or NULL after it has said that none was given. */
+/*
+ * The store's path: -s, else $VARVE_STORE, else what varve.conf(5) names.
+ * NULL after it has said that there is none, or what is wrong with the
+ * configuration.  The text lives as long as the process.
+ */
 const char *options_store(const struct options *options);
+
+/* Is it the configuration that names it? */
+bool options_store_is_configured(const struct options *options);
 
 #endif

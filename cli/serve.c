@@ -14,10 +14,10 @@
 #include "cleanup.h"
 #include "client.h"
 #include "command.h"
+#include "config.h"
 #include "connect.h"
 #include "options.h"
 #include "output.h"
-#include "size.h"
 
 #define ARGS_MAX 256
 
@@ -26,6 +26,7 @@ struct serve {
 	char varved[PATH_MAX];
 	char store[PATH_MAX]; /* absolute */
 	/* what relative paths became */
+	char config[PATH_MAX];
 	char socket[PATH_MAX];
 	char tls_certificates[PATH_MAX];
 	char tls_psk[PATH_MAX];
@@ -61,18 +62,6 @@ static int find_varved(struct serve *s)
 	}
 	print_error("varved is not beside %s/varve", dir);
 	return EXIT_FAILED;
-}
-
-/* nbdkit would say it in its own words, and exit with 1. */
-static int check_memory(const char *option, const char *text)
-{
-	struct error err = ERROR_NONE;
-	uint64_t bytes;
-
-	if (!text || size_parse(text, &bytes, &err) == 0)
-		return 0;
-	print_error("serve: %s: %s", option, err.message);
-	return EXIT_USAGE;
 }
 
 static int add_word(struct serve *s, const char *word)
@@ -114,6 +103,8 @@ static int build_args(struct serve *s)
 	int i, r;
 
 	r = add_word(s, s->varved);
+	if (r == 0 && options_store_is_configured(o))
+		r = add_path(s, "--config", config_path(), s->config);
 	r = r ? r : add_path(s, "--socket", o->socket, s->socket);
 	r = r ? r : add_option(s, "--mode", o->mode);
 	r = r ? r : add_option(s, "--group", o->group);
@@ -200,11 +191,7 @@ static int serve_run(const struct options *options)
 	if (options->nr_operands > options->nr_after_dashes)
 		return usage_error(options->command, "too many operands: '%s'",
 				   options->operands[0]);
-	r = check_memory("--memory", options->memory);
-	if (r == 0)
-		r = check_memory("--memory-tables", options->memory_tables);
-	if (r == 0)
-		r = store_identify(store, &identity);
+	r = store_identify(store, &identity);
 	if (r)
 		return r;
 	if (!realpath(store, s.store)) {
@@ -234,7 +221,9 @@ const struct command command_serve = {
 		"Becomes varved, which serves every volume and snapshot under "
 		"its name.  With\n--daemon it returns once they are served.  "
 		"SIGTERM stops the server in order;\nno signal loses what was "
-		"acknowledged.",
+		"acknowledged.\n\nFor the store that the configuration "
+		"file names, its settings hold too, unless an\noption says "
+		"otherwise.",
 	.accepts = OPTION_SERVE | OPTION_READ_ONLY,
 	.max_operands = -1,
 	.run = serve_run,

@@ -10,7 +10,7 @@
 #include "verbs.h"
 
 const char varved_usage[] =
-	"usage: varved [OPTION...] STORE [-- NBDKIT-OPTION...]\n";
+	"usage: varved [OPTION...] [STORE] [-- NBDKIT-OPTION...]\n";
 
 /* Sockets this process has bound, to remove when the start fails. */
 static struct runtime_path made[2];
@@ -33,7 +33,5 @@ _Noreturn void varved_fail(int exit_code, const char *text)
 {
 	fprintf(stderr, "%s%s\n",
 		starter_is_journal() ? "<3>" : "varved: ", text);
-	if (exit_code == EXIT_USAGE)
-		fputs(varved_usage, stderr);
 	varved_quit(exit_code);
 }

@@ -12,7 +12,7 @@ extern const char varved_usage[];
 void varved_made(const char *path);
 /* The message has been printed. */
 _Noreturn void varved_quit(int exit_code);
-/* Print "varved: @text", for EXIT_USAGE the usage too. */
+/* Print "varved: @text". */
 _Noreturn void varved_fail(int exit_code, const char *text);
 
 #endif

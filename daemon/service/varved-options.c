@@ -5,11 +5,15 @@
 #include <getopt.h>
 #include <grp.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "config.h"
+#include "error.h"
+#include "size.h"
 #include "varved-exit.h"
 #include "verbs.h"
 
@@ -17,6 +21,9 @@ static const char help[] =
 	"\n"
 	"Serve the volumes and snapshots of a varve store by NBD.\n"
 	"\n"
+	"  -c, --config FILE    settings from FILE, see varve.conf(5) (without "
+	"STORE, from\n"
+	"                       $VARVE_CONFIG, else " VARVE_CONFIG ")\n"
 	"      --socket PATH    NBD socket (default: RUNTIME/<store's "
 	"name>.sock)\n"
 	"      --port PORT      speak NBD on this TCP port too\n"
@@ -49,16 +56,18 @@ static const char help[] =
 	"\n"
 	"What follows -- goes to nbdkit as it is, for example --filter=log.\n";
 
-static _Noreturn void fail_option(const char *option, const char *value,
+/* @name: an option, or a key of the configuration and where it stands. */
+static _Noreturn void fail_option(const char *name, const char *value,
 				  const char *why)
 {
-	char text[300];
+	char text[400];
 
-	(void)snprintf(text, sizeof(text), "%s %.100s: %s", option, value, why);
+	(void)snprintf(text, sizeof(text), "%.250s %.60s: %s", name, value,
+		       why);
 	varved_fail(EXIT_USAGE, text);
 }
 
-static unsigned long parse_number(const char *option, const char *text,
+static unsigned long parse_number(const char *name, const char *text,
 				  unsigned long min, unsigned long max)
 {
 	unsigned long value;
@@ -70,12 +79,12 @@ static unsigned long parse_number(const char *option, const char *text,
 	    value > max) {
 		(void)snprintf(why, sizeof(why),
 			       "must be a number from %lu to %lu", min, max);
-		fail_option(option, text, why);
+		fail_option(name, text, why);
 	}
 	return value;
 }
 
-static mode_t parse_mode(const char *text)
+static mode_t parse_mode(const char *name, const char *text)
 {
 	unsigned long value;
 	char *end;
@@ -83,19 +92,19 @@ static mode_t parse_mode(const char *text)
 	errno = 0;
 	value = strtoul(text, &end, 8);
 	if (errno || text[0] < '0' || text[0] > '7' || *end || value > 0777)
-		fail_option("--mode", text, "must be octal, as 0660");
+		fail_option(name, text, "must be octal, as 0660");
 	return (mode_t)value;
 }
 
-static gid_t parse_group(const char *text)
+static gid_t parse_group(const char *name, const char *text)
 {
 	struct group *group = getgrnam(text);
 
 	if (group)
 		return group->gr_gid;
 	if (text[0] < '0' || text[0] > '9')
-		fail_option("--group", text, "no such group");
-	return (gid_t)parse_number("--group", text, 0, UINT_MAX - 1);
+		fail_option(name, text, "no such group");
+	return (gid_t)parse_number(name, text, 0, UINT_MAX - 1);
 }
 
 /* The sockets' names are told to others, whose directory is another. */
@@ -114,6 +123,38 @@ static char *absolute(const char *path)
 	return ret;
 }
 
+static void check_size(const char *name, const char *text)
+{
+	struct error err = ERROR_NONE;
+	char line[500];
+	uint64_t bytes;
+
+	if (size_parse(text, &bytes, &err) == 0)
+		return;
+	(void)snprintf(line, sizeof(line), "%.250s: %.200s", name, err.message);
+	varved_fail(EXIT_USAGE, line);
+}
+
+static void check_readable(const char *name, const char *path)
+{
+	if (access(path, R_OK) < 0)
+		fail_option(name, path, strerror(errno));
+}
+
+/* Where a file is missing nbdkit would go on, and speak no TLS. */
+static void check_certificates(const char *name, const char *directory)
+{
+	static const char *const names[] = {"ca-cert.pem", "server-cert.pem",
+					    "server-key.pem"};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", directory,
+			       names[i]);
+		check_readable(name, path);
+	}
+}
+
 enum {
 	OPTION_SOCKET = 256,
 	OPTION_PORT,
@@ -129,8 +170,14 @@ enum {
 	OPTION_MEMORY,
 	OPTION_MEMORY_TABLES,
 	OPTION_READ_ONLY,
+	OPTION_VERBOSE,
+	OPTION_CONFIG,
+	OPTION_END,
 };
 
+#define SHORT_OPTIONS "+c:vhV"
+
+/* Those that are settings have the names of the configuration's keys. */
 static const struct option long_options[] = {
 	{"socket", required_argument, NULL, OPTION_SOCKET},
 	{"port", required_argument, NULL, OPTION_PORT},
@@ -146,63 +193,140 @@ static const struct option long_options[] = {
 	{"memory", required_argument, NULL, OPTION_MEMORY},
 	{"memory-tables", required_argument, NULL, OPTION_MEMORY_TABLES},
 	{"read-only", no_argument, NULL, OPTION_READ_ONLY},
-	{"verbose", no_argument, NULL, 'v'},
+	{"verbose", no_argument, NULL, OPTION_VERBOSE},
+	{"config", required_argument, NULL, OPTION_CONFIG},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
 	{NULL, 0, NULL, 0},
 };
 
-static void parse_option(int option, struct varved_options *options)
+/* A setting, of the command line or of the configuration. */
+static void apply_setting(struct varved_options *options, int option,
+			  const char *name, const char *value)
 {
 	switch (option) {
 	case OPTION_SOCKET:
-		options->socket = absolute(optarg);
+		options->socket = absolute(value);
 		break;
 	case OPTION_PORT:
 		/* A number: services' names differ from host to host. */
-		(void)parse_number("--port", optarg, 1, 65535);
-		options->port = optarg;
+		(void)parse_number(name, value, 1, 65535);
+		options->port = value;
 		break;
 	case OPTION_ADDRESS:
-		options->address = optarg;
+		options->address = value;
 		break;
 	case OPTION_TLS_CERTIFICATES:
-		options->tls_certificates = absolute(optarg);
+		options->tls_certificates = absolute(value);
+		check_certificates(name, options->tls_certificates);
 		break;
 	case OPTION_TLS_VERIFY_PEER:
 		options->tls_verify_peer = true;
 		break;
 	case OPTION_TLS_PSK:
-		options->tls_psk = absolute(optarg);
+		options->tls_psk = absolute(value);
+		check_readable(name, options->tls_psk);
 		break;
 	case OPTION_CONTROL:
-		options->control = absolute(optarg);
+		options->control = absolute(value);
 		break;
 	case OPTION_MODE:
-		options->mode = parse_mode(optarg);
+		options->mode = parse_mode(name, value);
 		break;
 	case OPTION_GROUP:
-		options->group = parse_group(optarg);
+		options->group = parse_group(name, value);
 		break;
 	case OPTION_THREADS:
-		(void)parse_number("--threads", optarg, 1, 1024);
-		options->threads = optarg;
+		(void)parse_number(name, value, 1, 1024);
+		options->threads = value;
 		break;
 	case OPTION_CONNECTIONS:
-		(void)parse_number("--connections", optarg, 1, 1000000);
-		options->connections = optarg;
+		(void)parse_number(name, value, 1, 1000000);
+		options->connections = value;
 		break;
 	case OPTION_MEMORY:
-		options->memory = optarg;
+		check_size(name, value);
+		options->memory = value;
 		break;
 	case OPTION_MEMORY_TABLES:
-		options->memory_tables = optarg;
+		check_size(name, value);
+		options->memory_tables = value;
 		break;
 	case OPTION_READ_ONLY:
 		options->read_only = true;
 		break;
-	case 'v':
+	case OPTION_VERBOSE:
 		options->verbose = true;
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- the configuration ---- */
+
+struct parser {
+	struct varved_options *options;
+	const char *config_path; /* NULL: not given */
+	bool seen[OPTION_END - OPTION_SOCKET];
+};
+
+/* The command line goes before. */
+static void apply_config(struct parser *p, const char *path,
+			 const struct config *config)
+{
+	for (const struct option *o = long_options; o->name; o++) {
+		const char *value = config_get(config, o->name);
+		char name[250];
+
+		if (!value || p->seen[o->val - OPTION_SOCKET])
+			continue;
+		if (o->has_arg == no_argument && strcmp(value, "no") == 0)
+			continue;
+		(void)snprintf(name, sizeof(name), "%.200s:%u: %s", path,
+			       config_line(config, o->name), o->name);
+		apply_setting(p->options, o->val, name, value);
+	}
+	if (!p->options->store)
+		p->options->store = config_get(config, "store");
+}
+
+/*
+ * A store that is named has nothing to do with the configuration, unless
+ * that is named too.  What was read stays: the options point into it.
+ */
+static void read_config(struct parser *p)
+{
+	const char *path = p->config_path;
+	struct error err = ERROR_NONE;
+	struct config *config;
+	int r;
+
+	if (!path && p->options->store)
+		return;
+	if (!path)
+		path = config_path();
+	r = config_read(path, &config, &err);
+	if (r == -ENOENT && !p->config_path && !getenv("VARVE_CONFIG"))
+		return;
+	if (r < 0)
+		varved_fail(r == -EACCES ? EXIT_PERMISSION : EXIT_USAGE,
+			    err.message);
+	apply_config(p, path, config);
+}
+
+/* ---- the command line ---- */
+
+static void parse_option(struct parser *p, int option)
+{
+	char name[40] = "";
+
+	switch (option) {
+	case 'v':
+		option = OPTION_VERBOSE;
+		break;
+	case 'c':
+		option = OPTION_CONFIG;
 		break;
 	case 'h':
 		printf("%s%s", varved_usage, help);
@@ -210,66 +334,59 @@ static void parse_option(int option, struct varved_options *options)
 	case 'V':
 		puts("varved " VARVE_VERSION);
 		exit(EXIT_DONE);
-	default:
+	case '?':
 		/* getopt has said what is wrong */
 		fputs(varved_usage, stderr);
 		varved_quit(EXIT_USAGE);
+	default:
+		break;
 	}
+	if (option == OPTION_CONFIG)
+		p->config_path = optarg;
+	p->seen[option - OPTION_SOCKET] = true;
+	for (const struct option *o = long_options; o->name; o++)
+		if (o->val == option)
+			(void)snprintf(name, sizeof(name), "--%s", o->name);
+	apply_setting(p->options, option, name, optarg);
 }
 
-static void check_readable(const char *option, const char *path)
+/* What several settings must be together. */
+static void check_settings(const struct varved_options *options)
 {
-	if (access(path, R_OK) == 0)
-		return;
-	fail_option(option, path, strerror(errno));
-}
-
-/* Where a file is missing nbdkit would go on, and speak no TLS. */
-static void check_certificates(const char *directory)
-{
-	static const char *const names[] = {"ca-cert.pem", "server-cert.pem",
-					    "server-key.pem"};
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", directory,
-			       names[i]);
-		check_readable("--tls-certificates", path);
-	}
-}
-
-static void check_tls(const struct varved_options *options)
-{
+	if (options->address && !options->port)
+		varved_fail(EXIT_USAGE, "--address needs --port");
 	if (options->tls_certificates && options->tls_psk)
 		varved_fail(EXIT_USAGE,
 			    "--tls-psk: not together with --tls-certificates");
 	if (options->tls_verify_peer && !options->tls_certificates)
 		varved_fail(EXIT_USAGE,
 			    "--tls-verify-peer needs --tls-certificates");
-	if (options->tls_certificates)
-		check_certificates(options->tls_certificates);
-	if (options->tls_psk)
-		check_readable("--tls-psk", options->tls_psk);
 }
 
 void varved_options_parse(int argc, char **argv, struct varved_options *ret)
 {
+	struct parser p = {.options = ret};
 	int option;
 
 	*ret = (struct varved_options){
 		.mode = 0600, .group = (gid_t)-1, .threads = "1"};
 	/* "+": what stands behind the store belongs to nbdkit. */
-	while ((option = getopt_long(argc, argv, "+vhV", long_options, NULL)) !=
-	       -1)
-		parse_option(option, ret);
-	if (optind >= argc)
-		varved_fail(EXIT_USAGE, "no store given");
-	ret->store = argv[optind++];
-	if (optind < argc && strcmp(argv[optind], "--") != 0)
-		fail_option("unexpected", argv[optind],
-			    "nbdkit's options stand behind --");
-	ret->nbdkit_args = &argv[optind < argc ? optind + 1 : argc];
-	if (ret->address && !ret->port)
-		varved_fail(EXIT_USAGE, "--address needs --port");
-	check_tls(ret);
+	while ((option = getopt_long(argc, argv, SHORT_OPTIONS, long_options,
+				     NULL)) != -1)
+		parse_option(&p, option);
+	/* getopt swallows the "--" of a command line without a store */
+	if (optind < argc && strcmp(argv[optind - 1], "--") != 0)
+		ret->store = argv[optind++];
+	if (ret->store && optind < argc) {
+		if (strcmp(argv[optind], "--") != 0)
+			fail_option("unexpected", argv[optind],
+				    "nbdkit's options stand behind --");
+		optind++;
+	}
+	ret->nbdkit_args = &argv[optind];
+	read_config(&p);
+	if (!ret->store)
+		varved_fail(EXIT_USAGE,
+			    "no store given, nor named in a configuration");
+	check_settings(ret);
 }

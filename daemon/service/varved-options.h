@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The command line of varved. */
+/* What varved is told, by its command line and the configuration file. */
 #ifndef SERVICE_VARVED_OPTIONS_H
 #define SERVICE_VARVED_OPTIONS_H
 

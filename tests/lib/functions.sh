@@ -66,6 +66,9 @@ remove_tail_files() {
 }
 cleanup_fn remove_tail_files
 
+# This machine's own configuration is none of ours.
+export VARVE_CONFIG=/dev/null
+
 RUNTIME_DIRECTORY=$tmp/run
 mkdir "$RUNTIME_DIRECTORY"
 export RUNTIME_DIRECTORY

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Sizes as people write and read them: 512, 50G; K M G T P E are of 1024. */
-#ifndef CLI_SIZE_H
-#define CLI_SIZE_H
+#ifndef SERVICE_SIZE_H
+#define SERVICE_SIZE_H
 
 #include <stdint.h>
 
