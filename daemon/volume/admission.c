@@ -272,6 +272,20 @@ static void end_checks(struct store *store, const struct admission *admission)
 		store->images_revoked = true;
 }
 
+/*
+ * What is dirty has frames set aside for the next checkpoint, and what that
+ * replaces becomes free after it: nobody is refused before.  Requests that are
+ * refused leave no node dirty, so that many of them cost one checkpoint.
+ */
+static bool may_gain_by_checkpoint(const struct store *store,
+				   enum frame_user user)
+{
+	if (store->nr_images > 0)
+		return false;
+	return store->nodes.dirty.len > 0 ||
+	       (user != FRAME_USER_WRITE && dirty_bytes(store) > 0);
+}
+
 /* There is none: @err says why, and is given back after the wait. */
 static int wait_for_space(struct store *store, struct admission *admission,
 			  struct error *err) NO_THREAD_SAFETY_ANALYSIS
@@ -294,9 +308,7 @@ static int wait_for_space(struct store *store, struct admission *admission,
 	if (!admission_may_wait(admission))
 		return -ENOSPC;
 	end_checks(store, admission);
-	/* a verb or trim: what a checkpoint replaces becomes free after it */
-	if (admission->user != FRAME_USER_WRITE && dirty_bytes(store) > 0 &&
-	    store->nr_images == 0)
+	if (may_gain_by_checkpoint(store, admission->user))
 		store->checkpoint_wanted = true;
 	if (space_is_coming(store) || store->checkpoint_wanted)
 		return relieve(store, admission->admin_held, err);
