@@ -11,6 +11,8 @@
 
 /* A record with its name; attributes are rare. */
 #define VOLUME_BYTES_MEAN 512u
+/* More than that makes checkpoints no rarer worth its memory. */
+#define DIRTY_BYTES_ENOUGH (UINT64_C(64) << 20)
 #define RELIEF_WAIT_MS 100u
 #define CHECK_WAIT_MS 500u
 
@@ -69,9 +71,23 @@ static uint64_t frame_bytes(const struct store *store)
 	return (slots - slots / 16 - 3) * BLOCK_SIZE;
 }
 
+/*
+ * What may be dirty: what a quarter of the reserve takes, which is always
+ * there, and half of the frames that are ready beyond the reserve.  With many
+ * snapshots all that is dirty by a delete is most of the tables, as blocks and
+ * nodes die everywhere.  Where that does not fit, checkpoint after checkpoint
+ * writes most pages for a count or two in each.
+ */
 static uint64_t dirty_bytes_max(const struct store *store)
 {
-	return store->frames.reserve / 4 * frame_bytes(store);
+	const struct frames *f = &store->frames;
+	uint64_t least = f->reserve / 4 * frame_bytes(store), ret = least;
+
+	if (f->ready.len > f->reserve)
+		ret += (f->ready.len - f->reserve) / 2 * frame_bytes(store);
+	if (ret > DIRTY_BYTES_ENOUGH)
+		ret = DIRTY_BYTES_ENOUGH;
+	return ret > least ? ret : least;
 }
 
 /*
@@ -83,7 +99,8 @@ static bool frames_suffice_then(const struct store *store, enum frame_user user)
 {
 	uint64_t nr = store->log.spare ? 0 : 1, bytes;
 
-	if (frames_suffice(&store->frames, user, store->frames.reserve))
+	/* no more is ever dirty and pending */
+	if (frames_suffice(&store->frames, user, 2 * store->frames.reserve))
 		return true;
 	bytes = dirty_bytes(store) +
 		(store->checkpoint_running ? store->pending_bytes : 0);

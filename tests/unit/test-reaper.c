@@ -387,6 +387,44 @@ static void what_was_deleted_is_waited_for(void **state)
 	assert_true(stat_now().frames_used + 500 / TEST_SLOTS / 2 <= before);
 }
 
+static int open_large_store(void **state)
+{
+	static const struct store_open_options writable;
+
+	err = (struct error)ERROR_NONE;
+	disk = test_store_disk(5000);
+	return test_store_open(disk, &writable, &store, &err);
+}
+
+/*
+ * Each leaf names blocks of as many segments as it has entries, so that a few
+ * leaves make most of the segment table dirty.  There are frames for it.
+ */
+static void a_delete_writes_the_table_of_segments_less_than_twice(void **state)
+{
+	const uint32_t nr = 45000, nr_leaves = (nr - 1) / LEAF_BLOCKS + 1;
+	struct volume_handle *h = create_volume("a", nr);
+	uint64_t before, table_bytes;
+
+	for (uint32_t at = 0; at < LEAF_BLOCKS; at++)
+		for (uint32_t i = at; i < nr; i += LEAF_BLOCKS)
+			put(h, i, 1, 1);
+	snapshot("a@s");
+	for (uint32_t leaf = 0; leaf < nr_leaves; leaf++)
+		put(h, (uint64_t)leaf * LEAF_BLOCKS, 1, 2);
+	must(store_checkpoint(store, &err));
+	for (uint32_t i = 0; i < 100; i++)
+		must(frames_grow(&store->frames, false, &err));
+	before = stat_now().metadata_bytes;
+	delete_volume("a@s");
+	must(store_reap(store, &err));
+	must(store_checkpoint(store, &err));
+	assert_int_equal(stat_now().live_blocks, nr);
+	table_bytes = store->segments.pages.nr_pages * 132u;
+	assert_true(stat_now().metadata_bytes - before < 2 * table_bytes);
+	volume_close(h);
+}
+
 static struct segment *first_data_segment(void)
 {
 	struct segment_table *table = &store->segments;
@@ -540,6 +578,9 @@ int main(void)
 		TEST(an_unreadable_tree_stops_the_reaper_and_not_the_store),
 		TEST(frames_come_back_with_the_second_checkpoint),
 		TEST(reclaiming_by_hand_frees_what_was_deleted),
+		cmocka_unit_test_setup_teardown(
+			a_delete_writes_the_table_of_segments_less_than_twice,
+			open_large_store, close_store),
 		TEST(what_was_deleted_is_waited_for),
 		TEST(what_a_reader_held_comes_back_when_he_leaves),
 		TEST(a_checkpoint_under_way_is_not_waited_for),
