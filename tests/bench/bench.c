@@ -224,6 +224,7 @@ FILE *bench_rows(const char *path, const char *columns)
 		exit(1);
 	}
 	fprintf(file, "%s\n", columns);
+	setlinebuf(file); /* a run that is ended shows what it saw */
 	return file;
 }
 

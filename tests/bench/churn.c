@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Writes between two looks at the live share. */
 #define WRITES_PER_LOOK 256u
+#define REAPER_POLL_US 500u
 
 /* ---- figures ---- */
 
@@ -79,7 +81,6 @@ static void delete_snapshot(struct churn *churn, uint64_t at)
 	snapshot_name(name, churn->snapshots[at]);
 	names[0] = name;
 	must(store_delete(churn->store, names, 1, false, &err), name, &err);
-	must(store_reap(churn->store, &err), "reap", &err);
 	churn->nr--;
 	memmove(churn->snapshots + at, churn->snapshots + at + 1,
 		(churn->nr - at) * sizeof(*churn->snapshots));
@@ -95,19 +96,36 @@ static void take_snapshot(struct churn *churn)
 	bench_snapshot(churn->store, name);
 }
 
-/* Keep the live data at its share, or let it grow to it. */
-static void roll_snapshots(struct churn *churn, const struct store_stat *st)
+static bool is_reached(const struct churn *churn, const struct store_stat *st)
 {
 	uint64_t missing = churn->nr_snapshots - churn->nr;
 
-	if (st->live_blocks + missing * churn->growth_blocks <
-	    churn->target_blocks)
+	return st->live_blocks + missing * churn->growth_blocks >=
+	       churn->target_blocks;
+}
+
+/* Whoever wants the share kept waits for what was deleted to be freed. */
+static void wait_for_reaper(struct churn *churn, struct store_stat *st)
+{
+	while (st->reaper_queue > 0) {
+		(void)usleep(REAPER_POLL_US);
+		store_stat(churn->store, st);
+	}
+}
+
+/* Keep the live data at its share, or let it grow to it. */
+static void roll_snapshots(struct churn *churn, struct store_stat *st)
+{
+	bool any = churn->order == CHURN_ANY;
+
+	if (is_reached(churn, st))
+		wait_for_reaper(churn, st);
+	if (!is_reached(churn, st))
 		return;
-	if (missing == 0)
+	if (churn->nr == churn->nr_snapshots)
 		delete_snapshot(churn,
-				churn->random_order
-					? rng_below(&churn->load.rng, churn->nr)
-					: 0);
+				any ? rng_below(&churn->load.rng, churn->nr)
+				    : 0);
 	take_snapshot(churn);
 }
 
@@ -129,7 +147,7 @@ static void look(struct churn *churn, struct span *span)
 	span->nr_looks++;
 	if (allocated > span->allocated_most)
 		span->allocated_most = allocated;
-	if (churn->nr_snapshots)
+	if (churn->nr_snapshots && churn->order != CHURN_NONE)
 		roll_snapshots(churn, &st);
 }
 
@@ -170,7 +188,10 @@ void churn_write(struct churn *churn, struct span *span, uint64_t nr,
 
 static void plan_snapshots(struct churn *churn, uint64_t nr)
 {
-	uint64_t volume = churn->target_blocks / 3 * 2;
+	bool stay = churn->order == CHURN_NONE;
+	uint64_t volume = stay ? churn->target_blocks / 8 * 3
+			       : churn->target_blocks / 3 * 2;
+	uint64_t others = churn->target_blocks - (stay ? 2 : 1) * volume;
 
 	churn->nr_snapshots = nr;
 	churn->snapshots = calloc(nr, sizeof(*churn->snapshots));
@@ -178,7 +199,35 @@ static void plan_snapshots(struct churn *churn, uint64_t nr)
 		abort();
 	churn->load.nr_blocks = volume;
 	/* rounded up: the first one is taken at once */
-	churn->growth_blocks = 1 + (churn->target_blocks - volume) / nr;
+	churn->growth_blocks = 1 + others / nr;
+}
+
+/* False: a write was refused. */
+static bool write_whole(struct churn *churn)
+{
+	for (uint64_t i = 0; i < churn->load.nr_blocks; i++)
+		if (!write_block(churn, i, NULL))
+			return false;
+	return true;
+}
+
+/* Those that stay; each is taken when the one before holds its blocks. */
+static void take_snapshots(struct churn *churn)
+{
+	uint64_t nr_blocks = churn->load.nr_blocks;
+	struct store_stat st;
+
+	for (uint64_t i = 0; churn->nr < churn->nr_snapshots; i++) {
+		if (i % WRITES_PER_LOOK == 0) {
+			store_stat(churn->store, &st);
+			if (st.live_blocks >=
+			    nr_blocks + churn->nr * churn->growth_blocks)
+				take_snapshot(churn);
+		}
+		if (!write_block(churn, load_next(&churn->load), NULL))
+			return;
+	}
+	(void)write_whole(churn); /* churn->refused says */
 }
 
 void churn_begin(struct churn *churn, struct store *store, const char *path,
@@ -195,9 +244,8 @@ void churn_begin(struct churn *churn, struct store *store, const char *path,
 	must(store_create(store, "v", churn->load.nr_blocks * BLOCK_SIZE, &err),
 	     "create", &err);
 	churn->handle = bench_open_volume(store, "v");
-	for (uint64_t i = 0; i < churn->load.nr_blocks; i++)
-		if (!write_block(churn, i, NULL))
-			return;
+	if (write_whole(churn) && churn->order == CHURN_NONE)
+		take_snapshots(churn);
 }
 
 void churn_end(struct churn *churn)

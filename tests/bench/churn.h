@@ -1,17 +1,30 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A store that is kept so and so full of live data while it is written to:
- * one volume, and snapshots that come and go.
+ * one volume, and snapshots.
  *
- * Without snapshots the volume is the live data.  With N of them, two thirds
- * are the volume, and the rest is what only snapshots hold: the first N are
- * taken one by one, as the live data grows towards its share; from then on,
- * whenever it is reached, one snapshot is deleted and a new one taken.
+ * Without snapshots the volume is the live data.  With them:
+ *
+ * They rotate: two thirds are the volume, and the rest is what only snapshots
+ * hold.  They are taken one by one, as the live data grows towards its share;
+ * from then on, whenever it is reached, one is deleted and a new one taken.
+ *
+ * They stay: they are taken one by one before anything is measured.  Then the
+ * whole volume is overwritten, so that what it holds and what they hold have
+ * nothing in common and the share stays as it is: three eighths are the
+ * volume, three eighths what the last snapshot holds, and a quarter what only
+ * the others do.
  */
 #ifndef BENCH_CHURN_H
 #define BENCH_CHURN_H
 
 #include "bench.h"
+
+enum churn_order {
+	CHURN_OLDEST, /* the oldest snapshot is deleted */
+	CHURN_ANY,    /* any one is */
+	CHURN_NONE,   /* they stay */
+};
 
 struct churn {
 	const char *path;
@@ -19,9 +32,9 @@ struct churn {
 	struct volume_handle *handle;
 	struct load load;
 	uint64_t nr_snapshots;
-	uint64_t *snapshots;	/* numbers in the names, oldest first */
-	uint64_t nr, next;	/* of them; number of the next one */
-	bool random_order;	/* delete any one, not the oldest */
+	uint64_t *snapshots; /* numbers in the names, oldest first */
+	uint64_t nr, next;   /* of them; number of the next one */
+	enum churn_order order;
 	uint64_t target_blocks; /* live */
 	uint64_t growth_blocks; /* live, from one snapshot to the next */
 	uint64_t nr_deleted;
@@ -40,7 +53,8 @@ struct span {
 
 /*
  * Plan for @store, in the file @path: @live_blocks of it live, and
- * @nr_snapshots.  The volume is made and filled, unless a write is refused.
+ * @nr_snapshots.  The volume is made and filled, unless a write is refused;
+ * snapshots that stay are taken.
  */
 void churn_begin(struct churn *churn, struct store *store, const char *path,
 		 uint64_t live_blocks, uint64_t nr_snapshots);

@@ -4,8 +4,8 @@
  * given share of its store.
  *
  *   cleaner-bench STORE [--capacity-mib N] [--share PERCENT | --live-mib N]
- *                 [--hot 0|1] [--times N] [--seconds N] [--snapshots N]
- *                 [--rows FILE] [--latencies FILE]
+ *                 [--hot 0|1] [--times N] [--seconds N]
+ *                 [--snapshots N [--stay]] [--rows FILE] [--latencies FILE]
  *
  * The share is of (capacity - reserve), and live, snapshots included
  * (churn.h).  --hot 1: nine tenths of the writes go to one tenth of the
@@ -165,6 +165,8 @@ int main(int argc, char **argv)
 
 	plan.capacity = test_option(&argc, argv, "capacity-mib", 5120) << 20;
 	plan.nr_writes = plan.capacity / BLOCK_SIZE * times;
+	if (test_flag(&argc, argv, "stay"))
+		plan.churn.order = CHURN_NONE;
 	plan.churn.load.hot = test_option(&argc, argv, "hot", 1) != 0;
 	plan.rows = bench_rows(
 		bench_text_option(&argc, argv, "rows"),

@@ -155,7 +155,7 @@ int main(int argc, char **argv)
 	soak.capacity = test_option(&argc, argv, "capacity-mib", 2048) << 20;
 	soak.churn.load.hot = test_option(&argc, argv, "hot", 1) != 0;
 	soak.churn.load.rng.state = test_option(&argc, argv, "seed", 1);
-	soak.churn.random_order = true;
+	soak.churn.order = CHURN_ANY;
 	soak.rows = bench_rows(bench_text_option(&argc, argv, "rows"),
 			       "times-capacity\tamplification\tlive-percent\t"
 			       "used-mib\tmetadata-live-mib");
