@@ -575,13 +575,11 @@ int checkpoint_run(struct store *store, struct error *err)
 	store->checkpoint_running = false;
 	store->pending_bytes = 0;
 	store->checkpointed_at_ms = monotonic_ms();
-	if (r == 0) {
+	if (r == 0)
 		release(&cp);
-	} else {
-		/* half written: only reopening knows what is on disk (I12) */
+	else /* half written: only reopening knows what is on disk (I12) */
 		core_fail(core, &failure);
-		(void)core_check(core, err);
-	}
+	r = core_check(core, err);
 	cond_broadcast(&core->changed);
 	core_wake(core, WORKER_JANITOR);   /* the reaper may have waited */
 	if (cleaner_waits_for_idle(store)) /* trims leave work for it */

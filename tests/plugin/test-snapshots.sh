@@ -58,6 +58,10 @@ nbdsh -u "$(uri vm1 "$socket")" -c 'h.zero(4096, 0); h.zero(4096, 8 << 20)'
 STOP=$tmp/stop nbdsh -u "$(uri vm1 "$socket")" -c "$(cat "$tmp/writer.py")" &
 writer=$!
 cleanup_fn end_process "$writer"
+until "$VARVE" -s "$store" --json show vm1 | grep -q '"writers": *[1-9]'; do
+	kill -0 "$writer" || fail "the writer has ended"
+	sleep 0.05
+done
 for i in {1..40}; do
 	varve_exit 0 snapshot "vm1@live$i"
 done
