@@ -40,6 +40,8 @@ extern const struct command command_events;
 extern const struct command command_help;
 extern const struct command command_init;
 extern const struct command command_list;
+extern const struct command command_rename;
+extern const struct command command_resize;
 extern const struct command command_rollback;
 extern const struct command command_scrub;
 extern const struct command command_serve;

@@ -10,6 +10,7 @@
 #include "attachment.h"
 #include "command.h"
 #include "connect.h"
+#include "device-size.h"
 #include "options.h"
 #include "output.h"
 
@@ -53,7 +54,7 @@ static int hold_one(const struct attachment *a, struct holds *holds)
 	return 0;
 }
 
-static bool is_named(const struct options *options, const struct attachment *a)
+bool operands_name(const struct options *options, const struct attachment *a)
 {
 	int i;
 
@@ -91,7 +92,7 @@ static int holds_take(const struct options *options, struct holds *ret)
 		return EXIT_USAGE;
 	attachments_load_of(store, &all);
 	for (i = 0; i < all.nr && r == 0; i++)
-		if (all.ptr[i].device[0] && is_named(options, &all.ptr[i]))
+		if (all.ptr[i].device[0] && operands_name(options, &all.ptr[i]))
 			r = hold_one(&all.ptr[i], ret);
 	attachments_done(&all);
 	if (r)
@@ -105,10 +106,13 @@ int hold_and_run(const struct options *options, const char *verb,
 	struct holds holds;
 	int r;
 
+	*ret = NULL;
 	r = holds_take(options, &holds);
 	if (r)
 		return r;
 	r = connect_run(options, verb, names_args(options, 0), ret);
+	if (r == 0)
+		r = device_size_follow(options);
 	holds_release(&holds);
 	return r;
 }

@@ -173,6 +173,30 @@ int loop_make(const char *file, uint64_t size, bool read_only,
 	return r;
 }
 
+int loop_set_size(const char *device, uint64_t size, struct error *err)
+{
+	CLEANUP_CLOSE int fd = open(device, O_RDONLY | O_CLOEXEC);
+	struct loop_info64 info;
+	int tries, r = -1;
+
+	if (fd < 0 || ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
+		return error_set(err, errno, "%s: %s", device, strerror(errno));
+	if (info.lo_sizelimit == size)
+		return 0;
+	info.lo_sizelimit = size;
+	/* kernels before 5.10 want to be asked again while it is written to */
+	for (tries = 0; tries < HOLD_TRIES && r < 0; tries++) {
+		if (tries)
+			wait_50_ms();
+		r = ioctl(fd, LOOP_SET_STATUS64, &info);
+		if (r < 0 && errno != EAGAIN)
+			break;
+	}
+	if (r < 0)
+		return error_set(err, errno, "%s: %s", device, strerror(errno));
+	return 0;
+}
+
 /* Does process @pid have @device open?  By name: nothing here can hang. */
 static bool process_has(const char *pid, const char *device)
 {

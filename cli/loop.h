@@ -29,6 +29,12 @@ int loop_make(const char *file, uint64_t size, bool read_only,
 	      struct error *err);
 
 /*
+ * Let @device be as long as the first @size bytes of its file, mounted or
+ * not.
+ */
+int loop_set_size(const char *device, uint64_t size, struct error *err);
+
+/*
  * Open @device for nobody else: it is not mounted, and no process has it
  * open.  Tries for 2 s, since udev looks at devices for moments.
  * Returns a descriptor; -EBUSY with who has it; -EACCES.

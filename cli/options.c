@@ -31,6 +31,8 @@ static const struct option_spec specs[] = {
 	 "snapshots too"},
 	{0, OPTION_WAIT, "wait", NULL, FIELD(wait),
 	 "until all the space has come back"},
+	{0, OPTION_SHRINK, "shrink", NULL, FIELD(shrink),
+	 "a smaller size is meant; what lies beyond it is lost"},
 	{0, OPTION_YES, "yes", NULL, FIELD(yes),
 	 "do not ask for the name again"},
 	{'m', OPTION_TEXT, "message", "TEXT", FIELD(text),

@@ -30,6 +30,7 @@ struct command;
 #define OPTION_SCRUB (1u << 13)
 #define OPTION_PROGRESS (1u << 14)
 #define OPTION_WAIT (1u << 15)
+#define OPTION_SHRINK (1u << 16)
 #define OPTION_TABLE (OPTION_NO_HEADER | OPTION_EXACT | OPTION_COLUMNS)
 
 struct options {
@@ -71,6 +72,7 @@ struct options {
 	const char *progress;
 	bool restart;
 	bool wait;
+	bool shrink;
 	char **operands; /* NULL-terminated; into argv */
 	int nr_operands;
 	int nr_after_dashes; /* of them, behind "--" */

@@ -35,14 +35,14 @@ static int rollback_run(const struct options *options)
 	int r;
 
 	r = hold_and_run(options, "rollback", &data);
-	if (r)
+	if (!data)
 		return r;
 	if (options->json)
 		print_json(json_object_get(data));
 	else if (!options->quiet)
 		print_rolled_back(options, data);
 	json_object_put(data);
-	return 0;
+	return r;
 }
 
 const struct command command_rollback = {

@@ -15,7 +15,7 @@ static int undo_run(const struct options *options)
 	int r;
 
 	r = hold_and_run(options, "undo", &data);
-	if (r)
+	if (!data)
 		return r;
 	if (options->json)
 		print_json(json_object_get(data));
@@ -26,7 +26,7 @@ static int undo_run(const struct options *options)
 				      "rollback kept"
 				    : "  swapped with what its rollback kept");
 	json_object_put(data);
-	return 0;
+	return r;
 }
 
 const struct command command_undo = {

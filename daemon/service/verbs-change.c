@@ -289,6 +289,86 @@ int verb_undo(struct store *store, struct json_object *args,
 	return give_names(set.names, set.nr, ret, err);
 }
 
+/* [ { "name": new, "was": old } ... ] */
+static int give_renamed(const struct set_args *set, const char *const *to,
+			struct json_object **ret, struct error *err)
+{
+	struct json_object *array = json_object_new_array(), *entry;
+
+	if (!array)
+		return error_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < set->nr; i++) {
+		entry = json_object_new_object();
+		if (entry) {
+			json_put_string(entry, "name", to[i]);
+			json_put_string(entry, "was", set->names[i]);
+		}
+		(void)json_object_array_add(array, entry);
+	}
+	*ret = array;
+	return 0;
+}
+
+int verb_rename(struct store *store, struct json_object *args,
+		struct json_object **ret, struct error *err)
+{
+	CLEANUP_FREE const char **names = NULL, **to_names = NULL;
+	const char *const *to;
+	struct set_args set;
+	size_t nr_to;
+	int r;
+
+	r = set_args_get(args, &set, &names, err);
+	if (r == 0)
+		r = args_names(args, "to", false, &to_names, &nr_to, err);
+	if (r == 0 && nr_to != set.nr)
+		r = error_set(err, EINVAL, "to: must be as many as names");
+	if (r < 0)
+		return r;
+	to = (const char *const *)to_names;
+	if (set.dry_run)
+		r = store_rename_dry_run(store, set.names, to, set.nr, err);
+	else
+		r = store_rename(store, set.names, to, set.nr, err);
+	return r < 0 ? r : give_renamed(&set, to, ret, err);
+}
+
+int verb_resize(struct store *store, struct json_object *args,
+		struct json_object **ret, struct error *err)
+{
+	bool dry_run = false, shrink = false;
+	uint64_t size, was, lost = 0;
+	struct json_object *data;
+	const char *name;
+	int r;
+
+	r = args_find_bool(args, "dry_run", &dry_run, err);
+	if (r == 0)
+		r = args_find_bool(args, "shrink", &shrink, err);
+	if (r == 0)
+		r = args_string(args, "name", &name, err);
+	if (r == 0)
+		r = args_size(args, "size", &size, err);
+	if (r < 0)
+		return r;
+	if (dry_run)
+		r = store_resize_dry_run(store, name, size, shrink, &was, &lost,
+					 err);
+	else
+		r = store_resize(store, name, size, shrink, &was, err);
+	if (r < 0)
+		return r;
+	data = json_object_new_object();
+	if (data) {
+		json_put_string(data, "name", name);
+		json_put_uint(data, "size", size);
+		json_put_uint(data, "was", was);
+		if (dry_run)
+			json_put_uint(data, "lost", lost);
+	}
+	return verb_give(data, ret, err);
+}
+
 int verb_scratch(struct store *store, struct json_object *args,
 		 struct json_object **ret, struct error *err)
 {

@@ -28,7 +28,7 @@ verb_fn verb_du;
 
 /* verbs-change.c */
 verb_fn verb_create, verb_snapshot, verb_clone, verb_delete, verb_reclaim,
-	verb_rollback, verb_undo, verb_scratch;
+	verb_rollback, verb_undo, verb_rename, verb_resize, verb_scratch;
 
 /* verbs-set.c */
 verb_fn verb_set;

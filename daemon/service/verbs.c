@@ -24,6 +24,8 @@ static const struct verb verbs[] = {
 	{"reclaim", verb_reclaim, false},
 	{"rollback", verb_rollback, false},
 	{"undo", verb_undo, false},
+	{"rename", verb_rename, false},
+	{"resize", verb_resize, false},
 	{"scratch", verb_scratch, false},
 	{"set", verb_set, false},
 	{"check", verb_check_store, true},

@@ -294,6 +294,10 @@ int store_find(struct store *store, const char *name, struct volume_info *ret,
  *   ret_kept[i] (NAME_MAX_BYTES + 1 each).  -EBUSY: a writer is connected.
  * undo: @names are volumes; swaps each with the head its last rollback kept.
  *   -ENOENT: none.
+ * rename: from[i] becomes to[i], a volume or a snapshot of the same volume.
+ *   -EBUSY: it is open or attached, or a snapshot or view of it; -EEXIST.
+ * resize: *ret_was is the size before.  -EINVAL: it would shrink, and not
+ *   @shrink, or not to whole blocks; -EBUSY: it would, and is open.
  */
 int store_create(struct store *store, const char *name, uint64_t size,
 		 struct error *err);
@@ -307,6 +311,10 @@ int store_rollback(struct store *store, const char *const *names, size_t nr,
 		   char (*ret_kept)[NAME_MAX_BYTES + 1], struct error *err);
 int store_undo(struct store *store, const char *const *names, size_t nr,
 	       struct error *err);
+int store_rename(struct store *store, const char *const *from,
+		 const char *const *to, size_t nr, struct error *err);
+int store_resize(struct store *store, const char *name, uint64_t size,
+		 bool shrink, uint64_t *ret_was, struct error *err);
 
 /*
  * Make a private writable view of a snapshot: a hidden clone, whose name
@@ -328,6 +336,12 @@ int store_rollback_dry_run(struct store *store, const char *const *names,
 			   size_t nr, struct error *err);
 int store_undo_dry_run(struct store *store, const char *const *names, size_t nr,
 		       struct error *err);
+int store_rename_dry_run(struct store *store, const char *const *from,
+			 const char *const *to, size_t nr, struct error *err);
+/* *ret_lost: bytes of data beyond the new end. */
+int store_resize_dry_run(struct store *store, const char *name, uint64_t size,
+			 bool shrink, uint64_t *ret_was, uint64_t *ret_lost,
+			 struct error *err);
 int store_snapshot_dry_run(struct store *store, const char *const *names,
 			   size_t nr, struct error *err);
 int store_clone_dry_run(struct store *store, const char *snapshot,

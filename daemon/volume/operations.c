@@ -184,6 +184,9 @@ static int check_item(struct store *store, enum op op,
 		return check_delete(store, item, err);
 	case OP_SET:
 		return find_head(store, item->volume, &head, err);
+	case OP_RESIZE:
+		r = find_head(store, item->volume, &head, err);
+		return r < 0 ? r : resize_check(head, item->size, err);
 	case OP_ROLLBACK:
 	case OP_UNDO:
 		r = find_head(store, item->volume, &head, err);
@@ -219,6 +222,10 @@ int operation_check(struct store *store, const struct operation *operation,
 	int r = 0;
 
 	mutex_assert_held(&store->core.lock);
+	if (operation->op == OP_SET_NAME)
+		return rename_check(store, items, operation->nr_items, err);
+	if (operation->op == OP_RESIZE && operation->nr_items != 1)
+		return error_set(err, EUCLEAN, "a resize of several volumes");
 	if (deletes)
 		mark_deleted(store, operation, items, true);
 	for (uint32_t i = 0; r == 0 && i < operation->nr_items; i++)
@@ -228,12 +235,23 @@ int operation_check(struct store *store, const struct operation *operation,
 	return r;
 }
 
+int operation_prepare(struct store *store, const struct operation *operation,
+		      const struct operation_item *items, struct error *err)
+{
+	if (operation->op != OP_RESIZE)
+		return 0;
+	return resize_prepare(store,
+			      volume_find_id(&store->volumes, items[0].volume),
+			      items[0].size, err);
+}
+
 /* ---- apply ---- */
 
 /* Does each item make a volume or snapshot, its new_id? */
 static bool op_makes(enum op op)
 {
-	return op != OP_DELETE && op != OP_UNDO && op != OP_SET;
+	return op == OP_CREATE || op == OP_SNAPSHOT || op == OP_CLONE ||
+	       op == OP_ROLLBACK;
 }
 
 /* Rollback keeps the old head, too, but it is a way out. */
@@ -405,6 +423,11 @@ static int apply_item(struct store *store, const struct operation *operation,
 		break;
 	case OP_SET:
 		return apply_set(store, v, item, err);
+	case OP_SET_NAME:
+		volume_rename(volumes, v, item->name, item->name_length);
+		break;
+	case OP_RESIZE:
+		return resize_apply(store, v, item->size, err);
 	default:
 		assert(false); /* operation_check() let it through */
 	}
@@ -451,9 +474,11 @@ static int log_and_apply(struct store *store, struct operation *operation,
 	mutex_assert_held(&store->core.lock);
 	do {
 		r = store_admit(store, &admission, err);
+		if (r == 0)
+			r = operation_check(store, operation, items, err);
+		if (r == 0)
+			r = operation_prepare(store, operation, items, err);
 	} while (r == -EAGAIN);
-	if (r == 0)
-		r = operation_check(store, operation, items, err);
 	if (r == 0 && op_grows(operation->op))
 		r = tables_admit_volumes(store, operation->nr_items, err);
 	if (r == 0)

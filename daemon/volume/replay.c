@@ -49,6 +49,17 @@ int replay_load_operation(struct store *store, enum op op, const void *payload,
 		return error_set(err, EUCLEAN,
 				 "an operation of the log does not fit");
 	}
+	/* reading drops core, but nobody else is there */
+	do {
+		if (nodes_prepare(&store->nodes) < 0)
+			r = error_set(err, ENOMEM, "out of memory");
+		else
+			r = operation_prepare(store, ret, items, err);
+	} while (r == -EAGAIN);
+	if (r < 0) {
+		free(items);
+		return r;
+	}
 	*ret_items = items;
 	return 0;
 }

@@ -241,8 +241,14 @@ unsigned int scrub_percent(struct store *store);
 int operation_check(struct store *store, const struct operation *operation,
 		    const struct operation_item *items, struct error *err);
 /*
- * Do it, in memory.  It was checked (or is replayed: then an error is
- * damage).  Core held, volumes and nodes prepared.
+ * Have in memory what doing it will change: then it cannot fail half done.
+ * -EAGAIN: core was dropped, check again.  Core held, nodes prepared.
+ */
+int operation_prepare(struct store *store, const struct operation *operation,
+		      const struct operation_item *items, struct error *err);
+/*
+ * Do it, in memory.  It was checked and prepared (or is replayed: then an
+ * error is damage).  Core held, volumes and nodes prepared.
  */
 int operation_apply(struct store *store, const struct operation *operation,
 		    const struct operation_item *items, uint64_t seq,
@@ -257,6 +263,20 @@ int operation_check_size(const struct store *store,
  */
 int operation_run(struct store *store, struct operation *operation,
 		  struct operation_item *items, struct error *err);
+
+/* ---- rename.c ---- */
+
+/* operation_check() of a SET_NAME. */
+int rename_check(struct store *store, const struct operation_item *items,
+		 uint32_t nr, struct error *err);
+
+/* ---- resize.c: the same three steps of a RESIZE of one head ---- */
+
+int resize_check(const struct volume *head, uint64_t size, struct error *err);
+int resize_prepare(struct store *store, struct volume *head, uint64_t size,
+		   struct error *err);
+int resize_apply(struct store *store, struct volume *head, uint64_t size,
+		 struct error *err);
 
 /* ---- volume-write.c, also used by recovery ---- */
 

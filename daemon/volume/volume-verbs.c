@@ -10,89 +10,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "change.h"
 #include "excl.h"
 #include "text.h"
-
-DEFINE_VECTOR(item_vector, struct operation_item);
-
-struct change {
-	struct store *store;
-	struct operation operation;
-	struct item_vector items;
-	bool dry_run;
-};
-
-static int change_begin(struct change *change, struct store *store, enum op op,
-			bool dry_run,
-			struct error *err) NO_THREAD_SAFETY_ANALYSIS
-{
-	*change = (struct change){
-		.store = store, .operation = {.op = op}, .dry_run = dry_run};
-	if (store->core.read_only && !dry_run)
-		return error_set(err, EROFS, "store is open read-only");
-	mutex_lock(&store->admin);
-	return 0;
-}
-
-static int change_add(struct change *change, const struct operation_item *item,
-		      struct error *err)
-{
-	if (item_vector_push(&change->items, *item) < 0)
-		return error_set(err, ENOMEM, "out of memory");
-	return 0;
-}
-
-/* Run or check what was added, unless @r already says why not. */
-static int change_run(struct change *change, int r, struct error *err)
-{
-	struct core *core = &change->store->core;
-
-	if (r == 0 && change->items.len == 0)
-		r = error_set(err, EINVAL, "no operand");
-	if (r == 0)
-		r = operation_check_size(change->store, change->items.ptr,
-					 (uint32_t)change->items.len, err);
-	if (r == 0) {
-		change->operation.nr_items = (uint32_t)change->items.len;
-		/* every item is checked before anything is done */
-		mutex_lock(&core->lock);
-		r = core_check(core, err);
-		if (r == 0)
-			r = operation_check(change->store, &change->operation,
-					    change->items.ptr, err);
-		mutex_unlock(&core->lock);
-	}
-	if (r == 0 && !change->dry_run)
-		r = operation_run(change->store, &change->operation,
-				  change->items.ptr, err);
-	return r;
-}
-
-static void change_end(struct change *change) NO_THREAD_SAFETY_ANALYSIS
-{
-	item_vector_done(&change->items);
-	mutex_unlock(&change->store->admin);
-}
-
-static struct operation_item item_named(const char *name)
-{
-	return (struct operation_item){
-		.name = name,
-		.name_length = (uint16_t)strlen(name),
-	};
-}
-
-/* Find @text; core is taken for it. */
-static int find(struct store *store, const char *text, struct volume **ret,
-		struct error *err)
-{
-	int r;
-
-	mutex_lock(&store->core.lock);
-	r = volume_find(&store->volumes, text, ret, err);
-	mutex_unlock(&store->core.lock);
-	return r;
-}
 
 static int find_snapshot(struct store *store, const char *text,
 			 struct volume **ret, struct error *err)
@@ -101,7 +21,7 @@ static int find_snapshot(struct store *store, const char *text,
 	int r;
 
 	r = name_parse_snapshot(text, &name, err);
-	return r < 0 ? r : find(store, text, ret, err);
+	return r < 0 ? r : change_find(store, text, ret, err);
 }
 
 /* ---- create ---- */
@@ -117,11 +37,9 @@ static int create_one(struct store *store, const char *name, uint64_t size,
 	r = name_parse_volume(name, &parsed, err);
 	if (r < 0)
 		return r;
-	if (size == 0 || size % 512 || size > VOLUME_BYTES_MAX)
-		return error_set(err, EINVAL,
-				 "%s: size must be a multiple of 512 between "
-				 "512 and 32 TiB",
-				 name);
+	r = volume_size_check(name, size, err);
+	if (r < 0)
+		return r;
 	r = change_begin(&change, store, OP_CREATE, dry_run, err);
 	if (r < 0)
 		return r;
@@ -160,7 +78,7 @@ static int add_snapshot(struct change *change, const char *text,
 
 	r = name_parse_snapshot(text, &name, err);
 	if (r == 0)
-		r = find(change->store, name.volume, &head, err);
+		r = change_find(change->store, name.volume, &head, err);
 	if (r < 0)
 		return r;
 	/* the word lies behind the '@' of the operand, which stays */
@@ -321,7 +239,7 @@ static int add_deletes(struct change *change, const char *text, bool recursive,
 	struct volume *v;
 	int r;
 
-	r = find(change->store, text, &v, err);
+	r = change_find(change->store, text, &v, err);
 	for (size_t i = 0; r == 0 && recursive && i < volumes->all.len; i++) {
 		const struct volume *s = volumes->all.ptr[i];
 
@@ -468,7 +386,7 @@ static int undo_set(struct store *store, const char *const *names, size_t nr,
 
 		r = name_parse_volume(names[i], &name, err);
 		if (r == 0)
-			r = find(store, names[i], &v, err);
+			r = change_find(store, names[i], &v, err);
 		if (r == 0 && v->kept == 0)
 			r = error_set(err, ENOENT, "%s: no rollback to undo",
 				      names[i]);

@@ -445,6 +445,18 @@ void volume_touch(struct volumes *volumes, struct volume *v)
 	page_table_touch(&volumes->pages, v->index);
 }
 
+void volume_rename(struct volumes *volumes, struct volume *v, const char *name,
+		   size_t length)
+{
+	assert(length <= NAME_MAX_BYTES);
+	assert(!volume_find_name(volumes, v->parent, name, length));
+	volume_touch(volumes, v);
+	name_remove(volumes, v);
+	memcpy(v->name, name, length);
+	v->name[length] = '\0';
+	name_insert(volumes, v);
+}
+
 uint32_t volumes_new_epoch(struct volumes *volumes)
 {
 	mutex_assert_held(&volumes->core->lock);

@@ -16,6 +16,8 @@
 #include "settings.h"
 #include "volume-record.h"
 
+struct operation_item;
+
 /*
  * What a head and its snapshots hold alone, in blocks: what would come free
  * if all of them were deleted.  daemon/volume/quota.c keeps it.
@@ -55,9 +57,10 @@ struct volume {
 	struct settings settings; /* what the attributes say */
 	struct charge charge;	  /* of a head */
 	struct excl excl;
-	uint64_t nr_changes; /* writes and trims since open */
-	uint32_t index;	     /* page of the volume table */
-	bool being_deleted;  /* while a DELETE is checked */
+	uint64_t nr_changes;		       /* writes and trims since open */
+	uint32_t index;			       /* page of the volume table */
+	bool being_deleted;		       /* while a DELETE is checked */
+	const struct operation_item *new_name; /* while a SET_NAME is */
 	/* open handles */
 	uint32_t nr_readers;
 	uint32_t nr_writers;
@@ -125,6 +128,9 @@ void volume_insert(struct volumes *volumes, struct volume *v);
 /* Remove @v and free it. */
 void volume_remove(struct volumes *volumes, struct volume *v);
 void volume_touch(struct volumes *volumes, struct volume *v);
+/* Give @v the name, or the word of a snapshot, of @length bytes at @name. */
+void volume_rename(struct volumes *volumes, struct volume *v, const char *name,
+		   size_t length);
 /* A fresh epoch from the store-wide counter (I4). */
 uint32_t volumes_new_epoch(struct volumes *volumes);
 

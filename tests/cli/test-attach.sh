@@ -154,6 +154,48 @@ rollback_shows_through_the_device() {
 	nothing_is_left
 }
 
+# The device and the mounted file system in it grow; a rollback takes the
+# device back to the size of then.
+a_mounted_device_grows_with_its_volume() {
+	local was more
+	attach data
+	expect_error 5 "attached as $device" \
+		"$VARVE" -s "$store" rename data other
+	expect_error 5 "in use" "$VARVE" -s "$store" resize --shrink data 4M
+	was=$(blockdev --getsize64 "$device")
+	more=$((was + (64 << 20)))
+	mount "$device" "$tmp/mnt" || fail "mount"
+	head -c 300k /dev/urandom >"$tmp/mnt/kept"
+	expect 0 "$VARVE" -s "$store" snapshot data@small
+	expect 0 "$VARVE" -s "$store" resize data "$more"
+	[ "$(blockdev --getsize64 "$device")" = "$more" ] ||
+		fail "the device has not grown"
+	# where root may not do it to a mounted one, it is unmounted
+	resize2fs "$device" >"$tmp/out" 2>&1 || {
+		grep -q "Permission denied" "$tmp/out" || fail "resize2fs"
+		umount "$tmp/mnt"
+		e2fsck -fp "$device" >"$tmp/out" 2>&1
+		resize2fs "$device" >"$tmp/out" 2>&1 || fail "resize2fs"
+		mount "$device" "$tmp/mnt" || fail "mount"
+	}
+	head -c 100M /dev/urandom >"$tmp/mnt/more" || fail "no room in it"
+	sha256sum "$tmp/mnt/kept" "$tmp/mnt/more" >"$tmp/sums"
+	umount "$tmp/mnt"
+	e2fsck -fn "$device" >"$tmp/out" 2>&1 || fail "e2fsck once it has grown"
+	mount "$device" "$tmp/mnt" && sha256sum -c --quiet "$tmp/sums" ||
+		fail "not what was written"
+	umount "$tmp/mnt"
+	expect 0 "$VARVE" -s "$store" rollback data@small
+	[ "$(blockdev --getsize64 "$device")" = "$was" ] ||
+		fail "the device is larger than what was rolled back"
+	e2fsck -fp "$device" >"$tmp/out" 2>&1
+	[ $? -le 1 ] || fail "e2fsck after the rollback"
+	expect 0 "$VARVE" -s "$store" undo data
+	[ "$(blockdev --getsize64 "$device")" = "$more" ] || fail "and undone"
+	detach data
+	nothing_is_left
+}
+
 a_killed_nbdfuse_is_cleaned_up() {
 	attach data
 	kill -9 "$(nbdfuse_pid)"
@@ -226,6 +268,7 @@ a_volume_becomes_a_disk
 what_is_in_use_stays
 a_snapshot_is_attached_as_a_scratch_view
 rollback_shows_through_the_device
+a_mounted_device_grows_with_its_volume
 a_killed_nbdfuse_is_cleaned_up
 a_killed_server_is_survived
 a_killed_attach_leaves_no_harm

@@ -32,14 +32,20 @@ try_all() {
 		refused "$VARVE" -s "$store" snapshot -- "$name@s"
 		refused "$VARVE" -s "$store" clone -- v@s "$name"
 		refused "$VARVE" -s "$store" undo -- "$name"
+		refused "$VARVE" -s "$store" rename -- "$name" w
+		refused "$VARVE" -s "$store" rename -- v "$name"
+		refused "$VARVE" -s "$store" resize -- "$name" 2M
 	done
 	for name in "${bad_words[@]}"; do
 		refused "$VARVE" -s "$store" snapshot -- "v@$name"
 		refused "$VARVE" -s "$store" rollback -- "v@$name"
+		refused "$VARVE" -s "$store" rename -- "v@$name" v@w
+		refused "$VARVE" -s "$store" rename -- v@s "v@$name"
 		refused "$VARVE" -s "$store" clone -- "v@$name" w
 	done
 	for name in "${bad_sizes[@]}"; do
 		refused "$VARVE" -s "$store" create w -- "$name"
+		refused "$VARVE" -s "$store" resize --shrink v -- "$name"
 	done
 	refused "$VARVE" -s "$store" create w 33T
 	refused "$VARVE" -s "$store" create w 15E

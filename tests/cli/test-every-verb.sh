@@ -14,6 +14,8 @@ operands() {
 	show | undo | attach | delete) echo "v" ;;
 	snapshot | rollback) echo "v@s" ;;
 	clone) echo "v@s w" ;;
+	rename) echo "v w" ;;
+	resize) echo "v 2M" ;;
 	set) echo "v quota=1G" ;;
 	esac
 }

@@ -37,6 +37,14 @@ try_json() {
 	json '.[0].kept | startswith("v@before-rollback-")' rollback v@s
 	json '.[0] | has("kept") | not' rollback -n v@s
 	json '.names == ["v"]' undo v
+	json '. == [{"name": "e", "was": "c"}, {"name": "v@t", "was": "v@s"}]' \
+		rename c e v@s v@t
+	json 'length == 2' rename e c v@t v@s
+	json '.size == 2097152 and .was == 1048576 and (has("lost") | not)' \
+		resize v 2M
+	json '.size == 1048576 and .was == 2097152 and .lost == 0' \
+		resize -n --shrink v 1M
+	json '.size == 1048576' resize --shrink v 1M
 	json '.total == 0 and .exact and (.volumes | length) == 3 and
 		(.volumes[0] | keys) == ["both", "excl", "head", "name",
 			"refer", "snapshots", "type"]' du

@@ -81,6 +81,37 @@ set capacity=max
 set size=1G
 set =1G
 show data
+rename data@one data@first
+rename -n data@first data@one
+rename data@first data@one
+rename data@one data@one
+rename data@one copy1@one
+rename data copy1
+rename data@nosuch data@other
+rename nosuch other
+rename data other@one
+rename data@one..two data@x
+rename web web2
+rename web/data web/files web/root@s web/root@first
+rename web/files web/data web/root@first web/root@s
+rename web/data web/files web/root@s
+rename web/data web/files web/root web/files
+rename --json copy2 copy3
+rename copy3 copy2
+resize data 2G
+resize -n data 4G
+resize data 512M
+resize -n --shrink data 512M
+resize --shrink data 512M
+resize --shrink data 1000
+resize --shrink data 512
+resize --json data 1G
+resize data 1G
+resize data 33T
+resize data 0
+resize data@one 1G
+resize nosuch 1G
+resize nosuch x
 undo data
 undo -n data
 undo copy1
@@ -157,6 +188,12 @@ for want in "create data 1G:7" "show nosuch:6" "snapshot data@one:7" \
 	"snapshot web/root@t nosuch@t:6" "clone data@nosuch copy3:6" \
 	"set data quota=1G:0" "set data quota=x:2" "set data size=1G:2" \
 	"set nosuch quota=1G:6" "set data@one quota=1G:2" \
+	"rename data@one data@one:7" "rename data copy1:7" \
+	"rename data@nosuch data@other:6" "rename data other@one:2" \
+	"rename data@one copy1@one:2" "rename web/data web/files web/root@s:2" \
+	"rename web/data web/files web/root web/files:7" \
+	"resize data 512M:2" "resize --shrink data 512M:0" \
+	"resize --shrink data 512:2" "resize data 33T:2" "resize nosuch 1G:6" \
 	"set capacity=1G:0" "set capacity=max:2" "set size=1G:2" \
 	"undo copy1:6" "delete data:5" "create big 33T:2" "show da#ta:2"; do
 	grep -F -x -A3 "\$ varve ${want%:*}" "$tmp/alone.said" |

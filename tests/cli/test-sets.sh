@@ -49,9 +49,15 @@ try_sets() {
 	unchanged 6 rollback a@one b@two
 	unchanged 2 rollback a@one a@one
 	unchanged 6 undo a b
+	unchanged 6 rename a c nosuch d
+	unchanged 7 rename a@one a@two b a
+	unchanged 2 rename a c b
+	unchanged 2 rename a c a d
 	same snapshot -n a@two b@two
 	same clone -n a@one c
 	same create -n c 1M
+	same rename -n a c b@one b@two
+	same resize -n a 2M
 	same delete -n a@one
 	same delete -n -r a b
 	for name in a b a@one b@one; do

@@ -167,6 +167,51 @@ static void settings(struct workload *w)
 	work_flush(w);
 }
 
+/* A volume with its snapshots, a snapshot, several at once. */
+static void renamings(struct workload *w)
+{
+	static const char *const from[] = {"a", "b@s"};
+	static const char *const to[] = {"group/c", "b@other"};
+	static const char *const kept[] = {"group/c"};
+
+	work_snapshot(w, set_s, 2);
+	work_rollback(w, a_s, 1);
+	work_rename(w, from, to, 2);
+	work_write(w, "group/c", 20000, 5000, false);
+	work_undo(w, kept, 1);
+	work_rename(w, kept, volume_a, 1);
+	work_checkpoint(w);
+	work_rename(w, volume_a, kept, 1);
+	work_create(w, "a", 64 << 10);
+	work_write(w, "a", 4096, 0, false);
+	work_reopen(w, false);
+	work_write(w, "group/c", 4096, 0, false);
+	work_rename(w, to + 1, from + 1, 1);
+	work_flush(w);
+}
+
+/* What was beyond the end does not come back, but for a rollback. */
+static void resizings(struct workload *w)
+{
+	work_write(w, "a", 300 << 10, 0, false);
+	work_snapshot(w, a_s, 1);
+	work_resize(w, "a", (600 << 10) + 512);
+	work_write(w, "a", 10000, 590 << 10, false);
+	work_resize(w, "a", 264 << 10);
+	work_checkpoint(w);
+	work_resize(w, "a", 40 << 10);
+	work_write(w, "a", 8192, 32 << 10, false);
+	work_resize(w, "a", 2 << 20);
+	work_write(w, "a", 4096, 1 << 20, false);
+	work_reopen(w, false);
+	work_rollback(w, a_s, 1);
+	work_undo(w, volume_a, 1);
+	work_resize(w, "a", 4096);
+	work_reap(w);
+	work_resize(w, "b", 8 << 20);
+	work_flush(w);
+}
+
 static void checkpoints(struct workload *w)
 {
 	work_write(w, "a", 50000, 0, false);
@@ -621,6 +666,8 @@ const struct crash_case crash_cases[] = {
 	{"rollbacks", rollbacks, true, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
 	{"undos", undos, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
 	{"settings", settings, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"renamings", renamings, false, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
+	{"resizings", resizings, true, WORK_FRAMES, TEST_SEGMENT_SHIFT, false},
 	{"checkpoints", checkpoints, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,
 	 false},
 	{"clean stops", clean_stops, false, WORK_FRAMES, TEST_SEGMENT_SHIFT,

@@ -42,6 +42,8 @@ static const struct {
 	[MET_ROLLBACK] = {"log: ROLLBACK", ONLY_WORK | REPLAYED},
 	[MET_UNDO] = {"log: UNDO", ONLY_WORK | REPLAYED},
 	[MET_SET] = {"log: SET", ONLY_WORK | REPLAYED},
+	[MET_SET_NAME] = {"log: SET_NAME", ONLY_WORK | REPLAYED},
+	[MET_RESIZE] = {"log: RESIZE", ONLY_WORK | REPLAYED},
 	[MET_DURABLE] = {"log: durable_seq only", ONLY_WORK | REPLAYED},
 	[MET_LOG_BATCH] = {"log: batch", ONLY_WORK | REPLAYED},
 	[MET_LOG_SEGMENT] = {"log: next segment", ONLY_WORK | REPLAYED},
@@ -131,6 +133,10 @@ static uint64_t op_feature(enum op op)
 		return BIT(MET_UNDO);
 	case OP_SET:
 		return BIT(MET_SET);
+	case OP_SET_NAME:
+		return BIT(MET_SET_NAME);
+	case OP_RESIZE:
+		return BIT(MET_RESIZE);
 	default:
 		die("coverage: log entry %d is not known", (int)op);
 	}

@@ -29,6 +29,8 @@ enum feature {
 	MET_ROLLBACK,
 	MET_UNDO,
 	MET_SET,
+	MET_SET_NAME,
+	MET_RESIZE,
 	MET_DURABLE, /* a batch that only says what is durable */
 	/* log and metadata as they are written */
 	MET_LOG_BATCH,

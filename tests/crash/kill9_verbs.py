@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Snapshots, clones, rollbacks, deletes and growth under kill -9.
+"""Snapshots, clones, rollbacks, renames, deletes and growth under kill -9.
 
 kill9_verbs.py load STORE SOCKET STATE SEED: until the server is gone.  When
 all have begun, the file STATE.running is there.
@@ -134,6 +134,18 @@ class Worker:
         self.verb("undo", lambda data: undo(self.tree),
                   names=[self.tree["name"]])
 
+    def rename(self):
+        """A snapshot, or a clone with its snapshots."""
+        clones = self.volumes()[1:]
+        if clones and self.rnd.randrange(3) == 0:
+            old = self.rnd.choice(clones)
+            new = f"{self.tree['name']}-{self.name('c')}"
+        else:
+            old = self.rnd.choice(self.snapshots())
+            new = f"{old.split('@')[0]}@{self.name('s')}"
+        self.verb("rename", lambda data: rename(self.tree, old, new),
+                  names=[old], to=[new])
+
     def grow(self):
         capacity = self.tree["capacity"] + self.rnd.randrange(1, 64 << 20)
         self.verb("set", lambda data: self.tree.update(capacity=capacity),
@@ -152,7 +164,7 @@ class Worker:
     def step(self):
         choices = [self.write, self.snapshot]
         if self.snapshots():
-            choices += [self.delete, self.clone]
+            choices += [self.delete, self.clone, self.rename]
         if self.snapshots(self.tree["name"]):
             choices.append(self.rollback)
         if self.tree["kept"] in self.tree["contents"]:
@@ -188,6 +200,15 @@ def roll(tree, snapshot, kept):
 def undo(tree):
     contents, head, kept = tree["contents"], tree["name"], tree["kept"]
     contents[head], contents[kept] = contents[kept], contents[head]
+
+
+def rename(tree, old, new):
+    def renamed(name):
+        if name == old or (name or "").startswith(old + "@"):
+            return new + name[len(old):]
+        return name
+    tree["contents"] = {renamed(n): c for n, c in tree["contents"].items()}
+    tree["kept"] = renamed(tree["kept"])
 
 
 def remove(tree, name):
@@ -261,6 +282,8 @@ def outcomes(tree, flying, found):
         remove(after, args["names"][0])
     elif verb == "undo":
         undo(after)
+    elif verb == "rename":
+        rename(after, args["names"][0], args["to"][0])
     elif verb == "set":
         after["capacity"] = args["settings"]["capacity"]
     elif verb == "rollback":

@@ -206,6 +206,7 @@ static const char *const set_s[] = {"a@s", "b@s"};
 static const char *const clones[] = {"d", "group/e"};
 static const char *const volume_a[] = {"a"};
 static const char *const clone_d[] = {"d"};
+static const char *const renamed_d[] = {"f"};
 
 static void do_writes(struct workload *w)
 {
@@ -233,6 +234,12 @@ static void do_verbs(struct workload *w)
 	work_write(w, "a", 4096, 0, false);
 	work_undo(w, volume_a, 1);
 	work_trim(w, "c", 512 << 10, 0, false);
+	work_resize(w, "c", 300 << 10);
+	work_resize(w, "c", 512 << 10);
+	if (model_find(w->model, "d"))
+		work_rename(w, clone_d, renamed_d, 1);
+	if (model_find(w->model, "f"))
+		work_rename(w, renamed_d, clone_d, 1);
 	if (model_find(w->model, "d"))
 		work_delete(w, clone_d, 1);
 	work_reap(w);

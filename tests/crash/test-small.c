@@ -136,6 +136,24 @@ static void undo(struct workload *w)
 	work_undo(w, a, 1);
 }
 
+static void rename_snapshot(struct workload *w)
+{
+	char from[NAME_MAX_BYTES + 1], to[NAME_MAX_BYTES + 1];
+	const char *const from_names[] = {from};
+	const char *const to_names[] = {to};
+
+	(void)snprintf(from, sizeof(from), "%s", find_snapshot(w, false));
+	new_name(w, "a@s", to);
+	work_rename(w, from_names, to_names, 1);
+}
+
+/* And back to what it was, so that all else can be done to it. */
+static void shrink(struct workload *w)
+{
+	work_resize(w, "a", BLOCK_SIZE);
+	work_resize(w, "a", VOLUME_BYTES);
+}
+
 static void grow(struct workload *w)
 {
 	work_grow(w, 1);
@@ -160,6 +178,8 @@ static const struct {
 	{"write-clone", write_clone},
 	{"rollback", rollback},
 	{"undo", undo},
+	{"rename", rename_snapshot},
+	{"shrink", shrink},
 	{"checkpoint", work_checkpoint},
 	{"reap", work_reap},
 	{"clean", work_clean},

@@ -436,6 +436,39 @@ void work_undo(struct workload *w, const char *const *names, size_t nr)
 	end(w, step, outcome == DONE);
 }
 
+void work_rename(struct workload *w, const char *const *from,
+		 const char *const *to, size_t nr)
+{
+	struct step *step = begin(w, "rename", from[0], nr, 0);
+	struct error err = ERROR_NONE;
+	enum outcome outcome;
+
+	if (!step)
+		return;
+	outcome = settle(w, store_rename(w->store, from, to, nr, &err), &err,
+			 step->what);
+	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
+		model_rename(w->model, from[i], to[i]);
+	end(w, step, outcome == DONE);
+}
+
+void work_resize(struct workload *w, const char *volume, uint64_t size)
+{
+	struct step *step = begin(w, "resize", volume, size, 0);
+	struct error err = ERROR_NONE;
+	enum outcome outcome;
+	uint64_t was;
+
+	if (!step)
+		return;
+	outcome = settle(w,
+			 store_resize(w->store, volume, size, true, &was, &err),
+			 &err, step->what);
+	if (outcome != REFUSED)
+		model_resize(w->model, volume, size);
+	end(w, step, outcome == DONE);
+}
+
 /* @quota 0: none. */
 void work_set(struct workload *w, const char *volume, uint64_t quota,
 	      bool pause)

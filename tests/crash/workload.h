@@ -98,6 +98,10 @@ void work_clone(struct workload *w, const char *snapshot,
 void work_delete(struct workload *w, const char *const *names, size_t nr);
 void work_rollback(struct workload *w, const char *const *names, size_t nr);
 void work_undo(struct workload *w, const char *const *names, size_t nr);
+/* Names change with those of nr pairs; @from volumes, or snapshots. */
+void work_rename(struct workload *w, const char *const *from,
+		 const char *const *to, size_t nr);
+void work_resize(struct workload *w, const char *volume, uint64_t size);
 void work_set(struct workload *w, const char *volume, uint64_t quota,
 	      bool pause);
 /* @more frames, for the store. */

@@ -93,6 +93,19 @@ static void use_volume(struct store *store, const struct volume_info *info,
 
 /* ---- the verbs ---- */
 
+static void change_size(struct store *store, const char *name)
+{
+	uint64_t was, lost;
+
+	done("store_resize_dry_run",
+	     store_resize_dry_run(store, name, 8192, true, &was, &lost,
+				  fresh()));
+	done("store_resize",
+	     store_resize(store, name, 8192, true, &was, fresh()));
+	done("store_resize",
+	     store_resize(store, name, 1 << 20, false, &was, fresh()));
+}
+
 static void change_head(struct store *store, const char *name)
 {
 	static const struct setting settings[] = {{"quota", "1048576"},
@@ -109,6 +122,11 @@ static void change_head(struct store *store, const char *name)
 	done("store_undo_dry_run",
 	     store_undo_dry_run(store, &name, 1, fresh()));
 	done("store_undo", store_undo(store, &name, 1, fresh()));
+	change_size(store, name);
+	(void)snprintf(text, sizeof(text), "%s-renamed", name);
+	done("store_rename_dry_run",
+	     store_rename_dry_run(store, &name, &other, 1, fresh()));
+	done("store_rename", store_rename(store, &name, &other, 1, fresh()));
 }
 
 static void change_snapshot(struct store *store, const char *name)

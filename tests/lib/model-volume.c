@@ -175,6 +175,23 @@ static struct model_volume *volume_copy(const struct model_volume *v)
 	return ret;
 }
 
+/* All that the hash knows of @v. */
+static uint64_t terms(const struct model_volume *v)
+{
+	return volume_term(v->name, v->size) + content_terms(v) +
+	       settings_term(v->name, v->quota, v->pause);
+}
+
+static void add_terms(struct model *model, const struct model_volume *v)
+{
+	model->hash += terms(v);
+}
+
+static void forget_terms(struct model *model, const struct model_volume *v)
+{
+	model->hash -= terms(v);
+}
+
 static void add(struct model *model, struct model_volume *v)
 {
 	assert(!model_find(model, v->name));
@@ -185,16 +202,14 @@ static void add(struct model *model, struct model_volume *v)
 	}
 	v->snapshot = strchr(v->name, '@') != NULL;
 	model->volumes[model->nr++] = v;
-	model->hash += volume_term(v->name, v->size) + content_terms(v) +
-		       settings_term(v->name, v->quota, v->pause);
+	add_terms(model, v);
 }
 
 static void drop(struct model *model, size_t i)
 {
 	struct model_volume *v = model->volumes[i];
 
-	model->hash -= volume_term(v->name, v->size) + content_terms(v) +
-		       settings_term(v->name, v->quota, v->pause);
+	forget_terms(model, v);
 	volume_free(v);
 	model->volumes[i] = model->volumes[--model->nr];
 }
@@ -345,13 +360,15 @@ void model_rollback(struct model *model, const char *snapshot, const char *kept)
 	struct model_volume *head = model_find_head(model, snapshot);
 	struct model_volume *from = model_find(model, snapshot);
 
-	assert(from && from->size == head->size);
+	assert(from);
 	(void)add_copy(model, head, kept);
 	none_written(head);
-	model->hash -= content_terms(head);
+	forget_terms(model, head);
 	blocks_free(head->blocks, head->nr_blocks);
 	head->blocks = blocks_share(from->blocks, from->nr_blocks);
-	model->hash += content_terms(head);
+	head->nr_blocks = from->nr_blocks;
+	head->size = from->size;
+	add_terms(model, head);
 	assert(strlen(kept) < sizeof(head->kept));
 	strcpy(head->kept, kept);
 }
@@ -361,18 +378,73 @@ void model_undo(struct model *model, const char *volume)
 	struct model_volume *head = model_find(model, volume);
 	struct model_volume *kept = model_find_kept(model, volume);
 	struct model_block **blocks = head->blocks;
+	uint64_t nr_blocks = head->nr_blocks, size = head->size;
 	uint64_t written = head->written;
 	bool is_unknown = head->written_is_unknown;
 
-	assert(kept && kept->size == head->size);
-	model->hash -= content_terms(head) + content_terms(kept);
+	assert(kept);
+	forget_terms(model, head);
+	forget_terms(model, kept);
 	head->blocks = kept->blocks;
+	head->nr_blocks = kept->nr_blocks;
+	head->size = kept->size;
 	kept->blocks = blocks;
+	kept->nr_blocks = nr_blocks;
+	kept->size = size;
 	head->written = kept->written;
 	head->written_is_unknown = kept->written_is_unknown;
 	kept->written = written;
 	kept->written_is_unknown = is_unknown;
-	model->hash += content_terms(head) + content_terms(kept);
+	add_terms(model, head);
+	add_terms(model, kept);
+}
+
+static void rename_one(struct model *model, struct model_volume *v,
+		       const char *name)
+{
+	struct model_volume *head = model_find_head(model, v->name);
+
+	if (head && strcmp(head->kept, v->name) == 0)
+		(void)snprintf(head->kept, sizeof(head->kept), "%s", name);
+	forget_terms(model, v);
+	set_name(v, name);
+	add_terms(model, v);
+}
+
+void model_rename(struct model *model, const char *from, const char *to)
+{
+	struct model_volume *named = model_find(model, from);
+	char name[2 * NAME_MAX_BYTES + 2];
+
+	assert(named && !model_find(model, to));
+	for (size_t i = 0; i < model->nr; i++) {
+		struct model_volume *v = model->volumes[i];
+
+		if (named->snapshot || !is_snapshot_of(v, from))
+			continue;
+		(void)snprintf(name, sizeof(name), "%s%s", to,
+			       strchr(v->name, '@'));
+		rename_one(model, v, name);
+	}
+	rename_one(model, named, to);
+}
+
+void model_resize(struct model *model, const char *volume, uint64_t size)
+{
+	struct model_volume *v = model_find(model, volume);
+	uint64_t nr = bytes_to_blocks_up(size);
+
+	assert(v && !v->snapshot);
+	assert(size >= v->size || size % BLOCK_SIZE == 0);
+	forget_terms(model, v);
+	for (uint64_t i = nr; i < v->nr_blocks; i++)
+		block_put(v->blocks[i]);
+	v->blocks = must(reallocarray(v->blocks, nr + 1, sizeof(*v->blocks)));
+	for (uint64_t i = v->nr_blocks; i < nr; i++)
+		v->blocks[i] = NULL;
+	v->nr_blocks = nr;
+	v->size = size;
+	add_terms(model, v);
 }
 
 void model_set(struct model *model, const char *volume, uint64_t quota,

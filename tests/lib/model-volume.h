@@ -65,6 +65,10 @@ void model_delete(struct model *model, const char *name);
 void model_rollback(struct model *model, const char *snapshot,
 		    const char *kept);
 void model_undo(struct model *model, const char *volume);
+/* A volume's snapshots get other names with it. */
+void model_rename(struct model *model, const char *from, const char *to);
+/* What lies beyond the new end, whole blocks, is zeros from then on. */
+void model_resize(struct model *model, const char *volume, uint64_t size);
 /* Settings of a volume; a copy of it has none. */
 void model_set(struct model *model, const char *volume, uint64_t quota,
 	       bool pause);

@@ -171,6 +171,10 @@ for name in names:
     refused("delete", names=["vm1@one", name], recursive=True)
     refused("rollback", names=[name])
     refused("undo", names=[name])
+    refused("rename", names=[name], to=["renamed"])
+    refused("rename", names=["vm1"], to=[name])
+    refused("rename", names=["vm1@one"], to=["vm1@" + name])
+    refused("resize", name=name, size=2 << 20)
     refused("set", name=name, settings={"quota": 1 << 30})
     refused("set", name="vm1", settings={name: 1 << 30})
     refused("set", name="vm1", settings={"on-full": name})
@@ -209,6 +213,8 @@ names_are_names() {
 		cli_refuses delete -- "$name"
 		cli_refuses rollback -- "$name"
 		cli_refuses undo -- "$name"
+		cli_refuses rename -- vm1 "$name"
+		cli_refuses resize -- "$name" 1M
 		cli_refuses set -- "$name" quota=1G
 	done
 	cli_refuses snapshot vm1@x -m $'two\nlines'

@@ -504,6 +504,59 @@ static void do_set(void)
 		model_set(t.model, v->name, quota, v->pause);
 }
 
+/* Names that are longer, or shorter again; now and then a taken one. */
+static void do_rename(void)
+{
+	const struct model_volume *v = any(true, true);
+	char from[NAME_MAX_BYTES + 1], to[NAME_MAX_BYTES + 65], word[64];
+	const char *const from_list[] = {from};
+	const char *const to_list[] = {to};
+	struct error err = ERROR_NONE;
+	int r;
+
+	if (!v)
+		return;
+	strcpy(from, v->name);
+	new_name("renamed", word);
+	if (v->snapshot)
+		(void)snprintf(to, sizeof(to), "%.*s@%s",
+			       (int)strcspn(from, "@"), from, word);
+	else
+		strcpy(to, word);
+	if (rng_one_in(&t.rng, 10))
+		strcpy(to, from);
+	note("rename", from, 1, 0);
+	r = store_rename(t.store, from_list, to_list, 1, &err);
+	if (strcmp(from, to) == 0) {
+		if (r != -EEXIST)
+			fail("a name that is taken is not EEXIST");
+		return;
+	}
+	if (verb_worked(r, &err))
+		model_rename(t.model, from, to);
+}
+
+static void do_resize(void)
+{
+	const struct model_volume *v = any_head();
+	uint64_t size =
+		512 * (1 + rng_below(&t.rng, VOLUME_BYTES_MAX_TEST / 512));
+	struct error err = ERROR_NONE;
+	uint64_t was;
+
+	if (!v)
+		return;
+	if (size < v->size)
+		size = round_up_u64(size, BLOCK_SIZE);
+	note("resize", v->name, size, v->size);
+	if (size < v->size &&
+	    store_resize(t.store, v->name, size, false, &was, &err) != -EINVAL)
+		fail("shrinking unasked is not EINVAL");
+	if (verb_worked(store_resize(t.store, v->name, size, true, &was, &err),
+			&err))
+		model_resize(t.model, v->name, size);
+}
+
 static void do_undo(void)
 {
 	const struct model_volume *v = any_head();
@@ -741,6 +794,7 @@ static const struct {
 	{30, do_mischief},	{15, do_checkpoint},
 	{20, do_reap},		{5, do_reopen},
 	{10, do_clean},		{1, do_grow},
+	{30, do_rename},	{40, do_resize},
 	{30, do_foretell},	{20, do_space},
 };
 
