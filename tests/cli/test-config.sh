@@ -169,7 +169,7 @@ has_filter() {
 
 # Its keys are varved's options; the installed file has each of them.
 every_option_is_a_key_and_in_the_example() {
-	local key value line
+	local line
 	"$VARVED" --help | grep -o -- '--[a-z][a-z-]*' | sed 's/^--//' |
 		grep -vxE 'config|help|version|filter' | sort -u >"$tmp/options"
 	sed -n 's/^#\{0,1\}\([a-z-]*\) = .*/\1/p' "$example" |
