@@ -34,6 +34,11 @@ struct store *bench_make(const char *path, uint64_t capacity)
 	struct error err = ERROR_NONE;
 	struct backend *be;
 
+	if (path[0] == '-') {
+		fprintf(stderr, "%s: no such option: %s\n",
+			program_invocation_short_name, path);
+		exit(2);
+	}
 	must(backend_file_create(path, capacity, true, &be, &init.capacity,
 				 &err),
 	     "create", &err);

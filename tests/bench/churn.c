@@ -198,8 +198,8 @@ static void plan_snapshots(struct churn *churn, uint64_t nr)
 	if (!churn->snapshots)
 		abort();
 	churn->load.nr_blocks = volume;
-	/* rounded up: the first one is taken at once */
-	churn->growth_blocks = 1 + others / nr;
+	/* rounded up; those that stay hold nothing but by the next one */
+	churn->growth_blocks = 1 + others / (stay && nr > 1 ? nr - 1 : nr);
 }
 
 /* False: a write was refused. */
