@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include <json-c/json.h>
 
 #include "backend-file.h"
 #include "client.h"
 #include "command.h"
+#include "duration.h"
 #include "engine.h"
 #include "options.h"
 #include "output.h"
@@ -37,14 +37,6 @@ static int say(const struct connection *c, int exit_code,
 	if (!(c->flags & CONNECT_QUIET))
 		print_error("%s", err->message);
 	return exit_code;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 int store_identify(const char *store, struct store_identity *ret)

@@ -31,6 +31,7 @@ struct command;
 #define OPTION_PROGRESS (1u << 14)
 #define OPTION_WAIT (1u << 15)
 #define OPTION_SHRINK (1u << 16)
+#define OPTION_FREEZE (1u << 17)
 #define OPTION_TABLE (OPTION_NO_HEADER | OPTION_EXACT | OPTION_COLUMNS)
 
 struct options {
@@ -71,6 +72,10 @@ struct options {
 	const char *rate;
 	const char *progress;
 	bool restart;
+	bool freeze;
+	const char *freeze_cmd;
+	const char *thaw_cmd;
+	const char *freeze_timeout;
 	bool wait;
 	bool shrink;
 	char **operands; /* NULL-terminated; into argv */

@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "duration.h"
 #include "options.h"
 #include "size.h"
 
@@ -14,19 +14,11 @@
 #define JSON_EVERY_MS 1000
 #define BAR_CELLS 30u
 
-int64_t progress_now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 int progress_init(struct progress *progress, const struct options *options)
 {
 	const char *how = options->progress;
 
-	*progress = (struct progress){.began_ms = progress_now_ms()};
+	*progress = (struct progress){.began_ms = now_ms()};
 	if (!how)
 		progress->how = isatty(STDERR_FILENO) && !options->quiet
 					? PROGRESS_BAR
@@ -44,7 +36,7 @@ int progress_init(struct progress *progress, const struct options *options)
 static void show_bar(struct progress *progress, unsigned int percent,
 		     uint64_t bytes)
 {
-	uint64_t ms = (uint64_t)(progress_now_ms() - progress->began_ms);
+	uint64_t ms = (uint64_t)(now_ms() - progress->began_ms);
 	char cells[BAR_CELLS + 1], done[SIZE_TEXT_BYTES], rate[SIZE_TEXT_BYTES];
 	unsigned int full = percent * BAR_CELLS / 100;
 
@@ -61,7 +53,7 @@ static void show_bar(struct progress *progress, unsigned int percent,
 /* Is it time to show something? */
 static bool is_due(struct progress *progress)
 {
-	int64_t now = progress_now_ms();
+	int64_t now = now_ms();
 	int64_t every =
 		progress->how == PROGRESS_BAR ? BAR_EVERY_MS : JSON_EVERY_MS;
 

@@ -23,9 +23,6 @@ struct progress {
 	bool shown; /* a bar is on the terminal */
 };
 
-/* Milliseconds on a clock that only goes forward. */
-int64_t progress_now_ms(void);
-
 /* 0, or EXIT_USAGE after it has said why: --progress is another word. */
 int progress_init(struct progress *progress, const struct options *options);
 /* @bytes: done so far, by this run of the program. */

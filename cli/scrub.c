@@ -13,6 +13,7 @@
 
 #include "command.h"
 #include "connect.h"
+#include "duration.h"
 #include "interrupt.h"
 #include "options.h"
 #include "output.h"
@@ -83,7 +84,7 @@ static void rest(const struct scrub *s, int64_t slice_ms, bool busy)
 	if (s->rate)
 		ms = s->progress.began_ms +
 		     (int64_t)((double)s->bytes * 1000 / (double)s->rate) -
-		     progress_now_ms();
+		     now_ms();
 	while (ms > 0 && !interrupt_signal()) {
 		int64_t piece = ms < 500 ? ms : 500;
 
@@ -107,7 +108,7 @@ static int run_slices(struct scrub *s, struct json_object **ret)
 	*ret = NULL;
 	bound_slice(s);
 	while (!interrupt_signal()) {
-		int64_t began_ms = progress_now_ms(), slice_ms;
+		int64_t began_ms = now_ms(), slice_ms;
 		struct json_object *data;
 		bool busy;
 		int r = ask(s, &data);
@@ -118,7 +119,7 @@ static int run_slices(struct scrub *s, struct json_object **ret)
 			*ret = data;
 			return 0;
 		}
-		slice_ms = progress_now_ms() - began_ms;
+		slice_ms = now_ms() - began_ms;
 		count_bytes(s, member_number(data, "bytes"));
 		s->id = member_number(data, "id");
 		progress_show(&s->progress,

@@ -10,6 +10,7 @@
 run_console disk
 diff -r --no-dereference /etc "$tmp/data/projects" ||
 	fail "what came back from the snapshot differs"
+run_console freeze
 rm -rf "$tmp/data/projects"
 run_console disk-rollback
 diff -r --no-dereference /etc "$tmp/data/projects" ||

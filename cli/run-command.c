@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "run-command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "duration.h"
+
+/* From the first word to the last one, SIGKILL. */
+#define GRACE_MS 5000
+
+/* What this program, or who called it, has set. */
+static void reset_signals(void)
+{
+	static const int signals[] = {SIGINT,  SIGQUIT, SIGTERM, SIGHUP,
+				      SIGPIPE, SIGXFSZ, SIGTTOU, SIGCHLD};
+	sigset_t none;
+	size_t i;
+
+	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		(void)signal(signals[i], SIG_DFL); /* these can be set */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void __attribute__((noreturn)) cannot_exec(const char *name)
+{
+	int code = errno == ENOENT ? EXIT_NO_COMMAND : EXIT_NOT_EXECUTABLE;
+
+	dprintf(STDERR_FILENO, "varve: %s: %s\n", name, strerror(errno));
+	_exit(code);
+}
+
+static void __attribute__((noreturn))
+become_command(const struct run_command *c, pid_t parent)
+{
+	(void)setpgid(0, 0); /* the parent does it too */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_CANNOT_RUN);
+	if (c->terminal) {
+		(void)signal(SIGTTOU, SIG_IGN);
+		(void)tcsetpgrp(STDIN_FILENO, getpid());
+		/* the shell above would not learn that it was stopped */
+		(void)signal(SIGTSTP, SIG_IGN);
+	}
+	reset_signals();
+	if (c->output_is_error && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+		_exit(EXIT_CANNOT_RUN);
+	(void)close_range(3, ~0u, 0); /* else they are close-on-exec */
+	if (c->shell)
+		execl("/bin/sh", "sh", "-c", c->shell, (char *)NULL);
+	else
+		execvp(c->args[0], c->args);
+	cannot_exec(c->shell ? "/bin/sh" : c->args[0]);
+}
+
+/* 0: for ever, as poll(2) has it. */
+static int poll_ms(int64_t deadline_ms)
+{
+	int64_t left = deadline_ms - now_ms();
+
+	if (!deadline_ms)
+		return -1;
+	return left < 0 ? 0 : left > 1000000000 ? 1000000000 : (int)left;
+}
+
+/* Did the process end by itself? */
+static bool wait_for_end(const struct run_command *c, int pidfd,
+			 struct run_result *ret)
+{
+	struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN},
+			       {.fd = c->watched, .events = POLLIN}};
+	int r;
+
+	do
+		r = poll(fds, 2, poll_ms(c->deadline_ms));
+	while (r < 0 && errno == EINTR);
+	if (fds[0].revents)
+		return true;
+	ret->timed_out = r == 0;
+	ret->cancelled = r != 0;
+	return false;
+}
+
+static void end_group(pid_t pid, int pidfd)
+{
+	struct pollfd pollfd = {.fd = pidfd, .events = POLLIN};
+	int64_t deadline = now_ms() + GRACE_MS;
+
+	(void)kill(-pid, SIGTERM); /* not yet waited for: it is ours */
+	(void)kill(-pid, SIGCONT);
+	while (poll(&pollfd, 1, poll_ms(deadline)) < 0 && errno == EINTR)
+		;
+	(void)kill(-pid, SIGKILL);
+}
+
+static int exit_code_of(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void run_command(const struct run_command *command, struct run_result *ret)
+{
+	CLEANUP_CLOSE int pidfd = -1;
+	pid_t self = getpid(), pid;
+	int status = 0;
+
+	*ret = (struct run_result){.exit_code = EXIT_CANNOT_RUN};
+	pid = fork();
+	if (pid == 0)
+		become_command(command, self);
+	if (pid < 0) {
+		dprintf(STDERR_FILENO, "varve: cannot fork: %s\n",
+			strerror(errno));
+		return;
+	}
+	(void)setpgid(pid, pid); /* whoever comes first */
+	pidfd = pidfd_open(pid, 0);
+	if (pidfd < 0 || !wait_for_end(command, pidfd, ret))
+		end_group(pid, pidfd);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (command->terminal) {
+		(void)signal(SIGTTOU, SIG_IGN);
+		(void)tcsetpgrp(STDIN_FILENO, getpgrp());
+	}
+	ret->exit_code = ret->timed_out ? EXIT_TIMED_OUT : exit_code_of(status);
+}

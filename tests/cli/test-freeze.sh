@@ -1,0 +1,383 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# snapshot --freeze, with real file systems: they stand still while the
+# snapshot is taken, the snapshot is clean, and they are thawed whatever dies.
+
+. "$(dirname "$0")/cli.sh"
+requires_tools jq nbdfuse mkfs.ext4 e2fsck losetup fsfreeze
+requires test "$(id -u)" -eq 0
+requires test -e /dev/fuse
+requires test -e /dev/loop-control
+
+store=$tmp/main.varve
+mkdir "$tmp/mnt" "$tmp/mnt2"
+cleanup_fn detach_all
+cleanup_fn umount -q "$tmp/mnt"
+cleanup_fn umount -q "$tmp/mnt2"
+# a sanitized program wants its runtime first
+export ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0
+
+attach() {
+	expect 0 "$VARVE" -s "$store" attach "$@"
+	device=$(awk '{print $1}' "$tmp/out")
+}
+
+can_be_written() {
+	fsfreeze -f "$1" && fsfreeze -u "$1"
+}
+
+thawed() {
+	wait_for 20 can_be_written "${1:-$tmp/mnt}" || fail "still frozen: $1"
+}
+
+state_of() {
+	awk '{print $3}' "/proc/$1/stat"
+}
+
+is_in_state() {
+	[ "$(state_of "$1")" = "$2" ]
+}
+
+has_ended() {
+	[ ! -e "/proc/$1" ] || is_in_state "$1" Z
+}
+
+exists() {
+	"$VARVE" -s "$store" show "$1" >/dev/null 2>&1
+}
+
+no_such() {
+	! exists "$1" || fail "$1 was kept"
+}
+
+options_are_checked() {
+	local s=$store
+	expect_error 2 "need each other" "$VARVE" -s "$s" snapshot \
+		--freeze-cmd true data@x
+	expect_error 2 "need each other" "$VARVE" -s "$s" snapshot \
+		--freeze --thaw-cmd true data@x
+	expect_error 2 "needs --freeze" "$VARVE" -s "$s" snapshot \
+		--freeze-timeout 3 data@x
+	for bad in 0 x -1 1x 1.1.1 '' 99999d; do
+		expect_error 2 "is no time" "$VARVE" -s "$s" snapshot \
+			--freeze "--freeze-timeout=$bad" data@x
+	done
+	expect_error 6 nosuch "$VARVE" -s "$s" snapshot --freeze nosuch@x
+	expect_error 2 data "$VARVE" -s "$s" snapshot --freeze data
+	no_such data@x
+}
+
+what_is_not_mounted_needs_no_freezing() {
+	expect 0 "$VARVE" -s "$store" snapshot --freeze "data@$1" "more@$1"
+	[ "$(cat "$tmp/out")" = "data@$1  not mounted
+more@$1  not mounted" ] || fail "said"
+}
+
+a_mounted_file_system_is_frozen() {
+	echo before >"$tmp/mnt/file" # not synced
+	expect 0 "$VARVE" -s "$store" snapshot -n --freeze data@clean
+	[ "$(cat "$tmp/out")" = \
+		"data@clean  would be taken  frozen: $tmp/mnt" ] || fail "-n"
+	no_such data@clean
+	expect 0 "$VARVE" -s "$store" snapshot --freeze data@clean more@clean
+	grep -qxE 'data@clean  frozen [0-9]+ ms' "$tmp/out" || fail "said"
+	out "more@clean  not mounted"
+	thawed
+	expect 0 "$VARVE" -s "$store" --json snapshot --freeze data@json
+	jq -e --arg mnt "$tmp/mnt" '.data | .names == ["data@json"] and
+		(.frozen | length) == 1 and .frozen[0].name == "data@json" and
+		.frozen[0].mounted == [$mnt] and
+		(.frozen[0].ms | type) == "number"' "$tmp/out" >/dev/null ||
+		fail "--json"
+	expect_error 7 data@clean "$VARVE" -s "$store" snapshot --freeze \
+		data@clean
+	# its own output may be where it freezes
+	"$VARVE" -v -s "$store" snapshot --freeze data@out \
+		>"$tmp/mnt/out" 2>"$tmp/mnt/err" || fail "output there"
+	grep -q 'data@out  frozen' "$tmp/mnt/out" || fail "output there"
+}
+
+# The snapshot needs no journal: it is what an unmounted file system is.
+the_snapshot_is_clean() {
+	local view
+	attach --read-only data@clean
+	view=$device
+	case $1 in
+	ext4)
+		expect 0 e2fsck -fn "$view"
+		! dumpe2fs -h "$view" 2>/dev/null | grep -q needs_recovery ||
+			fail "the journal is not empty"
+		expect 0 mount -o ro "$view" "$tmp/mnt2"
+		;;
+	xfs)
+		expect 0 mount -o ro,norecovery,nouuid "$view" "$tmp/mnt2"
+		;;
+	esac
+	[ "$(cat "$tmp/mnt2/file")" = before ] || fail "not written out"
+	umount "$tmp/mnt2"
+	[ "$1" != xfs ] || xfs_repair -n "$view" >"$tmp/out" 2>&1 ||
+		grep -q 'log.*dirty\|valuable metadata' "$tmp/out" ||
+		fail "xfs_repair"
+	expect 0 "$VARVE" -s "$store" detach "$view"
+}
+
+# At which step is the snapshot asked for?  Two calls before the first end of
+# a guardian.
+find_steps() {
+	rm -f "$tmp/steps"
+	expect 0 env "SIGNAL_LOG=$tmp/steps" "LD_PRELOAD=$SIGNAL_AT_LIBRARY" \
+		"$VARVE" -s "$store" snapshot --freeze data@steps
+	expect 0 "$VARVE" -s "$store" delete data@steps
+	asked=$(($(awk '/shutdown/ {print $1; exit}' "$tmp/steps") - 2))
+	last=$(tail -n 1 "$tmp/steps" | cut -d' ' -f 1)
+	if [ "$asked" -le 3 ] || [ "$last" -le "$asked" ]; then
+		fail "steps: $(cat "$tmp/steps")"
+	fi
+}
+
+# stopped OPTION...: a snapshot that waits, all frozen, to be asked for.
+stopped() {
+	SIGNAL_AT=$asked SIGNAL=$(kill -l STOP) LD_PRELOAD=$SIGNAL_AT_LIBRARY \
+		"$VARVE" -s "$store" snapshot --freeze data@held "$@" \
+		>"$tmp/held.out" 2>"$tmp/held.err" &
+	cli=$!
+	cleanup_fn kill -9 "$cli"
+	wait_for 20 is_in_state "$cli" T || fail "not stopped"
+}
+
+nobody_writes_meanwhile() {
+	local writer
+	stopped --freeze-timeout 60
+	echo late >"$tmp/mnt/late" &
+	writer=$!
+	sleep 0.5
+	is_in_state "$writer" D || fail "the writer goes on"
+	kill -CONT "$cli"
+	wait "$cli" ||
+		fail "snapshot: $(cat "$tmp/held.err")"
+	wait "$writer" || fail "the writer"
+	[ -e "$tmp/mnt/late" ] || fail "the writer did not go on"
+	attach data@held
+	# xfs: the disk itself has the same UUID
+	mount "$device" "$tmp/mnt2" 2>/dev/null ||
+		expect 0 mount -o nouuid "$device" "$tmp/mnt2"
+	[ ! -e "$tmp/mnt2/late" ] || fail "written while it was frozen"
+	umount "$tmp/mnt2"
+	expect 0 "$VARVE" -s "$store" detach "$device"
+	expect 0 "$VARVE" -s "$store" delete data@held
+	rm "$tmp/mnt/late"
+}
+
+the_time_limit_thaws() {
+	stopped --freeze-timeout 0.5s
+	echo late >"$tmp/mnt/late" || fail "the writer"
+	is_in_state "$cli" T || fail "it was not stopped all the time"
+	kill -CONT "$cli"
+	wait "$cli" && fail "a snapshot of what was not frozen"
+	grep -q "^varve: data: $tmp/mnt: it had to be thawed after 0.5 s" \
+		"$tmp/held.err" || fail "said: $(cat "$tmp/held.err")"
+	no_such data@held
+	thawed
+}
+
+a_killed_guardian_is_replaced() {
+	stopped
+	kill -9 "$(cat "/proc/$cli/task/$cli/children")" ||
+		fail "no guardian"
+	kill -CONT "$cli"
+	wait "$cli" && fail "nobody kept it frozen"
+	grep -q "its guardian was killed" "$tmp/held.err" || fail "said"
+	no_such data@held
+	thawed
+}
+
+# Whatever it is at, others can write again, and nothing is left.
+killed_at_any_step_it_is_thawed() {
+	local at
+	for ((at = 1; at <= last; at++)); do
+		SIGNAL_AT=$at LD_PRELOAD=$SIGNAL_AT_LIBRARY "$VARVE" -q \
+			-s "$store" snapshot --freeze data@killed 2>/dev/null
+		thawed
+		echo "$at" >"$tmp/mnt/killed" || fail "killed at step $at"
+		if exists data@killed; then
+			expect 0 "$VARVE" -s "$store" delete data@killed
+		fi
+	done
+	checks=$((checks + last))
+}
+
+what_others_froze_stays_frozen() {
+	fsfreeze -f "$tmp/mnt"
+	expect_error 5 "somebody else has frozen it" "$VARVE" -s "$store" \
+		snapshot --freeze data@busy
+	no_such data@busy
+	expect 0 fsfreeze -u "$tmp/mnt"
+}
+
+several_mounts_are_one_file_system() {
+	mkdir "$tmp/mnt/dir"
+	mount --bind "$tmp/mnt/dir" "$tmp/mnt2" || fail "bind"
+	expect 0 "$VARVE" -s "$store" snapshot --freeze data@twice
+	out "data@twice  frozen"
+	umount "$tmp/mnt2"
+}
+
+it_is_found_in_another_namespace() {
+	unshare -m true 2>/dev/null || return 0
+	local holder
+	umount "$tmp/mnt"
+	# shellcheck disable=SC2016
+	unshare -m sh -c 'mount "$1" "$2" && echo ready && exec sleep 60' - \
+		"$1" "$tmp/mnt" >"$tmp/ready" &
+	holder=$!
+	wait_for 10 grep -q ready "$tmp/ready" || fail "unshare"
+	expect 0 "$VARVE" -s "$store" snapshot --freeze data@there
+	out "data@there  frozen"
+	thawed "/proc/$holder/root$tmp/mnt"
+	kill "$holder"
+	wait "$holder"
+	wait_for 10 mount "$1" "$tmp/mnt" || fail "mount"
+}
+
+other_users_cannot_be_frozen() {
+	# a device that somebody has open
+	bash -c 'exec 9<"$0"; exec sleep 60' "$1" &
+	local holder=$!
+	wait_for 10 test -e "/proc/$holder/fd/9"
+	expect_error 5 "more: cannot be frozen: $1 is in use by process" \
+		"$VARVE" -s "$store" snapshot --freeze more@busy
+	kill "$holder"
+	wait "$holder"
+	expect 0 "$VARVE" -s "$store" detach more
+	# a client of the server
+	nbdsh -u "nbd+unix:///more?socket=$socket" -c 'h.pwrite(b"x" * 512, 0)
+import sys
+print("ready", flush=True)
+sys.stdin.read()' <"$tmp/fifo" >"$tmp/ready" &
+	exec 8>"$tmp/fifo"
+	wait_for 10 grep -q ready "$tmp/ready" || fail "no client"
+	expect_error 5 "more: cannot be frozen: an NBD client" \
+		"$VARVE" -s "$store" snapshot --freeze more@busy
+	no_such more@busy
+	: >"$tmp/said"
+	expect 0 "$VARVE" -s "$store" snapshot --freeze data@cmd more@cmd \
+		--freeze-cmd "echo freeze >>$tmp/said" \
+		--thaw-cmd "echo thaw >>$tmp/said"
+	out "data@cmd  frozen"
+	out "more@cmd  frozen"
+	exec 8>&-
+	wait $!
+	[ "$(tr '\n' ' ' <"$tmp/said")" = "freeze thaw " ] || fail "commands"
+}
+
+# commands CODE FREEZE THAW [OPTION...]: they note what they do.
+commands() {
+	local code=$1 freeze=$2 thaw=$3
+	shift 3
+	: >"$tmp/said"
+	expect "$code" "$VARVE" -s "$store" snapshot more@cmds "$@" \
+		--freeze-cmd "echo freeze >>$tmp/said; $freeze" \
+		--thaw-cmd "echo thaw >>$tmp/said; $thaw"
+	[ "$(tr '\n' ' ' <"$tmp/said")" = "freeze thaw " ] ||
+		fail "commands: $(cat "$tmp/said")"
+}
+
+what_a_command_froze_is_always_thawed() {
+	commands 0 true true
+	grep -qxE 'more@cmds  frozen [0-9]+ ms' "$tmp/out" || fail "said"
+	expect 0 "$VARVE" -s "$store" delete more@cmds
+	commands 1 "echo oh >&2; exit 3" true
+	grep -q "oh" "$tmp/err" || fail "its words are lost"
+	grep -q "failed with exit code 3" "$tmp/err" || fail "said"
+	no_such more@cmds
+	commands 1 true "exit 4"
+	grep -q "failed with exit code 4" "$tmp/err" || fail "said"
+	no_such more@cmds
+	commands 1 "sleep 61.5" true --freeze-timeout 0.3
+	grep -q "did not end in time" "$tmp/err" || fail "said"
+	no_such more@cmds
+	commands 1 true "sleep 61.5" --freeze-timeout 0.3
+	no_such more@cmds
+	! pgrep -f "^sleep 61.5" >/dev/null || fail "a command is left"
+	: >"$tmp/said"
+	expect 0 "$VARVE" -s "$store" snapshot -n more@cmds \
+		--freeze-cmd "echo freeze >>$tmp/said" \
+		--thaw-cmd "echo thaw >>$tmp/said"
+	[ "$(cat "$tmp/out")" = "more@cmds  would be taken" ] || fail "-n"
+	[ ! -s "$tmp/said" ] || fail "-n ran a command"
+}
+
+killed_in_a_command_it_is_thawed() {
+	: >"$tmp/said"
+	"$VARVE" -s "$store" snapshot more@cmds \
+		--freeze-cmd "echo freeze >>$tmp/said; sleep 61.5" \
+		--thaw-cmd "echo thaw >>$tmp/said" &
+	cli=$!
+	wait_for 10 grep -q freeze "$tmp/said" || fail "not begun"
+	kill -9 "$cli"
+	wait "$cli" 2>/dev/null
+	wait_for 20 grep -q thaw "$tmp/said" || fail "not thawed"
+	! pgrep -f "^sleep 61.5" >/dev/null || fail "a command is left"
+	no_such more@cmds
+}
+
+a_lost_server_is_told() {
+	kill -9 "$server"
+	wait_for_end "$server"
+	expect_error 1 "has lost its server" "$VARVE" -s "$store" snapshot \
+		--freeze data@lost
+	no_such data@lost
+}
+
+# make_and_mount TYPE
+make_and_mount() {
+	expect 0 "$VARVE" -s "$store" create data 400M
+	attach data
+	disk=$device
+	expect 0 "mkfs.$1" -q "$disk"
+	expect 0 mount "$disk" "$tmp/mnt"
+}
+
+init_store "$store" 4G
+expect 0 "$VARVE" -s "$store" create data 400M
+expect 0 "$VARVE" -s "$store" create more 64M
+mkfifo "$tmp/fifo"
+options_are_checked
+what_is_not_mounted_needs_no_freezing unserved
+what_a_command_froze_is_always_thawed
+killed_in_a_command_it_is_thawed
+serve "$store"
+options_are_checked
+what_is_not_mounted_needs_no_freezing served
+attach more
+more_disk=$device
+expect 0 "$VARVE" -s "$store" delete -r data
+if command -v mkfs.xfs >/dev/null; then
+	make_and_mount xfs
+	a_mounted_file_system_is_frozen
+	the_snapshot_is_clean xfs
+	find_steps
+	nobody_writes_meanwhile
+	umount "$tmp/mnt"
+	expect 0 "$VARVE" -s "$store" detach data
+	expect 0 "$VARVE" -s "$store" delete -r data
+	expect 0 "$VARVE" -s "$store" delete more@clean
+fi
+make_and_mount ext4
+a_mounted_file_system_is_frozen
+the_snapshot_is_clean ext4
+find_steps
+nobody_writes_meanwhile
+the_time_limit_thaws
+a_killed_guardian_is_replaced
+killed_at_any_step_it_is_thawed
+what_others_froze_stays_frozen
+several_mounts_are_one_file_system
+it_is_found_in_another_namespace "$disk"
+other_users_cannot_be_frozen "$more_disk"
+a_lost_server_is_told
+umount "$tmp/mnt"
+expect 0 "$VARVE" -s "$store" detach data
+expect 0 "$VARVE" -s "$store" check
+passed
