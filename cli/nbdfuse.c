@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "nbdfuse.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +14,7 @@
 
 #include "attachment.h"
 #include "cleanup.h"
+#include "nbd-uri.h"
 
 #define START_TRIES 500 /* of 20 ms */
 #define NOT_INSTALLED 127
@@ -22,20 +22,6 @@
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
 #endif
-
-/* What a URI must not hold as it is becomes %XX. */
-static void uri_escape(const char *text, char *ret, size_t size)
-{
-	size_t at = 0;
-
-	for (; *text && at + 4 < size; text++)
-		if (isalnum((unsigned char)*text) || strchr("/._-~", *text))
-			ret[at++] = *text;
-		else
-			at += (size_t)sprintf(ret + at, "%%%02X",
-					      (unsigned char)*text);
-	ret[at] = '\0';
-}
 
 /*
  * Memory it needs while the kernel writes pages out must not wait for pages
@@ -132,17 +118,13 @@ static int start_failed(const struct attachment *a, int status,
 int nbdfuse_start(const struct attachment *a, const char *socket,
 		  struct error *err)
 {
-	char uri[1024], name[3 * EXPORT_NAME_MAX], path[3 * RUNTIME_PATH_MAX];
+	char uri[NBD_URI_MAX];
 	struct timespec ts = {.tv_nsec = 20000000};
 	int status, tries;
 	pid_t pid;
 
-	uri_escape(a->export, name, sizeof(name));
-	uri_escape(socket, path, sizeof(path));
-	if (snprintf(uri, sizeof(uri), "nbd+unix:///%s?socket=%s", name,
-		     path) >= (int)sizeof(uri))
-		return error_set(err, ENAMETOOLONG, "%s: name too long",
-				 a->name);
+	if (nbd_uri(a->export, socket, uri, err) < 0)
+		return -ENAMETOOLONG;
 	pid = fork();
 	if (pid < 0)
 		return error_set(err, errno, "cannot fork: %s",

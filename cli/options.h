@@ -32,6 +32,8 @@ struct command;
 #define OPTION_WAIT (1u << 15)
 #define OPTION_SHRINK (1u << 16)
 #define OPTION_FREEZE (1u << 17)
+#define OPTION_FORMAT (1u << 18)
+#define OPTION_FORCE (1u << 19)
 #define OPTION_TABLE (OPTION_NO_HEADER | OPTION_EXACT | OPTION_COLUMNS)
 
 struct options {
@@ -78,6 +80,8 @@ struct options {
 	const char *freeze_timeout;
 	bool wait;
 	bool shrink;
+	bool force;
+	const char *format;
 	char **operands; /* NULL-terminated; into argv */
 	int nr_operands;
 	int nr_after_dashes; /* of them, behind "--" */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* varve serve: becomes varved, or starts it in the background. */
 #include <errno.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "connect.h"
 #include "options.h"
 #include "output.h"
+#include "varved-path.h"
 
 #define ARGS_MAX 256
 
@@ -33,36 +33,6 @@ struct serve {
 	const char *args[ARGS_MAX];
 	int nr_args;
 };
-
-/* In a build tree varved is next door, installed it may be in sbin. */
-static int find_varved(struct serve *s)
-{
-	static const char *const places[] = {
-		"../daemon/varved",
-		"varved",
-		"../sbin/varved",
-		"../bin/varved",
-	};
-	char self[PATH_MAX];
-	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	const char *dir;
-	size_t i;
-
-	if (length < 0) {
-		print_error("/proc/self/exe: %s", strerror(errno));
-		return EXIT_FAILED;
-	}
-	self[length] = '\0';
-	dir = dirname(self);
-	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		if (snprintf(s->varved, sizeof(s->varved), "%s/%s", dir,
-			     places[i]) < (int)sizeof(s->varved) &&
-		    access(s->varved, X_OK) == 0)
-			return 0;
-	}
-	print_error("varved is not beside %s/varve", dir);
-	return EXIT_FAILED;
-}
 
 static int add_word(struct serve *s, const char *word)
 {
@@ -198,7 +168,7 @@ static int serve_run(const struct options *options)
 		print_error("%s: %s", store, strerror(errno));
 		return EXIT_NO_STORE;
 	}
-	r = find_varved(&s);
+	r = varved_find(s.varved);
 	if (r == 0)
 		r = build_args(&s);
 	if (r == 0)

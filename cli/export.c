@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * varve export: the content of a volume or snapshot as a disk image.
+ *
+ * A volume that is served may be written to meanwhile: it is a snapshot of
+ * it that is copied, and deleted afterwards.  The file appears, or replaces
+ * another one, when all of it is there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "cleanup.h"
+#include "command.h"
+#include "connect.h"
+#include "image.h"
+#include "interrupt.h"
+#include "names.h"
+#include "nbd-uri.h"
+#include "options.h"
+#include "output.h"
+#include "private-server.h"
+#include "program.h"
+#include "runtime.h"
+#include "size.h"
+
+/* In the program on which nbdcopy says how far it is. */
+#define PROGRESS_FD 3
+
+struct export
+{
+	const struct options *options;
+	const char *store;
+	const char *name;
+	bool of_volume;
+	bool to_stdout;
+	char source[NAME_MAX_BYTES + 64]; /* what is copied */
+	char temporary[PATH_MAX];	  /* "": none */
+	struct image image;
+	uint64_t size;
+	struct progress progress;
+};
+
+/* ---- the file ---- */
+
+static int file_failed(const struct export *ex, int code)
+{
+	print_error("%s: %s", ex->image.operand, strerror(code));
+	return code == EACCES || code == EPERM || code == EROFS
+		       ? EXIT_PERMISSION
+		       : EXIT_FAILED;
+}
+
+static int check_target(const struct export *ex)
+{
+	struct stat st;
+
+	if (ex->to_stdout) {
+		if (!isatty(STDOUT_FILENO))
+			return 0;
+		print_error("-: a disk is not written to a terminal");
+		return EXIT_USAGE;
+	}
+	if (lstat(ex->image.path, &st) < 0)
+		return errno == ENOENT ? 0 : file_failed(ex, errno);
+	if (!S_ISREG(st.st_mode)) {
+		print_error("%s: is there, and not a file", ex->image.operand);
+		return EXIT_EXISTS;
+	}
+	if (ex->options->force)
+		return 0;
+	print_error("%s: exists already (--force replaces it)",
+		    ex->image.operand);
+	return EXIT_EXISTS;
+}
+
+/* Beside the file, so that it can take its name. */
+static int make_temporary(struct export *ex)
+{
+	mode_t mask = umask(077);
+	int fd;
+
+	(void)umask(mask);
+	if (snprintf(ex->temporary, sizeof(ex->temporary), "%s.XXXXXX",
+		     ex->image.path) >= (int)sizeof(ex->temporary)) {
+		ex->temporary[0] = '\0';
+		return file_failed(ex, ENAMETOOLONG);
+	}
+	fd = mkostemp(ex->temporary, O_CLOEXEC);
+	if (fd < 0) {
+		ex->temporary[0] = '\0';
+		return file_failed(ex, errno);
+	}
+	if (fchmod(fd, 0666 & ~mask) < 0) {
+		(void)close(fd); /* the failure told is the first */
+		return file_failed(ex, errno);
+	}
+	(void)close(fd); /* nothing was written */
+	return 0;
+}
+
+static int sync_path(const struct export *ex, const char *path, int flags)
+{
+	CLEANUP_CLOSE int fd = open(path, flags | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) < 0)
+		return file_failed(ex, errno);
+	return 0;
+}
+
+/* Durable under its name. */
+static int finish_file(struct export *ex)
+{
+	char parent[PATH_MAX];
+	int r = sync_path(ex, ex->temporary, O_RDWR);
+
+	if (r)
+		return r;
+	/* somebody else may have made one meanwhile */
+	if (ex->options->force ? rename(ex->temporary, ex->image.path)
+	    : link(ex->temporary, ex->image.path) == 0 ? unlink(ex->temporary)
+						       : -1)
+		return file_failed(ex, errno);
+	ex->temporary[0] = '\0';
+	memcpy(parent, ex->image.path, sizeof(parent));
+	return sync_path(ex, dirname(parent), O_RDONLY | O_DIRECTORY);
+}
+
+/* ---- the volume ---- */
+
+static struct json_object *name_args(const char *name)
+{
+	struct json_object *args = must(json_object_new_object());
+	struct json_object *array = must(json_object_new_array());
+
+	json_object_array_add(array, json_object_new_string(name));
+	json_object_object_add(args, "names", array);
+	return args;
+}
+
+static int look_at_source(struct export *ex)
+{
+	struct json_object *args = must(json_object_new_object()), *data;
+	int r;
+
+	json_object_object_add(args, "name", json_object_new_string(ex->name));
+	r = image_call(ex->store, "show", args, &data);
+	if (r)
+		return r;
+	ex->size = member_number(data, "size");
+	json_object_put(data);
+	return 0;
+}
+
+/* Is it served to others, who may write? */
+static int served_to_writers(const struct export *ex, bool *ret)
+{
+	struct connection *c = NULL;
+	int r = connection_open(ex->store, CONNECT_SERVED, &c);
+
+	if (r)
+		return r;
+	*ret = !member_bool(connection_greeting(c), "read_only");
+	return connection_close(c, 0);
+}
+
+/* A volume that others may write to is copied as of now. */
+static int choose_source(struct export *ex)
+{
+	bool writers = false;
+	int r = 0;
+
+	snprintf(ex->source, sizeof(ex->source), "%s", ex->name);
+	if (ex->of_volume)
+		r = served_to_writers(ex, &writers);
+	if (r || !writers)
+		return r;
+	snprintf(ex->source, sizeof(ex->source), "%s@exporting-%d", ex->name,
+		 (int)getpid());
+	r = image_call(ex->store, "snapshot", name_args(ex->source), NULL);
+	if (r)
+		snprintf(ex->source, sizeof(ex->source), "%s", ex->name);
+	return r;
+}
+
+static int leave_source(const struct export *ex, int exit_code)
+{
+	int r = 0;
+
+	if (strcmp(ex->source, ex->name) != 0)
+		r = image_call(ex->store, "delete", name_args(ex->source),
+			       NULL);
+	return exit_code ? exit_code : r;
+}
+
+/* ---- the copy ---- */
+
+static int copy(struct export *ex)
+{
+	char uri[NBD_URI_MAX], socket[RUNTIME_PATH_MAX];
+	const char *const to_file[] = {
+		"qemu-img",	  "convert", "-p",	    "-t",
+		"writeback",	  "-f",	     "raw",	    "-O",
+		ex->image.format, uri,	     ex->temporary, NULL};
+	const char *const to_stdout[] = {"nbdcopy", "--progress=3", uri, "-",
+					 NULL};
+	struct program program = {
+		.args = ex->to_stdout ? to_stdout : to_file,
+		.heard_fd = ex->to_stdout ? PROGRESS_FD : STDOUT_FILENO,
+	};
+	struct error err = ERROR_NONE;
+	int r;
+
+	r = image_socket(ex->store, socket, sizeof(socket));
+	if (r)
+		return r;
+	if (nbd_uri(ex->source, socket, uri, &err) < 0) {
+		print_error("%s", err.message);
+		return EXIT_FAILED;
+	}
+	return image_copy(&program, ex->image.operand, &ex->progress, ex->size);
+}
+
+static int export_served(struct export *ex)
+{
+	int r;
+
+	r = look_at_source(ex);
+	if (r == 0 && !ex->to_stdout)
+		r = make_temporary(ex);
+	if (r == 0)
+		r = choose_source(ex);
+	if (r == 0) {
+		r = copy(ex);
+		r = leave_source(ex, r);
+	}
+	if (r == 0 && interrupt_signal())
+		r = 128 + interrupt_signal();
+	if (r == 0 && !ex->to_stdout)
+		r = finish_file(ex);
+	if (ex->temporary[0])
+		(void)unlink(ex->temporary); /* what failed has been said */
+	return r;
+}
+
+static int export_now(struct export *ex)
+{
+	struct private_server server;
+	int r;
+
+	interrupt_catch();
+	r = private_server_start(ex->store, true, &server);
+	if (r)
+		return r;
+	r = export_served(ex);
+	if (interrupt_signal())
+		print_error("interrupted; nothing was exported");
+	return private_server_stop(&server, r);
+}
+
+static void print_exported(const struct export *ex)
+{
+	const struct options *options = ex->options;
+	char text[SIZE_TEXT_BYTES];
+	struct json_object *data;
+
+	if (options->json) {
+		data = must(json_object_new_object());
+		json_object_object_add(data, "name",
+				       json_object_new_string(ex->name));
+		json_object_object_add(data, "size",
+				       json_object_new_uint64(ex->size));
+		json_object_object_add(
+			data, "format",
+			json_object_new_string(ex->image.format));
+		print_json(data);
+		return;
+	}
+	size_format_long(ex->size, text);
+	if (!options->quiet && !ex->to_stdout)
+		printf("%s  %s  exported to %s\n", ex->name, text,
+		       ex->image.operand);
+}
+
+static int check_operands(struct export *ex)
+{
+	const struct options *options = ex->options;
+	struct error err = ERROR_NONE;
+	struct name name;
+
+	ex->name = options->operands[0];
+	ex->to_stdout = strcmp(options->operands[1], "-") == 0;
+	if (name_parse(ex->name, &name, &err) < 0) {
+		print_error("%s", err.message);
+		return EXIT_USAGE;
+	}
+	if (name.until[0] || name.view != VIEW_NONE) {
+		print_error("%s: only a volume or a snapshot is exported",
+			    ex->name);
+		return EXIT_USAGE;
+	}
+	ex->of_volume = !name.snapshot[0];
+	if (ex->to_stdout && (options->json || options->force))
+		return usage_error(options->command,
+				   "-: takes neither --json nor --force");
+	if (ex->to_stdout && strcmp(ex->image.format, "raw") != 0)
+		return usage_error(options->command,
+				   "-: only raw can be written there");
+	return 0;
+}
+
+static int export_run(const struct options *options)
+{
+	struct export ex = {.options = options,
+			    .store = options_store(options)};
+	struct store_identity identity;
+	int r = ex.store ? 0 : EXIT_USAGE;
+
+	if (r == 0)
+		r = progress_init(&ex.progress, options);
+	if (r == 0)
+		r = image_init(options, &ex.image);
+	if (r == 0)
+		r = check_operands(&ex);
+	if (r == 0)
+		r = store_identify(ex.store, &identity);
+	if (r == 0)
+		r = check_target(&ex);
+	if (r == 0)
+		r = export_now(&ex);
+	if (r == 0)
+		print_exported(&ex);
+	return r;
+}
+
+const struct command command_export = {
+	.name = "export",
+	.synopsis = "[--force] [--format FORMAT] VOLUME|VOLUME@SNAPSHOT FILE",
+	.summary = "write a disk image of a volume or snapshot",
+	.details =
+		"FILE is raw, or qcow2 when its name ends so; holes and zeros "
+		"take no space there.\nIt appears when all of it is there, and "
+		"replaces another file only with --force.\n- is standard "
+		"output, raw.  A volume that is served is exported as it is "
+		"at that\nmoment, by a snapshot that is deleted afterwards.  "
+		"Needs qemu-img, for - nbdcopy.",
+	.accepts = OPTION_FORCE | OPTION_FORMAT | OPTION_PROGRESS,
+	.min_operands = 2,
+	.max_operands = 2,
+	.run = export_run,
+};

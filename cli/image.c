@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "cleanup.h"
+#include "command.h"
+#include "connect.h"
+#include "interrupt.h"
+#include "options.h"
+#include "output.h"
+#include "program.h"
+
+#define INFO_BYTES_MAX (1u << 20)
+/* A connection that was closed may be known to the server a moment longer. */
+#define BUSY_TRIES 200 /* of 50 ms */
+
+/* ---- the file ---- */
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t length = strlen(text), end_length = strlen(end);
+
+	return length > end_length &&
+	       strcmp(text + length - end_length, end) == 0;
+}
+
+int image_init(const struct options *options, struct image *ret)
+{
+	const char *wanted = options->format;
+	CLEANUP_FREE char *cwd = NULL;
+
+	ret->operand = options->operands[1];
+	ret->format = wanted				  ? wanted
+		      : ends_with(ret->operand, ".qcow2") ? "qcow2"
+							  : "raw";
+	if (strcmp(ret->format, "raw") != 0 &&
+	    strcmp(ret->format, "qcow2") != 0)
+		return usage_error(options->command,
+				   "--format: must be raw or qcow2");
+	if (!*ret->operand)
+		return usage_error(options->command, "FILE is empty");
+	cwd = must(getcwd(NULL, 0));
+	if (snprintf(ret->path, sizeof(ret->path), "%s%s%s",
+		     ret->operand[0] == '/' ? "" : cwd,
+		     ret->operand[0] == '/' ? "" : "/",
+		     ret->operand) < (int)sizeof(ret->path))
+		return 0;
+	print_error("%s: %s", ret->operand, strerror(ENAMETOOLONG));
+	return EXIT_FAILED;
+}
+
+/* Said here in one word, where qemu-img has many. */
+static int check_readable(const struct image *image)
+{
+	CLEANUP_CLOSE int fd =
+		open(image->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	int code = errno;
+
+	if (fd >= 0 && fstat(fd, &st) == 0) {
+		if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
+			return 0;
+		code = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+	}
+	print_error("%s: %s", image->operand, strerror(code));
+	return code == ENOENT || code == ENOTDIR ? EXIT_NOT_FOUND
+	       : code == EACCES			 ? EXIT_PERMISSION
+						 : EXIT_FAILED;
+}
+
+struct text {
+	char *bytes;
+	size_t length;
+};
+
+static void hear_text(void *opaque, const char *data, size_t length)
+{
+	struct text *text = opaque;
+
+	if (text->length + length > INFO_BYTES_MAX)
+		return; /* then it is no JSON */
+	text->bytes = must(realloc(text->bytes, text->length + length + 1));
+	memcpy(text->bytes + text->length, data, length);
+	text->length += length;
+	text->bytes[text->length] = '\0';
+}
+
+static void hear_nothing(void *opaque, const char *data, size_t length)
+{
+}
+
+static int program_failed(const struct program *program, const char *operand,
+			  int status)
+{
+	const char *name = program->args[0];
+
+	if (status == 128 + interrupt_signal())
+		return status;
+	if (status == PROGRAM_MISSING) {
+		print_error("%s is missing (Debian: %s)", name,
+			    strcmp(name, "qemu-img") == 0 ? "qemu-utils"
+							  : "libnbd-bin");
+		return EXIT_FAILED;
+	}
+	print_error("%s: %s: %s", operand, name,
+		    program->complaint[0] ? program->complaint : "failed");
+	return EXIT_FAILED;
+}
+
+/* Which other file an image reads; "": none. */
+static const char *other_file(struct json_object *info)
+{
+	const char *name = member_string(info, "backing-filename");
+	struct json_object *specific, *data;
+
+	if (*name ||
+	    !json_object_object_get_ex(info, "format-specific", &specific) ||
+	    !json_object_object_get_ex(specific, "data", &data))
+		return name;
+	return member_string(data, "data-file");
+}
+
+static int look_at_info(const struct image *image, struct json_object *info,
+			uint64_t *ret_size)
+{
+	const char *other;
+
+	if (!json_object_is_type(info, json_type_object) ||
+	    !member_is_known(info, "virtual-size")) {
+		print_error("%s: qemu-img does not tell its size",
+			    image->operand);
+		return EXIT_FAILED;
+	}
+	other = other_file(info);
+	if (*other) {
+		print_error("%s: it needs another file (%.100s); make it one "
+			    "with qemu-img convert",
+			    image->operand, other);
+		return EXIT_FAILED;
+	}
+	*ret_size = member_number(info, "virtual-size");
+	return 0;
+}
+
+/*
+ * What a truncated qcow2 file lacks would be read as zeros.  Clusters that
+ * nobody refers to (3) do no harm.
+ */
+static int check_qcow2(const struct image *image)
+{
+	const char *const args[] = {"qemu-img",	   "check",	"-q", "-f",
+				    image->format, image->path, NULL};
+	struct program program = {
+		.args = args, .heard_fd = STDOUT_FILENO, .hear = hear_nothing};
+	int r = program_run(&program);
+
+	if (r == 0 || r == 3)
+		return 0;
+	if (r == 2)
+		snprintf(program.complaint, sizeof(program.complaint),
+			 "it is damaged (see qemu-img check)");
+	return program_failed(&program, image->operand, r);
+}
+
+int image_look(const struct image *image, uint64_t *ret_size)
+{
+	const char *const args[] = {"qemu-img", "info",	       "--output=json",
+				    "-f",	image->format, image->path,
+				    NULL};
+	struct text text = {NULL, 0};
+	struct program program = {.args = args,
+				  .heard_fd = STDOUT_FILENO,
+				  .hear = hear_text,
+				  .opaque = &text};
+	struct json_object *info;
+	int r;
+
+	r = check_readable(image);
+	if (r)
+		return r;
+	r = program_run(&program);
+	if (r) {
+		free(text.bytes);
+		return program_failed(&program, image->operand, r);
+	}
+	info = json_tokener_parse(text.bytes ? text.bytes : "");
+	free(text.bytes);
+	r = look_at_info(image, info, ret_size);
+	json_object_put(info);
+	if (r == 0 && strcmp(image->format, "qcow2") == 0)
+		r = check_qcow2(image);
+	return r;
+}
+
+/* ---- copying ---- */
+
+struct copy {
+	struct progress *progress;
+	uint64_t size;
+	char said[64]; /* the end of what it said, to be read on */
+};
+
+/* "(12.34/100%)" says the one, "12/100" the other. */
+static void hear_percent(void *opaque, const char *data, size_t length)
+{
+	struct copy *copy = opaque;
+	size_t kept = strlen(copy->said), most = sizeof(copy->said) - 1;
+	char *at, *found = NULL;
+	double percent;
+
+	if (length > most) {
+		data += length - most;
+		length = most;
+	}
+	if (kept + length > most) {
+		memmove(copy->said, copy->said + (kept + length - most),
+			most - length);
+		kept = most - length;
+	}
+	memcpy(copy->said + kept, data, length);
+	copy->said[kept + length] = '\0';
+	for (at = strstr(copy->said, "/100"); at; at = strstr(at + 1, "/100"))
+		found = at;
+	if (!found)
+		return;
+	at = found;
+	while (at > copy->said && strchr("0123456789.", at[-1]))
+		at--;
+	percent = strtod(at, NULL);
+	if (percent >= 0 && percent <= 100)
+		progress_show(copy->progress, (unsigned int)percent,
+			      (uint64_t)(percent / 100 * (double)copy->size));
+}
+
+int image_copy(struct program *program, const char *operand,
+	       struct progress *progress, uint64_t size)
+{
+	struct copy copy = {.progress = progress, .size = size};
+	int r;
+
+	program->hear = hear_percent;
+	program->opaque = &copy;
+	r = program_run(program);
+	progress_done(progress);
+	return r ? program_failed(program, operand, r) : 0;
+}
+
+/* ---- the server ---- */
+
+static int call_once(const char *store, unsigned int flags, const char *verb,
+		     struct json_object *args, struct json_object **ret_data)
+{
+	struct connection *c = NULL;
+	int r;
+
+	/* a new one each time: idle ones are closed after a minute */
+	r = connection_open(store, CONNECT_SERVED | flags, &c);
+	if (r)
+		return r;
+	r = connection_call(c, verb, json_object_get(args), ret_data);
+	return connection_close(c, r);
+}
+
+int image_call(const char *store, const char *verb, struct json_object *args,
+	       struct json_object **ret_data)
+{
+	struct timespec ts = {.tv_nsec = 50000000};
+	int r = EXIT_BUSY;
+
+	for (int i = 0; r == EXIT_BUSY && i < BUSY_TRIES; i++) {
+		if (i)
+			(void)nanosleep(&ts, NULL); /* cut short: asks again */
+		r = call_once(store, CONNECT_QUIET, verb, args, ret_data);
+	}
+	if (r) /* the same again, to be told why */
+		r = call_once(store, 0, verb, args, ret_data);
+	json_object_put(args);
+	return r;
+}
+
+int image_socket(const char *store, char *ret, size_t size)
+{
+	struct connection *c = NULL;
+	int r;
+
+	r = connection_open(store, CONNECT_SERVED, &c);
+	if (r)
+		return r;
+	snprintf(ret, size, "%s",
+		 member_string(connection_greeting(c), "socket"));
+	if (!*ret) {
+		print_error("%s: its server has no Unix socket", store);
+		r = EXIT_NO_STORE;
+	}
+	return connection_close(c, r);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Disk images in files: what import and export have in common.  The formats
+ * are qemu-img's to read and to write.
+ */
+#ifndef CLI_IMAGE_H
+#define CLI_IMAGE_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "progress.h"
+
+struct json_object;
+struct options;
+struct program;
+
+struct image {
+	const char *operand; /* as it was typed, for messages */
+	char path[PATH_MAX]; /* absolute: no word of another meaning */
+	const char *format;  /* of qemu-img: raw or qcow2 */
+};
+
+/* The file of operand 1, and its format: as --format says, else its name. */
+int image_init(const struct options *options, struct image *ret);
+
+/*
+ * The size of the disk in it, of whole sectors.  One that reads other files
+ * is refused: it would bring along whatever of this host it names.
+ */
+int image_look(const struct image *image, uint64_t *ret_size);
+
+/*
+ * Run a copying @program that says how far it is.  Complaints are printed,
+ * with @operand before them.  Returns an exit code.
+ */
+int image_copy(struct program *program, const char *operand,
+	       struct progress *progress, uint64_t size);
+
+/* One verb on the server of @store, which may be busy with us for a moment. */
+int image_call(const char *store, const char *verb, struct json_object *args,
+	       struct json_object **ret_data);
+
+/* The server's NBD socket, for nbd_uri(). */
+int image_socket(const char *store, char *ret, size_t size);
+
+#endif

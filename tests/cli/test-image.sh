@@ -1,0 +1,221 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# import and export: raw and qcow2 there and back, on a store that is served
+# and on one that is not; what takes space and what does not; and nothing is
+# left of what failed or was interrupted.
+
+. "$(dirname "$0")/cli.sh"
+requires_tools jq qemu-img nbdcopy nbdsh
+
+raw=$tmp/disk.raw
+qcow2=$tmp/disk.qcow2
+data_bytes=$((24 << 20))
+
+make_images() {
+	truncate -s 200M "$raw"
+	dd if=/dev/urandom of="$raw" bs=1M count=20 seek=50 conv=notrunc \
+		status=none
+	dd if=/dev/urandom of="$raw" bs=1M count=4 seek=196 conv=notrunc \
+		status=none
+	# zeros that somebody has written
+	dd if=/dev/zero of="$raw" bs=1M count=30 seek=100 conv=notrunc \
+		status=none
+	qemu-img convert -f raw -O qcow2 "$raw" "$qcow2"
+}
+
+run() {
+	expect 0 "$VARVE" -s "$store" "$@"
+}
+
+same_disk() {
+	qemu-img compare -f "$1" -F "$3" "$2" "$4" >"$tmp/out" 2>&1 ||
+		fail "not the same disk: $2 $4"
+}
+
+# is_sparse FILE: it takes no more than the data and a little.
+is_sparse() {
+	[ "$(du --block-size=1 "$1" | cut -f 1)" -le \
+		$((data_bytes + (2 << 20))) ] || fail "$1 takes $(du "$1")"
+}
+
+refer() {
+	"$VARVE" -s "$store" show --json "$1" | jq .data.refer
+}
+
+# The store holds what it did, and no process or file of ours is left.
+nothing_is_left() {
+	[ "$(names "$store")" = "$before" ] || fail "left: $(names "$store")"
+	[ -z "$(find "$RUNTIME_DIRECTORY" -name 'private-*')" ] ||
+		fail "left: $(find "$RUNTIME_DIRECTORY")"
+	[ -z "$(find "$tmp" -name '*.img*')" ] ||
+		fail "left: $(find "$tmp" -name '*.img*')"
+}
+
+there_and_back() {
+	run import a "$raw"
+	out "a  200 MiB  imported from $raw"
+	[ "$(refer a)" -eq "$data_bytes" ] || fail "a maps $(refer a) bytes"
+	run import b "$qcow2"
+	[ "$(refer b)" -eq "$data_bytes" ] || fail "b maps $(refer b) bytes"
+	run snapshot a@s
+	run export a@s "$tmp/a.img"
+	out "a@s  200 MiB  exported to $tmp/a.img"
+	same_disk raw "$raw" raw "$tmp/a.img"
+	is_sparse "$tmp/a.img"
+	run export --format qcow2 b "$tmp/b.img"
+	same_disk raw "$raw" qcow2 "$tmp/b.img"
+	is_sparse "$tmp/b.img"
+	run --json export a "$tmp/c.qcow2"
+	[ "$(jq -r .data.format "$tmp/out")" = qcow2 ] || fail "--json"
+	same_disk raw "$raw" qcow2 "$tmp/c.qcow2"
+	"$VARVE" -s "$store" export a - 2>"$tmp/err" | cmp - "$raw" ||
+		fail "on standard output"
+	# odd sizes, of whole sectors and not
+	head -c 1000 "$qcow2" >"$tmp/odd"
+	run import odd "$tmp/odd"
+	run export odd "$tmp/odd.img"
+	[ "$(stat -c %s "$tmp/odd.img")" = 1024 ] || fail "the size of odd"
+	cmp -n 1000 "$tmp/odd" "$tmp/odd.img" || fail "odd"
+	run export --force odd "$tmp/a.img"
+	cmp "$tmp/odd.img" "$tmp/a.img" || fail "not replaced"
+	[ "$(stat -c %a "$tmp/a.img")" = 644 ] || fail "its mode"
+	run list -H -o name -t all,hidden
+	[ "$(cat "$tmp/out")" = $'a\na@s\nb\nodd' ] || fail "$(cat "$tmp/out")"
+	rm "$tmp"/[ab].img "$tmp/odd.img" "$tmp/c.qcow2"
+	run delete odd b
+	expect 0 "$VARVE" -s "$store" check
+}
+
+refused() {
+	local code=$1 text=$2
+	shift 2
+	expect_error "$code" "$text" "$VARVE" -s "$store" "$@"
+	nothing_is_left
+}
+
+what_cannot_be_done_leaves_nothing() {
+	before=$(names "$store")
+	refused 7 "a: already exists" import a "$raw"
+	refused 7 "a: already exists" import -n a "$raw"
+	refused 6 "none: No such file" import new "$tmp/none"
+	refused 1 "$tmp: Is a directory" import new "$tmp"
+	refused 1 "/dev/null" import new /dev/null
+	refused 2 "--format" import --format vmdk new "$raw"
+	refused 2 "a@s" import a@s "$raw"
+	refused 2 "-x" import -- -x "$raw"
+	refused 1 "disk.raw: qemu-img" import --format qcow2 new "$raw"
+	head -c 100000 "$qcow2" >"$tmp/short.qcow2"
+	refused 1 "short.qcow2" import new "$tmp/short.qcow2"
+	# it would bring along whatever of this host it names
+	qemu-img create -q -f qcow2 -b "$raw" -F raw "$tmp/over.qcow2"
+	refused 1 "needs another file" import new "$tmp/over.qcow2"
+	same=$(names "$store")
+	run import -n new "$raw"
+	out "would be imported"
+	[ "$(names "$store")" = "$same" ] || fail "-n has imported it"
+
+	refused 6 nosuch export nosuch "$tmp/x.img"
+	refused 6 a@none export a@none "$tmp/x.img"
+	refused 2 a@s:scratch export a@s:scratch "$tmp/x.img"
+	refused 2 --format export --format vdi a "$tmp/x.img"
+	refused 2 raw export --format qcow2 a -
+	refused 2 --json export --json a -
+	refused 7 "disk.raw: exists already" export a "$raw"
+	refused 7 "and not a file" export --force a "$tmp"
+	refused 7 "and not a file" export --force a /dev/null
+	refused 1 "No such file" export a "$tmp/none/x.img"
+	[ "$(id -u)" -eq 0 ] && [ -e /dev/full ] &&
+		"$VARVE" -s "$store" export a - >/dev/full 2>"$tmp/err" &&
+		fail "a full disk is no failure"
+	rm "$tmp/short.qcow2" "$tmp/over.qcow2"
+}
+
+# What does not fit is taken away again.
+a_full_store_is_left_as_it_was() {
+	head -c 600M /dev/urandom >"$tmp/large"
+	refused 4 "large: qemu-img" import new "$tmp/large"
+	expect 0 "$VARVE" -s "$store" check
+}
+
+# interrupted SIGNAL CODE VERB...: once it copies.
+interrupted() {
+	local signal=$1 code=$2 pid got
+	shift 2
+	"$VARVE" -s "$store" "$@" >"$tmp/out" 2>"$tmp/err" &
+	pid=$!
+	until pgrep -P "$pid" -f "qemu-img convert" >/dev/null; do
+		kill -0 "$pid" || fail "too early: $*"
+		sleep 0.01
+	done
+	kill "-$signal" "$pid"
+	wait "$pid"
+	got=$?
+	[ "$got" -eq "$code" ] || fail "exit $got: $*"
+}
+
+a_signal_takes_everything_away() {
+	before=$(names "$store")
+	interrupted INT 130 import new "$tmp/large"
+	grep -q "interrupted" "$tmp/err" || fail "not said"
+	nothing_is_left
+	interrupted TERM 143 export a "$tmp/x.img"
+	nothing_is_left
+	expect 0 "$VARVE" -s "$store" check
+}
+
+# A volume that is written to is exported as of one instant.
+a_volume_in_use_is_exported_whole() {
+	cat >"$tmp/writer.py" <<'PYTHON'
+import os
+i = 0
+while not os.path.exists(os.environ["STOP"]):
+    i += 1
+    for at in 0, 150 << 20:
+        h.pwrite(i.to_bytes(8, "little") * 512, at)
+PYTHON
+	run import busy "$raw"
+	STOP=$tmp/stop nbdsh -u "nbd+unix:///busy?socket=$socket" \
+		-c "$(cat "$tmp/writer.py")" &
+	writer=$!
+	until "$VARVE" -s "$store" --json show busy |
+		jq -e '.data.writers > 0' >/dev/null; do
+		kill -0 "$writer" || fail "the writer has ended"
+		sleep 0.05
+	done
+	run export busy "$tmp/busy.img"
+	touch "$tmp/stop"
+	wait "$writer" || fail "the writer"
+	python3 - "$tmp/busy.img" <<'PYTHON' || fail "not of one instant"
+import sys
+with open(sys.argv[1], "rb") as f:
+    left = int.from_bytes(f.read(8), "little")
+    f.seek(150 << 20)
+    right = int.from_bytes(f.read(8), "little")
+sys.exit(right not in (left, left - 1))
+PYTHON
+	rm "$tmp/busy.img"
+	run delete busy
+	run list -H -o name -t all,hidden
+	no_out exporting
+}
+
+try_all() {
+	there_and_back
+	what_cannot_be_done_leaves_nothing
+	a_full_store_is_left_as_it_was
+	a_signal_takes_everything_away
+	rm "$tmp/large"
+}
+
+make_images
+store=$tmp/alone
+init_store "$store"
+try_all
+store=$tmp/served
+init_store "$store"
+serve "$store"
+try_all
+a_volume_in_use_is_exported_whole
+stop
+passed
