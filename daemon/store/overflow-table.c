@@ -5,10 +5,24 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/*
+ * Neighbours in a segment lie side by side, as many as two cache lines hold:
+ * a checkpoint asks for all of a segment in a row.
+ */
+#define NEIGHBOURS_BITS 4
+
+static uint32_t overflow_home(const struct overflow_table *t, uint64_t name)
+{
+	uint64_t hash =
+		(name >> NEIGHBOURS_BITS) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t among = name & ((1u << NEIGHBOURS_BITS) - 1);
+
+	return (uint32_t)(hash >> 32 << NEIGHBOURS_BITS | among) & (t->cap - 1);
+}
+
 static uint32_t overflow_slot(const struct overflow_table *t, uint64_t name)
 {
-	uint64_t hash = name * UINT64_C(0x9e3779b97f4a7c15);
-	uint32_t i = (uint32_t)(hash >> 32) & (t->cap - 1);
+	uint32_t i = overflow_home(t, name);
 
 	while (t->names[i] != 0 && t->names[i] != name)
 		i = (i + 1) & (t->cap - 1);
@@ -76,14 +90,12 @@ void overflow_remove(struct overflow_table *t, uint64_t name)
 	assert(t->names[hole] == name);
 	/* move back what probed past the hole */
 	for (;;) {
-		uint64_t hash;
 		uint32_t home;
 
 		i = (i + 1) & (t->cap - 1);
 		if (t->names[i] == 0)
 			break;
-		hash = t->names[i] * UINT64_C(0x9e3779b97f4a7c15);
-		home = (uint32_t)(hash >> 32) & (t->cap - 1);
+		home = overflow_home(t, t->names[i]);
 		if (((i - home) & (t->cap - 1)) < ((i - hole) & (t->cap - 1)))
 			continue;
 		t->names[hole] = t->names[i];

@@ -52,12 +52,12 @@ allocated_mib() {
 	echo $(($(stat -c %b "$store") / 2048))
 }
 
-# watch BEGAN_MS: rows "ms, map nodes in the queue, MiB used", until killed.
+# watch NAME BEGAN_MS: rows "ms, map nodes in the queue, MiB used", until killed.
 watch() {
 	while :; do
-		printf '%d\t%s\n' $(($(now_ms) - $1)) \
+		printf '%d\t%s\n' $(($(now_ms) - $2)) \
 			"$(status '"\(.freeing)\t\(.used / 1048576)"')" \
-			>>"$tmp/rows"
+			>>"$tmp/$1.rows"
 		sleep 0.2
 	done
 }
@@ -65,7 +65,7 @@ watch() {
 # When nothing waited in the queue any more, at most; a row may be half written.
 reaped_ms() {
 	awk -F '\t' 'NF == 3 { if (busy) ms = $1; busy = $2 > 0 }
-		END { print ms + 0 }' "$tmp/rows"
+		END { print ms + 0 }' "$tmp/during.rows"
 }
 
 start_server() {
@@ -98,6 +98,16 @@ bench_snapshots() {
 		"$(median <"$tmp/snapshots")" us
 }
 
+# Watched as well: that takes a share of the processors, too.
+bench_before() {
+	local watcher
+	watch before "$(now_ms)" &
+	watcher=$!
+	(client before --runtime="$seconds")
+	kill $watcher
+	wait $watcher || true
+}
+
 bench_delete() {
 	local i began client watcher names=()
 	for ((i = 1; i <= nr; i += 2)); do names+=("v@$i"); done
@@ -106,7 +116,7 @@ bench_delete() {
 	client=$!
 	sleep 1
 	began=$(now_ms)
-	watch "$began" &
+	watch during "$began" &
 	watcher=$!
 	"${varve[@]}" -q delete --wait "${names[@]}"
 	note "deleting $((nr / 2)) of $nr: all space back after" \
@@ -146,7 +156,7 @@ for name in live metadata; do
 done
 (client warm --runtime="$seconds")
 bench_snapshots
-(client before --runtime="$seconds")
+bench_before
 bench_delete
 tell_latencies before before
 tell_latencies during during
@@ -164,6 +174,6 @@ set ytics nomirror
 set y2tics
 plot "<tr -d ' ' <$tmp/during_clat.1.log | tr , '\t'" \
 		using (\$1 / 1000 - 1):(\$2 / 1e6) with lines title "writes", \
-	"$tmp/rows" using (\$1 / 1000):2 axes x1y2 with steps linewidth 2 \
+	"$tmp/during.rows" using (\$1 / 1000):2 axes x1y2 with steps linewidth 2 \
 		title "nodes queued"
 EOT
