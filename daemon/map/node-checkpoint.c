@@ -77,8 +77,7 @@ void node_written(struct nodes *nodes, struct node *n, uint64_t segno,
 
 	mutex_assert_held(&nodes->core->lock);
 	patch_image(nodes, n->id, &where);
-	free(n->image);
-	n->image = NULL;
+	node_drop_image(nodes, n);
 	n->pending = false;
 	if (n->zombie) {
 		(void)segment_add_meta(nodes->segments, segno, -(int64_t)length,

@@ -42,9 +42,9 @@ void node_evict_some(struct nodes *nodes)
 
 void node_insert(struct nodes *nodes, struct node *n)
 {
+	n = node_keep(nodes, n);
 	*node_place(nodes, n->id) = n;
-	nodes->nr_loaded++;
-	*node_bytes_sum(nodes, n->level) += node_bytes(n->level);
+	node_count_memory(nodes, n);
 	n->used = true;
 	node_evict_some(nodes);
 }

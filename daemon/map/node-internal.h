@@ -5,14 +5,32 @@
 
 #include "nodes.h"
 
+/* ---- node-memory.c ---- */
+
 /* Memory a node of @level takes. */
 size_t node_bytes(unsigned int level);
+/* Make @n a node of @level, all holes. */
+void node_clear(struct node *n, unsigned int level);
 /* A node of @level, all holes; NULL: out of memory.  No lock needed. */
 struct node *node_alloc(unsigned int level);
-/* What nodes of @level take in all.  Core held. */
-uint64_t *node_bytes_sum(struct nodes *nodes, unsigned int level);
-/* Free @n and its image; it is in no list any more.  Core held. */
+/* Make as many spares as one hold may use.  -ENOMEM.  Core held. */
+int node_spares_fill(struct nodes *nodes);
+/* One of them, all holes.  Core held. */
+struct node *node_take_spare(struct nodes *nodes, unsigned int level);
+/* Node @n was read: it or, in memory of a spare leaf, the same.  Core held. */
+struct node *node_keep(struct nodes *nodes, struct node *n);
+/* @n is in memory from now on.  Core held. */
+void node_count_memory(struct nodes *nodes, const struct node *n);
+/* Keep @record, @n as of the cut.  -ENOMEM.  Core held. */
+int node_set_image(struct nodes *nodes, struct node *n, const void *record,
+		   uint32_t length);
+void node_drop_image(struct nodes *nodes, struct node *n);
+/* @n and its image are in no list any more: free them.  Core held. */
 void node_release(struct nodes *nodes, struct node *n);
+void node_memory_done(struct nodes *nodes);
+
+/* ---- the others ---- */
+
 /*
  * While nodes take too much memory, drop leaves that are clean and were not
  * used since the hand passed them last (CLOCK).  Each id is looked at once a

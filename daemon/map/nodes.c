@@ -6,51 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t content_bytes(unsigned int level)
-{
-	return level == 0 ? sizeof(struct leaf_content)
-			  : sizeof(struct inner_content);
-}
-
-size_t node_bytes(unsigned int level)
-{
-	return sizeof(struct node) + content_bytes(level);
-}
-
-/* Empty, all holes. */
-static void node_clear(struct node *n, unsigned int level)
-{
-	memset(n, 0, node_bytes(level));
-	n->level = (uint8_t)level;
-	n->leaf = (struct leaf_content *)(n + 1);
-}
-
-struct node *node_alloc(unsigned int level)
-{
-	struct node *n = malloc(node_bytes(level));
-
-	if (n)
-		node_clear(n, level);
-	return n;
-}
-
 /* On disk, at most. */
 static size_t record_bytes(unsigned int level)
 {
 	return level == 0 ? NODE_LEAF_DENSE_BYTES : NODE_INNER_BYTES;
-}
-
-uint64_t *node_bytes_sum(struct nodes *nodes, unsigned int level)
-{
-	return level == 0 ? &nodes->leaf_bytes : &nodes->inner_bytes;
-}
-
-void node_release(struct nodes *nodes, struct node *n)
-{
-	*node_bytes_sum(nodes, n->level) -= node_bytes(n->level);
-	nodes->nr_loaded--;
-	free(n->image);
-	free(n);
 }
 
 struct node **node_place(const struct nodes *nodes, uint32_t id)
@@ -91,16 +50,6 @@ int nodes_init(struct nodes *nodes, struct core *core,
 			       node_page_encode, nodes);
 }
 
-static void free_list(struct node *n)
-{
-	while (n) {
-		struct node *next = n->next_spare;
-
-		free(n);
-		n = next;
-	}
-}
-
 void nodes_done(struct nodes *nodes)
 {
 	for (size_t i = 0; i < nodes->pending.len; i++) {
@@ -118,8 +67,7 @@ void nodes_done(struct nodes *nodes)
 		free(page);
 	}
 	free(nodes->table);
-	free_list(nodes->spare_leaves);
-	free_list(nodes->spare_inners);
+	node_memory_done(nodes);
 	index_vector_done(&nodes->free_ids);
 	index_vector_done(&nodes->freed);
 	index_vector_done(&nodes->freed_at_cut);
@@ -257,22 +205,6 @@ void nodes_cleaning_end(struct nodes *nodes)
 	nodes->is_cleaning = false;
 }
 
-static int spares_fill(struct nodes *nodes, struct node **list, uint32_t *nr,
-		       uint32_t want, unsigned int level)
-{
-	(void)nodes;
-	while (*nr < want) {
-		struct node *n = node_alloc(level);
-
-		if (!n)
-			return -ENOMEM;
-		n->next_spare = *list;
-		*list = n;
-		(*nr)++;
-	}
-	return 0;
-}
-
 #define IDS_PER_HOLD (SPARE_LEAVES + SPARE_INNERS)
 
 uint64_t nodes_table_bytes(const struct nodes *nodes)
@@ -299,12 +231,7 @@ int nodes_prepare(struct nodes *nodes)
 	r = segment_table_prepare(nodes->segments);
 	if (r < 0)
 		return r;
-	r = spares_fill(nodes, &nodes->spare_leaves, &nodes->nr_spare_leaves,
-			SPARE_LEAVES, 0);
-	if (r < 0)
-		return r;
-	r = spares_fill(nodes, &nodes->spare_inners, &nodes->nr_spare_inners,
-			SPARE_INNERS, 1);
+	r = node_spares_fill(nodes);
 	if (r < 0)
 		return r;
 	if (nodes->free_ids.len < nr_new) {
@@ -402,15 +329,12 @@ uint32_t node_encode_now(const struct node *n, void *ret, uint32_t *ret_hash)
 static void node_freeze(struct nodes *nodes, struct node *n)
 {
 	uint8_t record[NODE_BYTES_MAX];
+	uint32_t length;
 
 	mutex_assert_held(&nodes->core->lock);
-	n->image_bytes = node_encode_now(n, record, &n->image_hash);
-	n->image = malloc(n->image_bytes);
-	if (!n->image) {
+	length = node_encode_now(n, record, &n->image_hash);
+	if (node_set_image(nodes, n, record, length) < 0)
 		core_fail_nomem(nodes->core);
-		return;
-	}
-	memcpy(n->image, record, n->image_bytes);
 }
 
 void node_touch(struct nodes *nodes, struct node *n)
@@ -434,29 +358,20 @@ void node_touch(struct nodes *nodes, struct node *n)
 
 struct node *node_new(struct nodes *nodes, unsigned int level, uint32_t epoch)
 {
-	struct node **list =
-		level ? &nodes->spare_inners : &nodes->spare_leaves;
-	uint32_t *nr =
-		level ? &nodes->nr_spare_inners : &nodes->nr_spare_leaves;
-	struct node *n = *list;
+	struct node *n = node_take_spare(nodes, level);
 	uint32_t id;
 
 	mutex_assert_held(&nodes->core->lock);
-	assert(n); /* nodes_prepare() */
-	*list = n->next_spare;
-	(*nr)--;
 	if (nodes->free_ids.len > 0)
 		id = nodes->free_ids.ptr[--nodes->free_ids.len];
 	else
 		id = nodes->next_id++;
-	node_clear(n, level);
 	n->id = id;
 	n->epoch = epoch;
 	assert(!*node_place(nodes, id));
 	*node_place(nodes, id) = n;
-	nodes->nr_loaded++;
+	node_count_memory(nodes, n);
 	nodes->nr_nodes++;
-	*node_bytes_sum(nodes, level) += node_bytes(level);
 	node_entry_touch(nodes, id);
 	*node_entry(nodes, id) = (struct node_entry){.count = 1};
 	node_touch(nodes, n);

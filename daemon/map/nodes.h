@@ -74,11 +74,12 @@ struct nodes {
 	struct node_vector dirty;	  /* may hold nodes freed since */
 	struct node_vector pending;
 	struct index_vector reaper; /* ids whose reference is the queue's */
+	/* for the next ones; leaves: all that were evicted */
 	struct node *spare_leaves, *spare_inners;
 	uint32_t nr_spare_leaves, nr_spare_inners;
 	uint64_t nr_nodes;    /* entries with a count */
 	uint64_t nr_loaded;   /* in memory */
-	uint64_t leaf_bytes;  /* of memory, for leaves */
+	uint64_t leaf_bytes;  /* of memory, for leaves and their images */
 	uint64_t inner_bytes; /* for inner nodes, which stay */
 	uint64_t bytes_max;   /* leaves are evicted above it */
 	uint32_t hand;	      /* the id the evictor looked at last */

@@ -4,13 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+static size_t memory_bytes(uint32_t nr_payload)
+{
+	return SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE +
+	       (size_t)nr_payload * BLOCK_SIZE;
+}
+
+uint64_t segment_stream_bytes(const struct core *core)
+{
+	return memory_bytes(core_batch_payload_max(core));
+}
+
 int segment_stream_init(struct segment_stream *stream, struct core *core,
 			struct frames *frames, struct segment_table *segments,
 			enum segment_kind kind, enum frame_user user,
 			uint32_t nr_payload, struct error *err)
 {
-	size_t bytes = SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE +
-		       (size_t)nr_payload * BLOCK_SIZE;
+	size_t bytes = memory_bytes(nr_payload);
 
 	*stream = (struct segment_stream){.core = core,
 					  .frames = frames,

@@ -27,6 +27,9 @@ struct segment_stream {
 	uint64_t prev_hash;
 };
 
+/* Memory that a stream takes, at most. */
+uint64_t segment_stream_bytes(const struct core *core);
+
 /* Batches have at most @nr_payload blocks.  -ENOMEM. */
 int segment_stream_init(struct segment_stream *stream, struct core *core,
 			struct frames *frames, struct segment_table *segments,

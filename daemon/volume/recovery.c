@@ -349,13 +349,17 @@ static int load_log(struct recovery *rec,
 	return r;
 }
 
-/* memory= less the log's buffers, but never nearly nothing. */
+/*
+ * memory= less the buffers of the log and of both streams, but never nearly
+ * nothing.
+ */
 static uint64_t nodes_memory(const struct store *store,
 			     const struct store_open_options *options)
 {
 	uint64_t all =
 		options->memory_bytes ? options->memory_bytes : MEMORY_DEFAULT;
-	uint64_t buffers = store->log.tail.map_bytes;
+	uint64_t buffers = store->log.tail.map_bytes +
+			   2 * segment_stream_bytes(&store->core);
 
 	return buffers < all / 4 * 3 ? all - buffers : all / 4;
 }

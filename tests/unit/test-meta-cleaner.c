@@ -107,6 +107,42 @@ static void clean_leaves_are_evicted_and_come_back(void **state)
 	check_is_clean();
 }
 
+/* Leaves and the memory kept for the next ones. */
+static uint64_t nr_leaf_memories(void)
+{
+	uint64_t bytes = sizeof(struct node) + sizeof(struct leaf_content);
+	uint64_t nr;
+
+	lock_core();
+	nr = store->nodes.leaf_bytes / bytes + store->nodes.nr_spare_leaves;
+	unlock_core();
+	return nr;
+}
+
+/* Other threads' malloc would have to find room of its own for them. */
+static void evicted_leaves_leave_their_memory_to_others(void **state)
+{
+	struct volume_handle *h = create_volume("a", NR_LEAVES * LEAF_BLOCKS);
+	uint64_t nr;
+
+	for (uint32_t i = 0; i < NR_LEAVES; i++)
+		put(h, (uint64_t)i * LEAF_BLOCKS, 1, i + 1);
+	must(store_checkpoint(store, &err));
+	nr = nr_leaf_memories();
+	assert_true(nr >= NR_LEAVES);
+	lock_core();
+	store->nodes.bytes_max = store->nodes.leaf_bytes / 4;
+	unlock_core();
+	for (uint32_t i = 0; i < NR_LEAVES; i++) /* begins to evict */
+		put(h, 0, 1, 1);
+	for (int round = 0; round < 3; round++)
+		for (uint32_t i = 0; i < NR_LEAVES; i++)
+			expect(h, (uint64_t)i * LEAF_BLOCKS, 1, i + 1);
+	assert_true(stat_now().nodes_bytes < 2 * store->nodes.bytes_max);
+	assert_in_range(nr_leaf_memories(), nr, nr + SPARE_LEAVES);
+	volume_close(h);
+}
+
 #define TEST(name) \
 	cmocka_unit_test_setup_teardown(name, open_store, close_store)
 
@@ -117,6 +153,7 @@ int main(void)
 		TEST(cleaned_segments_hold_nothing_that_is_missed),
 		TEST(metadata_takes_about_twice_what_is_live),
 		TEST(clean_leaves_are_evicted_and_come_back),
+		TEST(evicted_leaves_leave_their_memory_to_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;

@@ -154,6 +154,21 @@ static void a_pending_node_is_encoded_as_of_the_cut(void **state)
 	assert_int_equal(nodes->dirty.len, 1);
 }
 
+/* So that a checkpoint takes no memory beyond what leaves may take. */
+static void the_image_of_a_leaf_counts_as_a_leaf(void **state)
+{
+	struct segment *meta = add_segment(SEGMENT_META);
+	struct node *n = new_node(0);
+	uint64_t bytes = nodes->leaf_bytes;
+
+	cut();
+	node_touch(nodes, n);
+	assert_non_null(n->image);
+	assert_int_equal(nodes->leaf_bytes, 2 * bytes);
+	write_pending(meta);
+	assert_int_equal(nodes->leaf_bytes, bytes);
+}
+
 static void a_node_freed_after_the_cut_is_still_written(void **state)
 {
 	struct segment *meta = add_segment(SEGMENT_META);
@@ -341,6 +356,7 @@ int main(void)
 		TEST(a_shadow_shares_what_it_holds),
 		TEST(a_shadow_of_a_damaged_node_changes_nothing),
 		TEST(a_pending_node_is_encoded_as_of_the_cut),
+		TEST(the_image_of_a_leaf_counts_as_a_leaf),
 		TEST(a_node_freed_after_the_cut_is_still_written),
 		TEST(writing_notes_the_record_in_the_frozen_page_too),
 		TEST(an_id_is_used_again_only_after_its_checkpoint),
