@@ -9,11 +9,13 @@
  *	random order, by 4 KiB writes, then 1 GiB of random overwrites and
  *	400 MiB of random reads
  *   scale-bench tail STORE
- *	writes at random until a checkpoint is about to run, then kills itself
+ *	writes at random until the log or the dirty nodes are as many as a
+ *	checkpoint lets them become, then kills itself
  *   scale-bench open STORE
  *	opens the store, its pages dropped from the cache
- *   scale-bench snapshot STORE
- *	snapshots when there are 1, 100 and 10,000 of them
+ *   scale-bench snapshot STORE...
+ *	three stores of each size: one with 1 snapshot, one with 100, one with
+ *	10,000; then one more of each in turn, again and again
  *   scale-bench clone STORE
  *	1,000 clones of one snapshot
  *
@@ -36,10 +38,12 @@
 #define CAPACITY (UINT64_C(256) << 30)
 #define NR_OVERWRITES ((UINT64_C(1) << 30) / BLOCK_SIZE)
 #define NR_READS 100000u
-#define NR_SAMPLES 41u
+#define NR_SAMPLES 101u
 #define NR_SNAPSHOTS 10000u
 #define NR_CLONES 1000u
+#define STORES_MAX 9u
 #define WRITES_BETWEEN 64u
+#define WRITES_UNFLUSHED (CHECKPOINT_LOG_BYTES / 8 / BLOCK_SIZE)
 
 static const char *const tail_dirs[] = {"/dev/shm", NULL};
 
@@ -236,38 +240,38 @@ static void fill(const char *path, uint64_t size)
 
 /* ---- open ---- */
 
-/* Writing has begun at @begin_ns, after a checkpoint. */
-static bool checkpoint_is_near(struct store *store, uint64_t begin_ns)
+/* Without workers no checkpoint comes before, for space or for its age. */
+static bool tail_is_longest(struct store *store)
 {
 	struct store_stat stat;
 
 	store_stat(store, &stat);
 	return stat.dirty_nodes + 2 * WRITES_BETWEEN >=
 		       CHECKPOINT_DIRTY_NODES ||
-	       stat.log_bytes + (4u << 20) >= CHECKPOINT_LOG_BYTES ||
-	       now_ns() - begin_ns >=
-		       (CHECKPOINT_AGE_MS - 2000) * UINT64_C(1000000);
+	       stat.log_bytes + (4u << 20) >= CHECKPOINT_LOG_BYTES;
 }
 
 /* Never returns. */
 static void tail(const char *path)
 {
-	uint64_t data[BLOCK_SIZE / sizeof(uint64_t)], nr = 0, begin;
+	uint64_t data[BLOCK_SIZE / sizeof(uint64_t)], nr = 0;
+	struct store_open_options options = {.tail_dirs = tail_dirs};
+	struct backend *be = open_backend(path);
 	struct error err = ERROR_NONE;
 	struct volume_handle *handle;
 	struct store_stat stat;
-	struct backend *be;
-	struct store *store = open_store(path, &be);
 	struct rng rng = {rng_time_seed()};
+	struct store *store;
 
+	/* it recovers the tail before, and begins with a checkpoint */
+	must(store_open(be, &options, &store, &err), "open", &err);
 	handle = bench_open_volume(store, "v");
-	must(store_checkpoint(store, &err), "checkpoint", &err);
-	begin = now_ns();
-	while (nr % WRITES_BETWEEN || !checkpoint_is_near(store, begin)) {
+	while (nr % WRITES_BETWEEN || !tail_is_longest(store)) {
 		for (size_t i = 0; i < BLOCK_SIZE / sizeof(uint64_t); i++)
 			data[i] = rng_next(&rng);
 		write_block(handle, rng_below(&rng, nr_blocks(handle)), data);
-		nr++;
+		if (++nr % WRITES_UNFLUSHED == 0) /* as a worker would */
+			must(store_flush(store, &err), "flush", &err);
 	}
 	store_stat(store, &stat);
 	bench_figure("tail-log", (double)stat.log_bytes / (1 << 20), "MiB");
@@ -321,47 +325,65 @@ static void take_snapshot(struct store *store, unsigned int number)
 	bench_snapshot(store, name);
 }
 
-/* Each after some writes; nothing else is left to flush. */
-static void sample_snapshots(struct store *store, struct volume_handle *handle,
-			     unsigned int *number, struct rng *rng)
+/* A store whose snapshots are timed. */
+struct sampled {
+	struct store *store;
+	struct volume_handle *handle;
+	struct latency latency;
+	unsigned int nr_snapshots;
+};
+
+/* After some writes; nothing else is left to flush. */
+static void sample_snapshot(struct sampled *s, struct rng *rng)
 {
-	struct latency latency = {0};
 	struct error err = ERROR_NONE;
-	unsigned int first = *number;
-	char name[32];
+	uint64_t begin;
 
-	for (unsigned int i = 0; i < NR_SAMPLES; i++) {
-		uint64_t begin;
-
-		write_random(handle, WRITES_BETWEEN, rng);
-		must(store_flush(store, &err), "flush", &err);
-		begin = now_ns();
-		take_snapshot(store, (*number)++);
-		latency_add(&latency, now_ns() - begin);
-	}
-	(void)snprintf(name, sizeof(name), "snapshot-%u", first ? first : 1);
-	bench_figure(name, (double)latency_percentile(&latency, 50) / 1e3,
-		     "us");
+	write_random(s->handle, WRITES_BETWEEN, rng);
+	must(store_flush(s->store, &err), "flush", &err);
+	begin = now_ns();
+	take_snapshot(s->store, s->nr_snapshots++);
+	latency_add(&s->latency, now_ns() - begin);
 }
 
-static void snapshots(const char *path)
+static void open_sampled(struct sampled *s, const char *path,
+			 unsigned int nr_snapshots)
 {
-	static const unsigned int counts[] = {0, 100, NR_SNAPSHOTS};
-	struct rng rng = {rng_time_seed()};
-	struct volume_handle *handle;
-	unsigned int number = 0;
 	struct backend *be;
-	struct store *store = open_store(path, &be);
 
-	handle = bench_open_volume(store, "v");
-	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-		while (number < counts[i])
-			take_snapshot(store, number++);
-		sample_snapshots(store, handle, &number, &rng);
+	*s = (struct sampled){0};
+	s->store = open_store(path, &be);
+	s->handle = bench_open_volume(s->store, "v");
+	while (s->nr_snapshots + 1 < nr_snapshots)
+		take_snapshot(s->store, s->nr_snapshots++);
+}
+
+/* The medium's moods come to all of them alike. */
+static void snapshots(char **paths, unsigned int nr)
+{
+	static const unsigned int counts[] = {1, 100, NR_SNAPSHOTS};
+	static struct sampled sampled[STORES_MAX];
+	struct rng rng = {rng_time_seed()};
+	char name[32];
+
+	if (nr > STORES_MAX || nr % 3 != 0)
+		die("three stores of each size, at most 9");
+	for (unsigned int i = 0; i < nr; i++)
+		open_sampled(&sampled[i], paths[i], counts[i % 3]);
+	for (unsigned int round = 0; round < NR_SAMPLES; round++)
+		for (unsigned int i = 0; i < nr; i++)
+			sample_snapshot(&sampled[i], &rng);
+	for (unsigned int i = 0; i < nr; i++) {
+		const struct latency *latency = &sampled[i].latency;
+
+		(void)snprintf(name, sizeof(name), "snapshot-%u-%u", i / 3,
+			       counts[i % 3]);
+		bench_figure(name,
+			     (double)latency_percentile(latency, 50) / 1e3,
+			     "us");
+		volume_close(sampled[i].handle);
+		bench_close(sampled[i].store);
 	}
-	print_memory(store);
-	volume_close(handle);
-	bench_close(store);
 }
 
 static void clones(const char *path)
@@ -410,8 +432,8 @@ int main(int argc, char **argv)
 		tail(argv[2]);
 	else if (argc == 3 && !strcmp(argv[1], "open"))
 		open_dropped(argv[2]);
-	else if (argc == 3 && !strcmp(argv[1], "snapshot"))
-		snapshots(argv[2]);
+	else if (argc >= 3 && !strcmp(argv[1], "snapshot"))
+		snapshots(argv + 2, (unsigned int)argc - 2);
 	else if (argc == 3 && !strcmp(argv[1], "clone"))
 		clones(argv[2]);
 	else
