@@ -151,18 +151,20 @@ int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err)
 	return r;
 }
 
-void nodes_hint(struct nodes *nodes, uint32_t id, struct read_ahead *ahead)
+bool nodes_find_record(struct nodes *nodes, uint32_t id, struct read_range *ret)
 {
 	const struct node_entry *e;
 	struct segment *s;
 
 	mutex_assert_held(&nodes->core->lock);
 	if (!node_exists(nodes, id))
-		return;
+		return false;
 	e = node_entry(nodes, id);
 	s = segment_find(nodes->segments, e->segno);
-	if (s && s->kind == SEGMENT_META)
-		read_ahead_add(ahead, s->place, e->offset, e->length);
+	if (!s || s->kind != SEGMENT_META)
+		return false;
+	*ret = (struct read_range){s->place, e->offset, e->length};
+	return true;
 }
 
 /* A copy of what is in memory. */

@@ -162,10 +162,11 @@ int node_decode(const void *record, const struct node_entry *entry, uint32_t id,
  */
 int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err);
 
-struct read_ahead;
+struct read_range;
 
-/* Node @id, which is not in memory, will be faulted in. */
-void nodes_hint(struct nodes *nodes, uint32_t id, struct read_ahead *ahead);
+/* Where the record of node @id lies; false: there is none. */
+bool nodes_find_record(struct nodes *nodes, uint32_t id,
+		       struct read_range *ret);
 
 /*
  * A copy of node @id for the caller, who frees it: as it is in memory, or

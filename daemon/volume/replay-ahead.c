@@ -68,46 +68,95 @@ static void sort_once(struct leaf_vector *leaves)
 	leaves->len = nr + 1;
 }
 
-/* Hint at what is missing on the way to @leaf; inner nodes go to @inner. */
-static int hint_leaf(struct store *store, uint64_t leaf,
-		     struct read_ahead *ahead, struct index_vector *inner)
+/* A node on the way to leaves, or a leaf, and where it lies. */
+struct missing {
+	struct read_range range;
+	uint32_t id;
+	bool is_leaf;
+};
+
+DEFINE_VECTOR(missing_vector, struct missing);
+
+/* What is missing on the way to @leaf. */
+static int find_missing(struct store *store, uint64_t leaf,
+			struct missing_vector *missing)
 {
 	struct vblock block = {(leaf & ((UINT64_C(1) << LEAF_BITS) - 1)) *
 			       LEAF_BLOCKS};
+	struct missing m = {0};
 	const struct volume *v;
 	unsigned int level;
-	uint32_t id;
 
 	v = volume_find_id(&store->volumes, (uint32_t)(leaf >> LEAF_BITS));
 	if (!v || block.index >= VOLUME_BLOCKS_MAX)
 		return 0;
-	id = extent_map_find_missing(&store->nodes, &v->map, block, &level);
-	if (id == 0)
+	m.id = extent_map_find_missing(&store->nodes, &v->map, block, &level);
+	m.is_leaf = level == 0;
+	if (m.id == 0 || !nodes_find_record(&store->nodes, m.id, &m.range))
 		return 0;
 	/* neighbours miss the same inner node */
-	if (level > 0 && inner->len > 0 && inner->ptr[inner->len - 1] == id)
+	if (missing->len > 0 && missing->ptr[missing->len - 1].id == m.id)
 		return 0;
-	nodes_hint(&store->nodes, id, ahead);
-	return level > 0 ? index_vector_push(inner, id) : 0;
+	return missing_vector_push(missing, m);
+}
+
+static int compare_missing(const void *a, const void *b)
+{
+	const struct missing *x = a, *y = b;
+
+	if (x->range.place != y->range.place)
+		return x->range.place < y->range.place ? -1 : 1;
+	return (x->range.offset > y->range.offset) -
+	       (x->range.offset < y->range.offset);
+}
+
+/* So many are on their way while those before them are decoded. */
+#define NODES_AHEAD 2048u
+
+static void hint_missing(struct store *store,
+			 const struct missing_vector *missing, size_t first)
+{
+	struct read_ahead ahead = {.be = store->core.be};
+
+	for (size_t i = first; i < missing->len && i < first + NODES_AHEAD; i++)
+		read_ahead_add(&ahead, missing->ptr[i].range.place,
+			       missing->ptr[i].range.offset,
+			       missing->ptr[i].range.length);
+	read_ahead_submit(&ahead);
+	read_ahead_done(&ahead);
+}
+
+/* In the order in which they lie there.  Core held, dropped. */
+static void read_missing(struct store *store,
+			 const struct missing_vector *missing)
+{
+	qsort(missing->ptr, missing->len, sizeof(*missing->ptr),
+	      compare_missing);
+	hint_missing(store, missing, 0);
+	for (size_t i = 0; i < missing->len; i++) {
+		if (i % NODES_AHEAD == 0)
+			hint_missing(store, missing, i + NODES_AHEAD);
+		/* damage is met again, by a replay that needs it */
+		(void)store_fault(store, missing->ptr[i].id, NULL);
+	}
 }
 
 /* The next level down; *ret_more: there were inner nodes, now in memory. */
-static int hint_level(struct store *store, const struct leaf_vector *leaves,
+static int read_level(struct store *store, const struct leaf_vector *leaves,
 		      bool *ret_more)
 {
-	struct read_ahead ahead = {.be = store->core.be};
-	struct index_vector inner = {0};
+	struct missing_vector missing = {0};
 	int r = 0;
 
 	mutex_assert_held(&store->core.lock);
+	*ret_more = false;
 	for (size_t i = 0; r == 0 && i < leaves->len; i++)
-		r = hint_leaf(store, leaves->ptr[i], &ahead, &inner);
-	read_ahead_submit(&ahead);
-	for (size_t i = 0; r == 0 && i < inner.len; i++)
-		r = store_fault(store, inner.ptr[i], NULL);
-	*ret_more = inner.len > 0;
-	read_ahead_done(&ahead);
-	index_vector_done(&inner);
+		r = find_missing(store, leaves->ptr[i], &missing);
+	for (size_t i = 0; i < missing.len; i++)
+		*ret_more |= !missing.ptr[i].is_leaf;
+	if (r == 0 && missing.len > 0)
+		read_missing(store, &missing);
+	missing_vector_done(&missing);
 	return r;
 }
 
@@ -122,6 +171,6 @@ void replay_ahead(struct store *store, const struct log_batch *batches,
 		r = add_batch(store, &leaves, &batches[i]);
 	sort_once(&leaves);
 	for (unsigned int i = 0; r == 0 && more && i <= INNER_LEVELS; i++)
-		r = hint_level(store, &leaves, &more);
+		r = read_level(store, &leaves, &more);
 	leaf_vector_done(&leaves);
 }
