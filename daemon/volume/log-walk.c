@@ -37,7 +37,9 @@ struct walk {
 	const struct frames *frames; /* NULL: all may hold the log */
 	struct log_tail *tail;
 	uint32_t nr_slots;
+	uint32_t nr_hinted; /* headers ahead that may be on their way */
 	bool drop_cache;
+	bool none_is_ours; /* the frames were searched: no log of this tail */
 	/* where the next header should be */
 	uint64_t segno, place, seq, prev_hash;
 	uint32_t slot;
@@ -66,6 +68,28 @@ static bool header_fits(const struct walk *w, const struct batch_header *h,
 	return h->segno == segno && h->slot == slot && h->seq == w->seq &&
 	       h->prev_hash == w->prev_hash &&
 	       slot + 1 + h->nr_payload <= w->nr_slots;
+}
+
+/*
+ * Most batches of a busy log are full, and so of one length: the headers
+ * behind this one probably are where they would be then.
+ */
+#define HEADERS_AHEAD 16u
+
+static void hint_headers(struct walk *w, const struct batch_header *h)
+{
+	uint32_t step = 1 + h->nr_payload, slot = h->slot + step;
+
+	if (w->nr_hinted > 0 && h->slot > 1) {
+		w->nr_hinted--;
+		return;
+	}
+	for (uint32_t i = 0; i < HEADERS_AHEAD && slot < w->nr_slots; i++) {
+		backend_will_read(w->be, w->place, slot * BLOCK_SIZE,
+				  BLOCK_SIZE);
+		slot += step;
+	}
+	w->nr_hinted = HEADERS_AHEAD;
 }
 
 static bool has_operation(const struct disk_batch *disk,
@@ -104,6 +128,7 @@ static int walk_add(struct walk *w, const struct disk_batch *disk,
 	w->slot = h->slot + 1 + h->nr_payload;
 	w->seq = h->seq + 1;
 	w->prev_hash = h->hash;
+	hint_headers(w, h);
 	return 0;
 }
 
@@ -142,7 +167,13 @@ static bool find_successor(const struct walk *w, uint64_t place, uint64_t segno,
 static int enter_segment(const struct walk *w, uint64_t place,
 			 struct error *err)
 {
-	return w->drop_cache ? backend_drop_cache(w->be, place, err) : 0;
+	int r = 0;
+
+	if (w->drop_cache)
+		r = backend_drop_cache(w->be, place, err);
+	/* its header, and that of its first batch */
+	backend_will_read(w->be, place, 0, 2 * BLOCK_SIZE);
+	return r;
 }
 
 /*
@@ -190,27 +221,43 @@ static bool frame_is_ours(const struct walk *w, uint64_t place,
 	       header_is_ours(w, &disk, ret) && ret->slot == 1;
 }
 
+/* All the frames will be looked at: not one after the other. */
+static void hint_frames(const struct walk *w)
+{
+	struct frame_search search = {0};
+	uint64_t place;
+
+	while (frame_search_next(w, &search, &place))
+		backend_will_read(w->be, place, BLOCK_SIZE, BLOCK_SIZE);
+}
+
 /*
  * The successor of a segment whose header is lost: the frame whose first
  * batch fits.
  */
-static bool search_successor(const struct walk *w, uint64_t *ret_segno,
+static bool search_successor(struct walk *w, uint64_t *ret_segno,
 			     uint64_t *ret_place)
 {
 	struct frame_search search = {0};
 	struct segment_header header;
 	struct batch_header h;
+	bool is_ours = false;
 	uint64_t place;
 
 	if (read_segment_header(w, w->place, w->segno, &header))
 		return false;
-	while (frame_search_next(w, &search, &place))
-		if (frame_is_ours(w, place, &h) && h.segno > w->segno &&
-		    header_fits(w, &h, h.segno, 1)) {
+	hint_frames(w);
+	while (frame_search_next(w, &search, &place)) {
+		if (!frame_is_ours(w, place, &h))
+			continue;
+		is_ours = true;
+		if (h.segno > w->segno && header_fits(w, &h, h.segno, 1)) {
 			*ret_segno = h.segno;
 			*ret_place = place;
 			return true;
 		}
+	}
+	w->none_is_ours = !is_ours;
 	return false;
 }
 
@@ -285,6 +332,27 @@ static int payload_is_good(const struct walk *w, const struct log_batch *b,
 	return 0;
 }
 
+static bool must_verify(const struct walk *w, const struct log_batch *b)
+{
+	return b->seq > w->tail->durable_seq || b->has_operation;
+}
+
+/* The medium works on the next ones while one is verified. */
+#define PAYLOADS_AHEAD 4u
+
+static void hint_payload(const struct walk *w, size_t i)
+{
+	const struct log_batch_vector *batches = &w->tail->batches;
+	const struct log_batch *b;
+
+	if (i >= batches->len)
+		return;
+	b = &batches->ptr[i];
+	if (b->nr_payload > 0 && must_verify(w, b))
+		backend_will_read(w->be, b->place, (b->slot + 1) * BLOCK_SIZE,
+				  b->nr_payload * BLOCK_SIZE);
+}
+
 /* Cut the list at the first batch whose payload must verify and does not. */
 static int verify_payloads(struct walk *w, struct error *err)
 {
@@ -296,11 +364,14 @@ static int verify_payloads(struct walk *w, struct error *err)
 
 	if (!memory)
 		return error_set(err, ENOMEM, "out of memory");
+	for (i = 0; i < PAYLOADS_AHEAD; i++)
+		hint_payload(w, i);
 	for (i = 0; i < batches->len; i++) {
 		const struct log_batch *b = &batches->ptr[i];
 		bool good = true;
 
-		if (b->seq > w->tail->durable_seq || b->has_operation)
+		hint_payload(w, i + PAYLOADS_AHEAD);
+		if (must_verify(w, b))
 			r = payload_is_good(w, b, memory, &good, err);
 		if (r < 0)
 			return r;
@@ -401,7 +472,7 @@ static int find_damage(const struct walk *w, uint64_t place, uint64_t segno,
 		tail->successor_place = next_place;
 	if (!tail->damaged)
 		r = scan_chain(w, place, segno, slot, &tail->damaged, err);
-	if (r == 0 && !tail->damaged &&
+	if (r == 0 && !tail->damaged && !w->none_is_ours &&
 	    (slot + 1 >= w->nr_slots ||
 	     !read_segment_header(w, place, segno, &h)))
 		r = scan_frames(w, &tail->damaged, err);

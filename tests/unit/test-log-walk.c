@@ -10,6 +10,7 @@
 
 #include "fixture.h"
 #include "log-walk.h"
+#include "read-ahead.h"
 
 #define NR 5u
 
@@ -258,6 +259,77 @@ static void a_lost_header_of_the_last_segment_loses_nothing(void **state)
 	check_is_clean();
 }
 
+/* ---- what the medium is told, and asked ---- */
+
+static struct backend_ops ops;
+static const struct backend_ops *real_ops;
+static struct read_range told[1000];
+static size_t nr_told;
+static unsigned int nr_first_batches; /* that were read */
+
+static void note_told(struct backend *backend, uint64_t place, uint32_t offset,
+		      uint32_t length)
+{
+	assert_true(nr_told < sizeof(told) / sizeof(told[0]));
+	told[nr_told++] = (struct read_range){place, offset, length};
+}
+
+static int note_read(struct backend *backend, uint64_t place, uint32_t offset,
+		     void *ret, uint32_t length, unsigned int flags,
+		     struct error *error)
+{
+	nr_first_batches += offset == BLOCK_SIZE;
+	return real_ops->read(backend, place, offset, ret, length, flags,
+			      error);
+}
+
+static void walk_noted(void)
+{
+	real_ops = be->ops;
+	ops = *real_ops;
+	ops.will_read = note_told;
+	ops.read = note_read;
+	nr_told = nr_first_batches = 0;
+	be->ops = &ops;
+	walk();
+	be->ops = real_ops;
+}
+
+static bool was_told(uint64_t place, uint32_t offset)
+{
+	for (size_t i = 0; i < nr_told; i++)
+		if (told[i].place == place && offset >= told[i].offset &&
+		    offset < told[i].offset + told[i].length)
+			return true;
+	return false;
+}
+
+static void headers_of_batches_of_one_length_are_read_ahead(void **state)
+{
+	uint32_t nr;
+
+	make_log(40);
+	nr = batches_from(0);
+	walk_noted();
+	assert_true(nr > 2);
+	for (uint32_t i = 1; i < tail.batches.len; i++)
+		assert_true(was_told(tail.batches.ptr[i].place,
+				     tail.batches.ptr[i].slot * BLOCK_SIZE));
+}
+
+/* As every start finds it after a clean stop. */
+static void an_empty_log_is_searched_for_once(void **state)
+{
+	reopen(true); /* its log begins in a segment that nobody writes to */
+	stop(true);
+	walk_noted();
+	assert_int_equal(tail.batches.len, 0);
+	/* the one in which the log would go on is looked at otherwise, too */
+	assert_in_range(nr_first_batches, be->nr_frames, be->nr_frames + 2);
+	for (uint64_t place = 0; place < be->nr_frames; place++)
+		assert_true(was_told(place, BLOCK_SIZE));
+}
+
 /* Many segments without a flush between them, then two flushed batches. */
 static void make_long_log(void)
 {
@@ -372,6 +444,8 @@ int main(void)
 		TEST(a_lost_segment_header_does_not_end_the_log),
 		TEST(a_lost_header_of_the_last_segment_loses_nothing),
 		TEST(a_header_lost_before_the_flush_loses_nothing),
+		TEST(headers_of_batches_of_one_length_are_read_ahead),
+		TEST(an_empty_log_is_searched_for_once),
 		TEST(a_segment_lost_before_the_flush_is_told),
 		TEST(a_lost_start_of_a_segment_is_told),
 		TEST(what_an_earlier_open_wrote_is_not_taken),
