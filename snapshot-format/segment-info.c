@@ -179,6 +179,16 @@ static int check_fixed(const struct segment_info *info, struct error *err)
 	return 0;
 }
 
+#define SLOTS_AT_ONCE 32u
+
+static bool has_count_more(const uint8_t counts[SLOTS_AT_ONCE / 4])
+{
+	uint64_t word;
+
+	memcpy(&word, counts, sizeof(word));
+	return word & word >> 1 & 0x5555555555555555;
+}
+
 /* The overflow list holds exactly the slots whose 2-bit count says so. */
 static int check_counts(const void *page, const struct segment_info *info,
 			unsigned int segment_shift, struct error *err)
@@ -188,13 +198,13 @@ static int check_counts(const void *page, const struct segment_info *info,
 
 	for (uint32_t slot = 0; slot < slots; slot++) {
 		unsigned int count = count_of(counts, slot);
-		uint8_t four = counts[slot / 4];
 		struct slot_count more;
 
 		/* an open store has millions of slots: most say nothing here */
-		if (slot % 4 == 0 && slot >= 4 &&
-		    (four & four >> 1 & 0x55) == 0) {
-			slot += 3;
+		if (slot % SLOTS_AT_ONCE == 0 && slot > 0 &&
+		    slot + SLOTS_AT_ONCE <= slots &&
+		    !has_count_more(counts + slot / 4)) {
+			slot += SLOTS_AT_ONCE - 1;
 			continue;
 		}
 		if (count != 0 && slot < FIRST_PAYLOAD_SLOT)

@@ -482,6 +482,22 @@ int segment_add_meta(struct segment_table *table, uint64_t segno, int64_t delta,
 
 /* ---- loading ---- */
 
+/* How many slots have a count.  An open looks at those of all segments. */
+static uint32_t nr_counted(const uint8_t *counts, uint32_t length)
+{
+	uint32_t ret = 0;
+
+	for (uint32_t i = 0; i < length; i += sizeof(uint64_t)) {
+		uint64_t word = 0;
+
+		memcpy(&word, counts + i,
+		       length - i < sizeof(word) ? length - i : sizeof(word));
+		ret += (uint32_t)__builtin_popcountll((word | word >> 1) &
+						      0x5555555555555555);
+	}
+	return ret;
+}
+
 static int load_arrays(struct segment_table *table, struct segment *s,
 		       const void *page, const struct segment_info *info,
 		       struct error *err)
@@ -489,9 +505,7 @@ static int load_arrays(struct segment_table *table, struct segment *s,
 	unsigned int shift = table->core->segment_shift;
 
 	memcpy(s->counts, segment_info_counts(page), table->core->nr_slots / 4);
-	for (uint32_t i = 0; i < table->core->nr_slots / 4; i++)
-		s->names += (uint32_t)__builtin_popcount(
-			(s->counts[i] | s->counts[i] >> 1) & 0x55);
+	s->names = nr_counted(s->counts, table->core->nr_slots / 4);
 	table->live_blocks += s->names;
 	if (overflow_reserve(&table->overflow,
 			     info->nr_overflow + OVERFLOW_SLACK) < 0)
