@@ -99,14 +99,18 @@ clones() {
 	note "deleting them, $1 GiB" "$(value clones-delete "$tmp/clone")" ms
 }
 
+# copy STORE TO
+copy() {
+	cp --sparse=always "$1" "$2"
+	cp --sparse=always "$1.data" "$2.data"
+}
+
 # snapshots WHERE DIRECTORY: three copies of each store in turn.
 snapshots() {
 	local gib count i=0 stores=()
 	for gib in $sizes; do
 		for count in $counts; do
-			cp --sparse=always "$disk/$gib" "$2/$gib-$count"
-			cp --sparse=always "$disk/$gib.data" \
-				"$2/$gib-$count.data"
+			copy "$disk/filled-$gib" "$2/$gib-$count"
 			stores+=("$2/$gib-$count")
 		done
 	done
@@ -158,6 +162,7 @@ for gib in $sizes; do
 	store=$disk/$gib
 	fill "$gib"
 	clones "$gib"
+	copy "$store" "$disk/filled-$gib" # without the data of the tails
 	open_clean "$gib"
 	open_killed "$gib"
 	keep_row "$gib"
