@@ -45,7 +45,8 @@ the_pages_are_sound() {
 		no_out "@"config
 	done
 	checks=$((checks + 1))
-	[ "$(ls "$BUILD_DIR"/*.[158] | wc -l)" -eq 5 ] || fail "not five pages"
+	set -- "$BUILD_DIR"/*.[158]
+	[ $# -eq 5 ] || fail "not five pages"
 }
 
 every_verb_has_its_section() {
