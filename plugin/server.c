@@ -29,6 +29,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend-file.h"
@@ -206,16 +207,44 @@ static void stop_signals(sigset_t *ret)
 	(void)sigaddset(ret, SIGQUIT);
 }
 
-/* Further signals stay pending: a stop is not interrupted. */
-static void *stop_main(void *opaque)
+/*
+ * A sign of life is worth something only if the engine is alive: who cannot
+ * have its lock is stuck here, and gives none.
+ */
+static void show_life(void)
 {
-	struct error err = ERROR_NONE;
+	struct store_stat stat;
+
+	store_stat(server.store, &stat);
+	starter_alive();
+}
+
+/* Until one of our signals comes; systemd is told meanwhile that we live. */
+static void wait_for_stop(void)
+{
+	uint64_t interval_us = starter_watchdog_us() / 3;
+	const struct timespec interval = {
+		.tv_sec = (time_t)(interval_us / 1000000),
+		.tv_nsec = (long)(interval_us % 1000000) * 1000,
+	};
 	sigset_t signals;
 	int number;
 
 	stop_signals(&signals);
-	while (sigwait(&signals, &number) != 0)
-		;
+	do {
+		number = sigtimedwait(&signals, NULL,
+				      interval_us ? &interval : NULL);
+		if (number < 0 && errno == EAGAIN)
+			show_life();
+	} while (number < 0);
+}
+
+/* Further signals stay pending: a stop is not interrupted. */
+static void *stop_main(void *opaque)
+{
+	struct error err = ERROR_NONE;
+
+	wait_for_stop();
 	starter_stopping();
 	tell(MESSAGE_INFO, "stopping", "stopping");
 	if (control)

@@ -94,7 +94,7 @@ _varve_operand()
 
 _varve()
 {
-	local cur prev words cword split
+	local cur prev words cword
 	_init_completion -n '@:=' || return
 	local verb='' store=() nr_operands=0 kind i
 

@@ -75,6 +75,30 @@ void starter_ready(void)
 	notify("READY=1");
 }
 
+/* $WATCHDOG_PID may be unset; else another process than it is not meant. */
+uint64_t starter_watchdog_us(void)
+{
+	const char *pid = getenv("WATCHDOG_PID");
+	const char *text = getenv("WATCHDOG_USEC");
+	uint64_t ret = 0;
+	char *end;
+
+	if (text && (!pid || strtol(pid, NULL, 10) == (long)getpid())) {
+		errno = 0;
+		ret = strtoull(text, &end, 10);
+		if (errno || text[0] < '0' || text[0] > '9' || *end)
+			ret = 0;
+	}
+	(void)unsetenv("WATCHDOG_USEC");
+	(void)unsetenv("WATCHDOG_PID");
+	return ret;
+}
+
+void starter_alive(void)
+{
+	notify("WATCHDOG=1");
+}
+
 void starter_stopping(void)
 {
 	notify("STOPPING=1");

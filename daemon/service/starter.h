@@ -9,6 +9,7 @@
 #define SERVICE_STARTER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * Before an exec that needs the low descriptors: move the pipe to @min_fd or
@@ -17,6 +18,13 @@
 void starter_move(int min_fd);
 /* The store is being served. */
 void starter_ready(void);
+/*
+ * How often systemd wants a sign of life, in microseconds; 0: it does not.
+ * Takes the variables away, so that no child of ours believes in them.
+ */
+uint64_t starter_watchdog_us(void);
+/* A sign of life. */
+void starter_alive(void);
 /* The server is stopping. */
 void starter_stopping(void);
 /* The start failed; the caller exits with @exit_code. */

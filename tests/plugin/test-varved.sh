@@ -171,6 +171,46 @@ mkdir "$tmp/systemd"
 python3 "$tmp/activate.py" "$tmp/systemd" env ${preload:+"LD_PRELOAD=$preload"} \
 	"$VARVED" "$store"
 
+# A watchdog gets signs of life, until the process is stopped in its tracks.
+cat >"$tmp/watchdog.py" <<'PYTHON'
+import os, signal, socket, sys
+path, command = sys.argv[1], sys.argv[2:]
+notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+notify.bind(path)
+notify.settimeout(30)
+pid = os.fork()
+if pid == 0:
+    os.environ["NOTIFY_SOCKET"] = path
+    os.environ["WATCHDOG_USEC"] = "600000"
+    os.environ["WATCHDOG_PID"] = str(os.getpid())
+    os.execvp(command[0], command)
+assert notify.recv(100) == b"READY=1"
+for _ in range(3):
+    assert notify.recv(100) == b"WATCHDOG=1"
+os.kill(pid, signal.SIGSTOP)
+notify.settimeout(1.5)
+said = 0
+try:
+    while said < 3:
+        notify.recv(100)
+        said += 1
+except TimeoutError:
+    pass
+assert said < 3, "a stopped process is alive"
+notify.settimeout(30)
+os.kill(pid, signal.SIGCONT)
+assert notify.recv(100) == b"WATCHDOG=1"
+os.kill(pid, signal.SIGTERM)
+while True:
+    word = notify.recv(100)
+    if word == b"STOPPING=1":
+        break
+    assert word == b"WATCHDOG=1", word
+assert os.waitpid(pid, 0)[1] == 0
+PYTHON
+python3 "$tmp/watchdog.py" "$tmp/systemd/watchdog" \
+	env ${preload:+"LD_PRELOAD=$preload"} "$VARVED" "$store"
+
 # The journal learns why a start fails, of varved and of the plugin.
 python3 - "$tmp/none" "$tmp/zeros" env ${preload:+"LD_PRELOAD=$preload"} \
 	"$VARVED" <<'PYTHON'
