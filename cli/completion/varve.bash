@@ -45,6 +45,7 @@ _varve_argument()
 	STORE | PATH | FILE | DIR) compopt -o default ;;
 	GROUP) _varve_offer $(compgen -g) ;;
 	HOW) _varve_offer none bar json ;;
+	FORMAT) _varve_offer raw qcow2 ;;
 	TYPE) _varve_offer_list volume snapshot hidden all ;;
 	COLUMNS)
 		_varve_offer_list $(_varve_help '/^Columns:/,/\./{s/^Columns://;s/\..*//;p}')
@@ -59,6 +60,13 @@ _varve_operand()
 	synopsis=$(_varve_help '1s/^usage: varve \[-s STORE\] [a-z]* *//p')
 	# shellcheck disable=SC2046
 	case $verb:$synopsis in
+	*:*FILE*)
+		if [ "$nr_operands" -gt 0 ]; then
+			compopt -o default
+		elif [ "$verb" != import ]; then
+			_varve_offer $(_varve_names all)
+		fi
+		;;
 	help:*)
 		_varve_offer $(varve help 2>/dev/null |
 			sed -n 's/^  \([a-z]*\)  .*/\1/p')
@@ -87,9 +95,7 @@ _varve_operand()
 	*:*VOLUME*) _varve_offer $(_varve_names volume) ;;
 	*:*STORE*) compopt -o default ;;
 	esac
-	case $synopsis:$cur in
-	*/dev/*:/* | *FILE*:[./]*) compopt -o default ;;
-	esac
+	[[ $synopsis:$cur != */dev/*:/* ]] || compopt -o default
 }
 
 _varve()

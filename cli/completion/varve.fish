@@ -27,6 +27,8 @@ function __varve_argument
             __fish_complete_groups
         case HOW
             printf '%s\n' none bar json
+        case FORMAT
+            printf '%s\n' raw qcow2
         case TYPE
             __varve_list volume snapshot hidden all
         case COLUMNS
@@ -43,6 +45,12 @@ function __varve_operand
     set -l list varve $argv[3..] list -H -o name -t
     set -l synopsis (__varve_help $verb '1s/^usage: varve \[-s STORE\] [a-z]* *//p')
     switch "$verb:$synopsis"
+        case '*FILE*'
+            if test $number -gt 0
+                __fish_complete_path (commandline -ct)
+            else if test $verb != import
+                $list all 2>/dev/null
+            end
         case 'help:*'
             varve help 2>/dev/null | sed -n 's/^  \([a-z]*\)  */\1\t/p'
         case 'dump:*'
@@ -69,8 +77,6 @@ function __varve_operand
             __fish_complete_path (commandline -ct)
     end
     if string match -q '*/dev/*' -- $synopsis; and string match -q '/*' -- (commandline -ct)
-        __fish_complete_path (commandline -ct)
-    else if string match -q '*FILE*' -- $synopsis; and string match -qr '^[./]' -- (commandline -ct)
         __fish_complete_path (commandline -ct)
     end
 end

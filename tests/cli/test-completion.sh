@@ -48,6 +48,10 @@ varve set capa<TAB>1G | varve set capacity=1G
 varve -s other.v<TAB> show el<TAB> | varve -s other.varve show elsewhere
 varve -s other.varve show da<TAB> | varve -s other.varve show da
 varve create da<TAB> | varve create da
+varve export da<TAB>@t<TAB> other.v<TAB> | varve export data@tuesday other.varve
+varve export data other.v<TAB> | varve export data other.varve
+varve import da<TAB> other.v<TAB> | varve import da other.varve
+varve import --format qc<TAB> new | varve import --format qcow2 new
 varve --vers<TAB> | varve --version
 varve serve --sock<TAB> other.v<TAB> | varve serve --socket other.varve
 '
