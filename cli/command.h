@@ -42,6 +42,7 @@ extern const struct command command_help;
 extern const struct command command_import;
 extern const struct command command_init;
 extern const struct command command_list;
+extern const struct command command_metrics;
 extern const struct command command_rename;
 extern const struct command command_resize;
 extern const struct command command_rollback;

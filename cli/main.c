@@ -15,8 +15,8 @@ static const struct command *const commands[] = {
 	&command_du,	   &command_snapshot, &command_clone,  &command_delete,
 	&command_rollback, &command_undo,     &command_rename, &command_resize,
 	&command_import,   &command_export,   &command_set,    &command_serve,
-	&command_events,   &command_attach,   &command_detach, &command_help,
-	&command_version,
+	&command_events,   &command_metrics,  &command_attach, &command_detach,
+	&command_help,	   &command_version,
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -79,6 +79,8 @@ static const struct option_spec specs[] = {
 	{0, OPTION_SERVE, "memory-tables", "SIZE", FIELD(memory_tables),
 	 "the most that tables may take besides (default: a quarter of the "
 	 "memory there is)"},
+	{0, OPTION_SERVE, "metrics", "[ADDR:]PORT", FIELD(metrics),
+	 "metrics for Prometheus by HTTP"},
 	{'f', OPTION_FOLLOW, "follow", NULL, FIELD(follow),
 	 "go on, and print what comes"},
 	{0, OPTION_FOLLOW, "after", "SEQ", FIELD(after),

@@ -67,6 +67,7 @@ struct options {
 	const char *connections;
 	const char *memory;
 	const char *memory_tables;
+	const char *metrics;
 	const char *tls_certificates;
 	const char *tls_psk;
 	bool tls_verify_peer;

@@ -90,6 +90,7 @@ static int build_args(struct serve *s)
 	r = r ? r : add_option(s, "--connections", o->connections);
 	r = r ? r : add_option(s, "--memory", o->memory);
 	r = r ? r : add_option(s, "--memory-tables", o->memory_tables);
+	r = r ? r : add_option(s, "--metrics", o->metrics);
 	if (r == 0 && o->read_only)
 		r = add_word(s, "--read-only");
 	if (r == 0 && o->verbose)

@@ -110,6 +110,11 @@ static int varve_config(const char *key, const char *value)
 		return set_size(value, &server.memory_bytes);
 	if (strcmp(key, "memory-tables") == 0)
 		return set_size(value, &server.tables_bytes);
+	if (strcmp(key, "metrics") == 0) {
+		free(server.metrics);
+		server.metrics = strdup(value);
+		return server.metrics ? 0 : -1;
+	}
 	if (strcmp(key, "buffers") == 0)
 		return nbdkit_parse_uint32_t(key, value, &server.nr_buffers);
 	if (strcmp(key, "connections") == 0)
@@ -144,6 +149,8 @@ static int varve_config_complete(void)
 	"memory=SIZE         Memory for map and buffers (default: 256M).\n" \
 	"memory-tables=SIZE  The most that tables may take besides\n" \
 	"                    (default: a quarter of the memory there is).\n" \
+	"metrics=[ADDR:]PORT Metrics for Prometheus by HTTP (default: " \
+	"none).\n" \
 	"buffers=N           Buffers of the log (default: 32).\n" \
 	"connections=N       Connections at once (default: 1000).\n" \
 	"control-fd=N        Listening control socket, from varved.\n" \

@@ -38,6 +38,7 @@
 #include "engine.h"
 #include "events.h"
 #include "log.h"
+#include "metrics.h"
 #include "runtime.h"
 #include "socket.h"
 #include "starter.h"
@@ -322,6 +323,17 @@ static void start_control(void)
 			err.message);
 }
 
+/* Nor are metrics worth an outage. */
+static void start_metrics(void)
+{
+	struct metrics_server *unused; /* it ends with the process */
+	struct error err = ERROR_NONE;
+
+	if (server.metrics &&
+	    metrics_serve(server.store, server.metrics, &unused, &err) < 0)
+		log_say(MESSAGE_WARNING, "no metrics: %s", err.message);
+}
+
 static void tell_started(void)
 {
 	struct store_stat stat;
@@ -364,6 +376,7 @@ int server_start(void)
 	if (r < 0)
 		return fail_open(r, &err);
 	start_control();
+	start_metrics();
 	r = start_stop_thread();
 	if (r < 0) {
 		(void)error_set(&err, -r, "cannot start a thread: %s",

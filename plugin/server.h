@@ -18,6 +18,7 @@ struct server {
 	bool read_only;
 	uint64_t memory_bytes; /* 0: the engine's default */
 	uint64_t tables_bytes; /* as above */
+	char *metrics;	       /* [ADDRESS:]PORT; NULL: none */
 	uint32_t max_connections;
 	uint32_t nr_buffers;
 	int control_fd;	  /* -1: the server makes its own */

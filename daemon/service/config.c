@@ -34,6 +34,7 @@ static const struct {
 	{"connections", KIND_TEXT},
 	{"memory", KIND_TEXT},
 	{"memory-tables", KIND_TEXT},
+	{"metrics", KIND_TEXT},
 	{"read-only", KIND_SWITCH},
 	{"verbose", KIND_SWITCH},
 };

@@ -13,6 +13,7 @@
 
 #include "config.h"
 #include "error.h"
+#include "metrics.h"
 #include "size.h"
 #include "varved-exit.h"
 #include "verbs.h"
@@ -49,6 +50,9 @@ static const char help[] =
 	"(default: "
 	"a quarter\n"
 	"                       of the memory there is)\n"
+	"      --metrics [ADDR:]PORT\n"
+	"                       metrics for Prometheus by HTTP (without ADDR: "
+	"to this host only)\n"
 	"      --read-only      serve everything read-only, change nothing\n"
 	"  -v, --verbose        nbdkit's debug messages on standard error\n"
 	"  -h, --help           this text\n"
@@ -135,6 +139,14 @@ static void check_size(const char *name, const char *text)
 	varved_fail(EXIT_USAGE, line);
 }
 
+static void check_address(const char *name, const char *text)
+{
+	struct error err = ERROR_NONE;
+
+	if (metrics_check_address(text, &err) < 0)
+		fail_option(name, text, err.message);
+}
+
 static void check_readable(const char *name, const char *path)
 {
 	if (access(path, R_OK) < 0)
@@ -169,6 +181,7 @@ enum {
 	OPTION_CONNECTIONS,
 	OPTION_MEMORY,
 	OPTION_MEMORY_TABLES,
+	OPTION_METRICS,
 	OPTION_READ_ONLY,
 	OPTION_VERBOSE,
 	OPTION_CONFIG,
@@ -192,6 +205,7 @@ static const struct option long_options[] = {
 	{"connections", required_argument, NULL, OPTION_CONNECTIONS},
 	{"memory", required_argument, NULL, OPTION_MEMORY},
 	{"memory-tables", required_argument, NULL, OPTION_MEMORY_TABLES},
+	{"metrics", required_argument, NULL, OPTION_METRICS},
 	{"read-only", no_argument, NULL, OPTION_READ_ONLY},
 	{"verbose", no_argument, NULL, OPTION_VERBOSE},
 	{"config", required_argument, NULL, OPTION_CONFIG},
@@ -251,6 +265,10 @@ static void apply_setting(struct varved_options *options, int option,
 	case OPTION_MEMORY_TABLES:
 		check_size(name, value);
 		options->memory_tables = value;
+		break;
+	case OPTION_METRICS:
+		check_address(name, value);
+		options->metrics = value;
 		break;
 	case OPTION_READ_ONLY:
 		options->read_only = true;

@@ -16,6 +16,7 @@ struct varved_options {
 	const char *connections;
 	const char *memory;
 	const char *memory_tables;
+	const char *metrics;	/* [ADDRESS:]PORT; NULL: none */
 	char *tls_certificates; /* absolute; NULL: none */
 	char *tls_psk;
 	bool tls_verify_peer;

@@ -185,6 +185,8 @@ static void build_command(const struct varved_options *options,
 		add_pair(command, "memory", options->memory);
 	if (options->memory_tables)
 		add_pair(command, "memory-tables", options->memory_tables);
+	if (options->metrics)
+		add_pair(command, "metrics", options->metrics);
 	if (sockets->nbd_inherited)
 		add_pair(command, "keep-socket", "true");
 	if (sockets->control_inherited)

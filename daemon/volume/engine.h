@@ -349,6 +349,48 @@ int store_clone_dry_run(struct store *store, const char *snapshot,
 int store_create_dry_run(struct store *store, const char *name, uint64_t size,
 			 struct error *err);
 
+/* ---- what clients ask for ---- */
+
+enum traffic_kind {
+	TRAFFIC_READ,
+	TRAFFIC_WRITE,
+	TRAFFIC_ZERO,
+	TRAFFIC_TRIM,
+	TRAFFIC_FLUSH,
+	NR_TRAFFIC_KINDS,
+};
+
+/* The last bucket is of all that took longer than the last bound. */
+#define TRAFFIC_BUCKETS 19u
+extern const uint64_t traffic_bounds_us[TRAFFIC_BUCKETS - 1];
+
+struct traffic_kind_count {
+	uint64_t requests; /* that were answered, errors among them */
+	uint64_t errors;
+	uint64_t bytes; /* of requests without an error */
+	uint64_t ns;	/* that they took, together */
+	uint64_t buckets[TRAFFIC_BUCKETS];
+};
+
+struct traffic_count {
+	struct traffic_kind_count kinds[NR_TRAFFIC_KINDS];
+};
+
+struct volume_traffic {
+	char name[NAME_MAX_BYTES + 1];
+	bool hidden;
+	struct traffic_count count;
+};
+
+/*
+ * What was asked of each volume and snapshot that was open since the store
+ * was opened; *ret is malloc'ed.  *ret_all is the sum, with those that are
+ * gone.
+ */
+int store_traffic(struct store *store, struct volume_traffic **ret,
+		  size_t *ret_nr, struct traffic_count *ret_all,
+		  struct error *err);
+
 /* ---- settings ---- */
 
 struct setting {

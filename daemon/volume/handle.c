@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "traffic.h"
 #include "volume-io.h"
 
 /* nbdkit before 1.42.4 aborts on extents of 4 GiB (CVE-2025-47711). */
@@ -27,6 +28,14 @@ static uint32_t *handle_counter(struct volume_handle *h, struct volume *v)
 	if (h->attached)
 		return &v->nr_attached;
 	return h->writer ? &v->nr_writers : &v->nr_readers;
+}
+
+/* Count what is asked of @v from now on.  Core held. */
+static int start_traffic(struct volume *v, struct error *err)
+{
+	if (!v->traffic)
+		v->traffic = calloc(1, sizeof(*v->traffic));
+	return v->traffic ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
 /* Core held. */
@@ -52,6 +61,9 @@ static int handle_bind(struct volume_handle *h, const char *name,
 	h->read_only = v->kind == VOLUME_SNAPSHOT || store->core.read_only;
 	if (h->read_only && (flags & VOLUME_OPEN_WRITE))
 		return error_set(err, EROFS, "%s: is read-only", name);
+	r = start_traffic(v, err);
+	if (r < 0)
+		return r;
 	h->writer = flags & VOLUME_OPEN_WRITE;
 	h->volume = v;
 	(*handle_counter(h, v))++;
@@ -102,6 +114,8 @@ static int handle_make_private(struct volume_handle *h, struct error *err)
 		return r;
 	mutex_lock(&h->store->core.lock);
 	r = h->volume ? 0 : volume_find(&h->store->volumes, name, &v, err);
+	if (r == 0 && !h->volume)
+		r = start_traffic(v, err);
 	if (r == 0 && !h->volume) {
 		h->writer = true;
 		h->volume = v;
@@ -209,14 +223,28 @@ static int begin(struct volume_handle *h, uint64_t offset, uint64_t length,
 	return 0;
 }
 
+/*
+ * A request of @v has ended with @r, which is returned.  NULL: it asked for a
+ * private view, which could not be made.
+ */
+static int count(const struct volume *v, enum traffic_kind kind,
+		 uint64_t length, uint64_t began_ns, int r)
+{
+	if (v)
+		traffic_add(v->traffic, kind, length, began_ns, r);
+	return r;
+}
+
 int volume_read(struct volume_handle *h, void *ret, uint32_t length,
 		uint64_t offset, struct error *err)
 {
-	struct volume *v;
+	uint64_t began_ns = traffic_now_ns();
+	struct volume *v = NULL;
 	int r = begin(h, offset, length, EINVAL, false, &v, err);
 
-	return r < 0 ? r
-		     : volume_read_range(h->store, v, ret, length, offset, err);
+	if (r == 0)
+		r = volume_read_range(h->store, v, ret, length, offset, err);
+	return count(v, TRAFFIC_READ, length, began_ns, r);
 }
 
 /* With @fua: wait until the batch that holds the request is durable. */
@@ -231,51 +259,68 @@ static int finish(struct volume_handle *h, bool fua,
 int volume_write(struct volume_handle *h, const void *data, uint32_t length,
 		 uint64_t offset, bool fua, struct error *err)
 {
+	uint64_t began_ns = traffic_now_ns();
 	struct request request = {0};
-	struct volume *v;
+	struct volume *v = NULL;
 	int r = begin(h, offset, length, ENOSPC, true, &v, err);
 
 	if (r == 0)
 		r = volume_write_range(h->store, v, data, length, offset,
 				       &request, err);
-	return finish(h, fua, &request, r, err);
+	r = finish(h, fua, &request, r, err);
+	return count(v, TRAFFIC_WRITE, length, began_ns, r);
 }
 
 int volume_zero(struct volume_handle *h, uint64_t length, uint64_t offset,
 		bool fua, struct error *err)
 {
+	uint64_t began_ns = traffic_now_ns();
 	struct request request = {0};
-	struct volume *v;
+	struct volume *v = NULL;
 	int r = begin(h, offset, length, ENOSPC, true, &v, err);
 
 	if (r == 0)
 		r = volume_zero_range(h->store, v, length, offset, &request,
 				      err);
-	return finish(h, fua, &request, r, err);
+	r = finish(h, fua, &request, r, err);
+	return count(v, TRAFFIC_ZERO, length, began_ns, r);
 }
 
 int volume_trim(struct volume_handle *h, uint64_t length, uint64_t offset,
 		bool fua, struct error *err)
 {
+	uint64_t first, last, began_ns = traffic_now_ns();
 	struct request request = {0};
-	uint64_t first, last;
-	struct volume *v;
+	struct volume *v = NULL;
 	int r = begin(h, offset, length, ENOSPC, true, &v, err);
 
-	if (r < 0)
-		return r;
 	/* whole blocks only; the last block of the volume may be short */
-	first = bytes_to_blocks_up(offset);
-	last = (offset + length) / BLOCK_SIZE;
+	first = r < 0 ? 0 : bytes_to_blocks_up(offset);
+	last = r < 0 ? 0 : (offset + length) / BLOCK_SIZE;
 	if (first < last)
 		r = volume_clear_range(h->store, v, OP_TRIM, last - first,
 				       (struct vblock){first}, &request, err);
-	return finish(h, fua, &request, r, err);
+	r = finish(h, fua, &request, r, err);
+	return count(v, TRAFFIC_TRIM, length, began_ns, r);
+}
+
+/* NULL: none yet.  Another request may be making it. */
+static struct volume *private_volume(struct volume_handle *h)
+{
+	struct volume *v;
+
+	mutex_lock(&h->store->core.lock);
+	v = h->volume;
+	mutex_unlock(&h->store->core.lock);
+	return v;
 }
 
 int volume_flush(struct volume_handle *h, struct error *err)
 {
-	return store_flush(h->store, err);
+	struct volume *v = h->private ? private_volume(h) : h->volume;
+	uint64_t began_ns = traffic_now_ns();
+
+	return count(v, TRAFFIC_FLUSH, 0, began_ns, store_flush(h->store, err));
 }
 
 int volume_cache(struct volume_handle *h, uint32_t length, uint64_t offset,

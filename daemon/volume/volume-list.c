@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "store.h"
+#include "store.h"
 #include "text.h"
+#include "traffic.h"
 
 /* Volumes listed in one hold of core. */
 #define SLICE 256u
@@ -158,4 +160,61 @@ int store_find(struct store *store, const char *name, struct volume_info *ret,
 	}
 	mutex_unlock(&store->core.lock);
 	return r;
+}
+
+/* Volumes that have counts.  Core held. */
+static size_t nr_with_traffic(const struct volumes *volumes)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < volumes->all.len; i++)
+		nr += volumes->all.ptr[i]->traffic != NULL;
+	return nr;
+}
+
+/* @list has room for all of them.  Core held. */
+static void fill_traffic(const struct volumes *volumes,
+			 struct volume_traffic *list,
+			 struct traffic_count *ret_all)
+{
+	if (volumes->gone)
+		traffic_read(volumes->gone, ret_all);
+	for (size_t i = 0; i < volumes->all.len; i++) {
+		const struct volume *v = volumes->all.ptr[i];
+
+		if (!v->traffic)
+			continue;
+		volume_full_name(volumes, v, list->name);
+		list->hidden = v->flags & VOLUME_FLAG_HIDDEN;
+		traffic_read(v->traffic, &list->count);
+		traffic_read(v->traffic, ret_all);
+		list++;
+	}
+}
+
+int store_traffic(struct store *store, struct volume_traffic **ret,
+		  size_t *ret_nr, struct traffic_count *ret_all,
+		  struct error *err)
+{
+	struct volumes *volumes = &store->volumes;
+	struct volume_traffic *list = NULL;
+	size_t nr, cap = 0;
+
+	*ret_all = (struct traffic_count){0};
+	mutex_lock(&store->core.lock);
+	for (nr = nr_with_traffic(volumes); nr > cap || !list;
+	     nr = nr_with_traffic(volumes)) {
+		mutex_unlock(&store->core.lock);
+		free(list);
+		cap = nr + 16; /* others may open volumes meanwhile */
+		list = calloc(cap, sizeof(*list));
+		if (!list)
+			return error_set(err, ENOMEM, "out of memory");
+		mutex_lock(&store->core.lock);
+	}
+	fill_traffic(volumes, list, ret_all);
+	mutex_unlock(&store->core.lock);
+	*ret = list;
+	*ret_nr = nr;
+	return 0;
 }

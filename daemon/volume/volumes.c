@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "traffic.h"
 
 void volume_to_record(const struct volume *v, struct volume_record *ret)
 {
@@ -56,6 +57,7 @@ void volume_free(struct volume *v)
 	if (!v)
 		return;
 	free(v->attrs);
+	free(v->traffic);
 	free(v);
 }
 
@@ -68,6 +70,7 @@ void volumes_done(struct volumes *volumes)
 	free(volumes->by_index);
 	free(volumes->by_name);
 	page_table_done(&volumes->pages);
+	free(volumes->gone);
 	*volumes = (struct volumes){0};
 }
 
@@ -421,6 +424,17 @@ void volume_insert(struct volumes *volumes, struct volume *v)
 		volumes->next_id = v->id + 1;
 }
 
+/* The first that goes gives its counts away. */
+static void keep_traffic(struct volumes *volumes, struct volume *v)
+{
+	if (volumes->gone && v->traffic) {
+		traffic_sum(volumes->gone, v->traffic);
+	} else if (v->traffic) {
+		volumes->gone = v->traffic;
+		v->traffic = NULL;
+	}
+}
+
 void volume_remove(struct volumes *volumes, struct volume *v)
 {
 	size_t i = find_index(volumes, v->id);
@@ -437,6 +451,7 @@ void volume_remove(struct volumes *volumes, struct volume *v)
 	memmove(&volumes->all.ptr[i], &volumes->all.ptr[i + 1],
 		(volumes->all.len - i - 1) * sizeof(*volumes->all.ptr));
 	volumes->all.len--;
+	keep_traffic(volumes, v);
 	volume_free(v);
 }
 

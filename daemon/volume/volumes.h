@@ -17,6 +17,7 @@
 #include "volume-record.h"
 
 struct operation_item;
+struct traffic;
 
 /*
  * What a head and its snapshots hold alone, in blocks: what would come free
@@ -57,6 +58,7 @@ struct volume {
 	struct settings settings; /* what the attributes say */
 	struct charge charge;	  /* of a head */
 	struct excl excl;
+	struct traffic *traffic;	       /* NULL: it was never open */
 	uint64_t nr_changes;		       /* writes and trims since open */
 	uint32_t index;			       /* page of the volume table */
 	bool being_deleted;		       /* while a DELETE is checked */
@@ -82,6 +84,8 @@ struct volumes {
 	uint32_t nr_names;	  /* buckets: a power of two */
 	uint32_t next_id;
 	uint32_t next_epoch;
+	struct traffic
+		*gone; /* asked of volumes that are gone; NULL: nothing */
 };
 
 int volumes_init(struct volumes *volumes, struct core *core);

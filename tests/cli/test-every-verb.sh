@@ -27,6 +27,10 @@ store_verbs() {
 	verbs | grep -vxE 'help|version|init|detach'
 }
 
+needs_a_server() {
+	[[ $1 = attach || $1 = events || $1 = metrics ]]
+}
+
 is_read_only() {
 	case $1 in
 	status | check | dump | du | list | show) return 0 ;;
@@ -76,7 +80,7 @@ refused() {
 	shift 3
 	for verb in $(store_verbs); do
 		# what these lack here is a server
-		[[ $verb = attach || $verb = events ]] &&
+		needs_a_server "$verb" &&
 			[ -e "$store" ] && continue
 		# shellcheck disable=SC2046
 		expect "$code" "$@" "$VARVE" -s "$store" "$verb" \
@@ -162,7 +166,7 @@ a_truncated_store_does_no_harm() {
 	for bytes in 2000 4096 131072; do
 		head -c "$bytes" "$tmp/main.varve" >"$tmp/short"
 		for verb in $(store_verbs); do
-			[[ $verb = attach || $verb = events ]] && continue
+			needs_a_server "$verb" && continue
 			# shellcheck disable=SC2046
 			"$VARVE" -s "$tmp/short" "$verb" $(operands "$verb") \
 				>"$tmp/out" 2>"$tmp/err" </dev/null
@@ -185,7 +189,7 @@ a_read_only_file_system_can_be_read() {
 	cleanup_fn umount "$tmp/ro"
 	mount -o remount,bind,ro "$tmp/ro" || return 0
 	for verb in $(store_verbs); do
-		[[ $verb = attach || $verb = events ]] && continue
+		needs_a_server "$verb" && continue
 		# which only reads, but there is no such volume
 		[ "$verb" = export ] && continue
 		if is_read_only "$verb"; then
@@ -203,6 +207,7 @@ a_read_only_file_system_can_be_read() {
 
 what_needs_a_server_says_so() {
 	expect_error 10 "not served" "$VARVE" -s "$tmp/main.varve" events
+	expect_error 10 "not served" "$VARVE" -s "$tmp/main.varve" metrics
 	expect_error 10 "not served" "$VARVE" -s "$tmp/main.varve" attach v
 	expect_error 2 "--after" "$VARVE" -s "$tmp/main.varve" events --after x
 }
