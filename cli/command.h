@@ -52,6 +52,7 @@ extern const struct command command_set;
 extern const struct command command_show;
 extern const struct command command_snapshot;
 extern const struct command command_status;
+extern const struct command command_top;
 extern const struct command command_undo;
 extern const struct command command_version;
 

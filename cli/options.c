@@ -37,6 +37,10 @@ static const struct option_spec specs[] = {
 	 "raw or qcow2 (default: as the name of FILE says)"},
 	{0, OPTION_FORCE, "force", NULL, FIELD(force),
 	 "replace FILE if it is there"},
+	{'n', OPTION_TOP, "count", "COUNT", FIELD(count),
+	 "end after so many reports"},
+	{0, OPTION_TOP, "interval", "TIME", FIELD(interval),
+	 "between two reports, as 10s (default: 2s)"},
 	{0, OPTION_YES, "yes", NULL, FIELD(yes),
 	 "do not ask for the name again"},
 	{'m', OPTION_TEXT, "message", "TEXT", FIELD(text),
@@ -191,14 +195,22 @@ static const struct option_spec *find_word(const char *word, size_t length)
 	return NULL;
 }
 
-static const struct option_spec *find_letter(char letter)
+/* A letter may mean something else to the verb that stands before it. */
+static const struct option_spec *find_letter(const struct command *command,
+					     char letter)
 {
+	const struct option_spec *found = NULL;
 	size_t i;
 
-	for (i = 0; i < NR_SPECS; i++)
-		if (specs[i].letter == letter)
+	for (i = 0; i < NR_SPECS; i++) {
+		if (specs[i].letter != letter)
+			continue;
+		if (command && (specs[i].bit & command->accepts))
 			return &specs[i];
-	return NULL;
+		if (!found)
+			found = &specs[i];
+	}
+	return found;
 }
 
 /* Where the parser is. */
@@ -258,7 +270,7 @@ static int parse_letters(struct parser *p, const char *letters)
 	const char *value;
 
 	for (; *letters; letters++) {
-		spec = find_letter(*letters);
+		spec = find_letter(p->options->command, *letters);
 		if (!spec)
 			return usage_error(p->options->command,
 					   "unknown option -%c", *letters);

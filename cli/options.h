@@ -34,6 +34,7 @@ struct command;
 #define OPTION_FREEZE (1u << 17)
 #define OPTION_FORMAT (1u << 18)
 #define OPTION_FORCE (1u << 19)
+#define OPTION_TOP (1u << 20)
 #define OPTION_TABLE (OPTION_NO_HEADER | OPTION_EXACT | OPTION_COLUMNS)
 
 struct options {
@@ -82,6 +83,8 @@ struct options {
 	bool wait;
 	bool shrink;
 	bool force;
+	const char *count;
+	const char *interval;
 	const char *format;
 	char **operands; /* NULL-terminated; into argv */
 	int nr_operands;

@@ -21,7 +21,10 @@ typedef int verb_fn(struct store *store, struct json_object *args,
 
 /* verbs-read.c */
 verb_fn verb_status, verb_list, verb_show, verb_check_store, verb_scrub,
-	verb_dump, verb_metrics;
+	verb_dump;
+
+/* verbs-traffic.c */
+verb_fn verb_traffic, verb_metrics;
 
 /* verbs-space.c */
 verb_fn verb_du;

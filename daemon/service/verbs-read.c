@@ -9,7 +9,6 @@
 #include "cleanup.h"
 #include "engine.h"
 #include "json.h"
-#include "metrics.h"
 
 int verb_status(struct store *store, struct json_object *args,
 		struct json_object **ret, struct error *err)
@@ -234,23 +233,4 @@ int verb_dump(struct store *store, struct json_object *args,
 	json_put_bool(data, "truncated", lines.truncated);
 	*ret = data;
 	return 0;
-}
-
-int verb_metrics(struct store *store, struct json_object *args,
-		 struct json_object **ret, struct error *err)
-{
-	CLEANUP_FREE char *text = NULL;
-	struct json_object *data;
-	size_t length;
-	int r;
-
-	r = metrics_text(store, &text, &length, err);
-	if (r < 0)
-		return r;
-	data = json_object_new_object();
-	if (data) {
-		json_put_string(data, "type", METRICS_TYPE);
-		json_put_string(data, "text", text);
-	}
-	return verb_give(data, ret, err);
 }

@@ -32,6 +32,7 @@ static const struct verb verbs[] = {
 	{"scrub", verb_scrub, false},
 	{"du", verb_du, true},
 	{"dump", verb_dump, true},
+	{"traffic", verb_traffic, true},
 	{"metrics", verb_metrics, true},
 };
 

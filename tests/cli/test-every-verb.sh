@@ -28,7 +28,7 @@ store_verbs() {
 }
 
 needs_a_server() {
-	[[ $1 = attach || $1 = events || $1 = metrics ]]
+	[[ $1 = attach || $1 = events || $1 = metrics || $1 = top ]]
 }
 
 is_read_only() {
@@ -208,6 +208,7 @@ a_read_only_file_system_can_be_read() {
 what_needs_a_server_says_so() {
 	expect_error 10 "not served" "$VARVE" -s "$tmp/main.varve" events
 	expect_error 10 "not served" "$VARVE" -s "$tmp/main.varve" metrics
+	expect_error 10 "not served" "$VARVE" -s "$tmp/main.varve" top
 	expect_error 10 "not served" "$VARVE" -s "$tmp/main.varve" attach v
 	expect_error 2 "--after" "$VARVE" -s "$tmp/main.varve" events --after x
 }

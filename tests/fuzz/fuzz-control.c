@@ -134,10 +134,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	((array)[rng_below(rng, sizeof(array) / sizeof((array)[0]))])
 
 static const char *const verbs[] = {
-	"status", "list",    "show",	     "create", "snapshot", "clone",
-	"delete", "reclaim", "rollback",     "undo",   "scratch",  "set",
-	"rename", "resize",  "check",	     "scrub",  "dump",	   "metrics",
-	"du",	  "",	     "no-such-verb",
+	"status",  "list",    "show",	  "create",	  "snapshot", "clone",
+	"delete",  "reclaim", "rollback", "undo",	  "scratch",  "set",
+	"rename",  "resize",  "check",	  "scrub",	  "dump",     "metrics",
+	"traffic", "du",      "",	  "no-such-verb",
 };
 static const char *const keys[] = {
 	"name",	   "names", "size",   "dry_run", "recursive",
