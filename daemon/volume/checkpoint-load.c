@@ -60,6 +60,50 @@ int superblock_choose(struct backend *be, struct superblock *ret,
 	return 0;
 }
 
+/*
+ * Pages are loaded in the order in which they lie there: those that one
+ * checkpoint wrote lie side by side, and one read gets many of them.
+ */
+#define WINDOW_BYTES (128u << 10)
+
+struct window {
+	uint64_t place;
+	uint32_t offset, length; /* length 0: nothing */
+	uint8_t data[WINDOW_BYTES];
+};
+
+static const void *window_find(const struct window *w, uint64_t place,
+			       const struct page_ref *ref)
+{
+	if (w->length == 0 || w->place != place || ref->offset < w->offset ||
+	    ref->length > w->length ||
+	    ref->offset - w->offset > w->length - ref->length)
+		return NULL;
+	return w->data + (ref->offset - w->offset);
+}
+
+/* Fill it from @ref on when @next is to be found there as well. */
+static void window_move(struct store *store, struct window *w, uint64_t place,
+			const struct page_ref *ref, const struct page_ref *next)
+{
+	uint32_t most = store->core.nr_slots * BLOCK_SIZE;
+	uint32_t bytes = WINDOW_BYTES;
+
+	w->length = 0;
+	if (ref->offset >= most || next->segno != ref->segno ||
+	    next->offset <= ref->offset ||
+	    next->offset - ref->offset > WINDOW_BYTES - next->length)
+		return;
+	bytes = bytes < most - ref->offset ? bytes : most - ref->offset;
+	/* what cannot be read is met again, by itself */
+	if (backend_read(store->core.be, place, ref->offset, w->data, bytes, 0,
+			 NULL) < 0)
+		return;
+	w->place = place;
+	w->offset = ref->offset;
+	w->length = bytes;
+}
+
 /* Read and verify the record that @ref names into malloc'ed *ret. */
 static int read_record(struct store *store, const struct page_ref *ref,
 		       void **ret, struct error *err)
@@ -231,15 +275,41 @@ static int load_page(struct store *store, enum table t, uint32_t index,
 	}
 }
 
+/* The page @ref names, @next behind it.  NULL: it is read by itself. */
+static const void *find_page(struct store *store, const struct page_ref *ref,
+			     const struct page_ref *next, struct window *w)
+{
+	struct segment *s = segment_find(&store->segments, ref->segno);
+	const void *ret;
+
+	if (!s || s->kind != SEGMENT_META)
+		return NULL;
+	ret = window_find(w, s->place, ref);
+	if (!ret)
+		window_move(store, w, s->place, ref, next);
+	if (!ret)
+		ret = window_find(w, s->place, ref);
+	return ret && checksum64(ret, ref->length) == ref->checksum ? ret
+								    : NULL;
+}
+
 /* The reference says where page @index of @table is. */
 static int load_ref(struct store *store, struct page_table *table,
-		    uint32_t index, struct error *err)
+		    uint32_t index, const struct page_ref *next,
+		    struct window *w, struct error *err)
 {
 	struct page_ref ref = table->pages[index].ref;
-	CLEANUP_FREE void *page = NULL;
+	const void *page = find_page(store, &ref, next, w);
+	CLEANUP_FREE void *record = NULL;
 	int r;
 
-	r = read_record(store, &ref, &page, err);
+	if (page) {
+		r = segment_add_meta(&store->segments, ref.segno, ref.length,
+				     err);
+	} else {
+		r = read_record(store, &ref, &record, err);
+		page = record;
+	}
 	if (r == 0)
 		r = load_page(store, table->kind, index, page, ref.length, err);
 	if (r < 0) {
@@ -323,6 +393,75 @@ static int load_directories(struct store *store, struct page_table *table,
 	return r;
 }
 
+struct page_order {
+	struct page_ref ref;
+	uint32_t index;
+};
+
+DEFINE_VECTOR(page_order_vector, struct page_order);
+
+static int compare_places(const void *a, const void *b)
+{
+	const struct page_ref *x = &((const struct page_order *)a)->ref;
+	const struct page_ref *y = &((const struct page_order *)b)->ref;
+
+	if (x->segno != y->segno)
+		return x->segno < y->segno ? -1 : 1;
+	return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+/* The pages there are; the reaper's queue keeps its order. */
+static int order_pages(const struct page_table *table, uint32_t nr_pages,
+		       struct page_order_vector *ret)
+{
+	for (uint32_t i = 0; i < nr_pages; i++) {
+		struct page_order page = {table->pages[i].ref, i};
+
+		if (page.ref.segno && page_order_vector_push(ret, page) < 0)
+			return -ENOMEM;
+	}
+	if (table->kind != TABLE_REAPER && ret->len > 0)
+		qsort(ret->ptr, ret->len, sizeof(*ret->ptr), compare_places);
+	return 0;
+}
+
+static int load_ordered(struct store *store, struct page_table *table,
+			const struct page_order_vector *order,
+			struct window *window, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < order->len; i++) {
+		uint32_t index = order->ptr[i].index;
+		size_t next = i + 1 < order->len ? i + 1 : i;
+
+		r = load_ref(store, table, index, &order->ptr[next].ref, window,
+			     err);
+		if (r < 0)
+			r = lose_pages(store, table->kind, index, 1, r, err);
+	}
+	return r;
+}
+
+static int load_pages(struct store *store, struct page_table *table,
+		      uint32_t nr_pages, struct error *err)
+{
+	CLEANUP_FREE struct window *window = malloc(sizeof(*window));
+	struct page_order_vector order = {0};
+	int r = -ENOMEM;
+
+	if (window) {
+		window->length = 0;
+		r = order_pages(table, nr_pages, &order);
+	}
+	if (r < 0)
+		r = error_set(err, ENOMEM, "out of memory");
+	else
+		r = load_ordered(store, table, &order, window, err);
+	page_order_vector_done(&order);
+	return r;
+}
+
 static int load_table(struct store *store, struct page_table *table,
 		      const void *record, const struct root *root,
 		      struct error *err)
@@ -346,14 +485,7 @@ static int load_table(struct store *store, struct page_table *table,
 	}
 	if (r == 0)
 		r = load_directories(store, table, nr_pages, err);
-	for (uint32_t i = 0; r == 0 && i < nr_pages; i++) {
-		if (table->pages[i].ref.segno == 0)
-			continue;
-		r = load_ref(store, table, i, err);
-		if (r < 0)
-			r = lose_pages(store, table->kind, i, 1, r, err);
-	}
-	return r;
+	return r < 0 ? r : load_pages(store, table, nr_pages, err);
 }
 
 /* The frames of all segments are in use. */
