@@ -13,6 +13,8 @@
 #include "cleanup.h"
 #include "command.h"
 #include "connect.h"
+#include "monitor.h"
+#include "nbd-kernel.h"
 #include "nbdfuse.h"
 #include "options.h"
 #include "output.h"
@@ -22,7 +24,9 @@ struct attach {
 	const struct options *options;
 	struct connection *connection;
 	const char *store;
-	const char *wanted; /* /dev/loopN; NULL: any */
+	const char *wanted; /* a device; NULL: any */
+	int wanted_number;  /* of /dev/nbdN; -1: any */
+	int lock;
 	bool snapshot;
 	uint64_t handles; /* that the server has of the attached volume */
 	struct attachment attachment;
@@ -34,13 +38,35 @@ static int attach_failed(int r, const struct error *err)
 	return verb_exit_code(r);
 }
 
-/* This version has one way only, whatever the kernel offers. */
-static void say_path(const struct options *options)
+/* /dev/nbdN and /dev/loopN say which way; else the kernel does. */
+static int choose_way(struct attach *at)
 {
-	if (!options->quiet && access("/sys/module/nbd", F_OK) == 0)
-		fputs("varve: the kernel has nbd, but this version attaches "
-		      "through nbdfuse and a loop device\n",
-		      stderr);
+	struct nbd_kernel *kernel;
+	struct error err = ERROR_NONE;
+	unsigned int number;
+	bool has_nbd;
+
+	at->wanted_number = -1;
+	if (at->wanted && strncmp(at->wanted, "/dev/loop", 9) == 0)
+		return 0;
+	if (at->wanted && !nbd_parse_path(at->wanted, &number)) {
+		print_error("%s: a volume is attached to /dev/nbdN or "
+			    "/dev/loopN",
+			    at->wanted);
+		return EXIT_USAGE;
+	}
+	has_nbd = nbd_kernel_open(&kernel, &err) == 0;
+	if (has_nbd)
+		nbd_kernel_close(kernel);
+	if (at->wanted && !has_nbd) {
+		print_error("%s: %s", at->wanted, err.message);
+		return EXIT_FAILED;
+	}
+	if (at->wanted)
+		at->wanted_number = (int)number;
+	at->attachment.is_nbd = has_nbd;
+	at->attachment.number = -1;
+	return 0;
 }
 
 static int check_operands(struct attach *at)
@@ -60,12 +86,6 @@ static int check_operands(struct attach *at)
 	}
 	at->snapshot = name.snapshot[0] != '\0';
 	at->wanted = o->nr_operands > 1 ? o->operands[1] : NULL;
-	if (at->wanted && strncmp(at->wanted, "/dev/loop", 9) != 0) {
-		print_error("%s: this version attaches to loop devices only "
-			    "(/dev/loopN)",
-			    at->wanted);
-		return EXIT_USAGE;
-	}
 	return 0;
 }
 
@@ -76,39 +96,75 @@ static int check_operands(struct attach *at)
  */
 static bool is_alive(const struct attach *at, const struct attachment *a)
 {
+	if (a->is_nbd)
+		return a->device[0];
 	if (!a->pid || !a->device[0])
 		return false;
 	return at->snapshot || at->handles > 0;
 }
 
-/* A head is attached once; what is left of a dead one is taken away. */
-static int check_attached(struct attach *at)
+/* A head's device that has lost its monitor gets a new one, and is told of. */
+static int attach_again(struct attach *at, const struct attachment *a)
 {
 	struct error err = ERROR_NONE;
+	int r;
+
+	at->attachment = *a;
+	if (!a->is_nbd || a->pid ||
+	    (at->wanted && strcmp(at->wanted, a->device) != 0)) {
+		print_error("%s: attached already as %s", a->name, a->device);
+		return EXIT_BUSY;
+	}
+	r = monitor_resume(&at->attachment, at->lock, &err);
+	return r < 0 ? attach_failed(r, &err) : 0;
+}
+
+static bool is_of_store(const struct attach *at, const struct attachment *a)
+{
+	const struct store_identity *ours = &at->attachment.identity;
+
+	return a->identity.device == ours->device &&
+	       a->identity.inode == ours->inode;
+}
+
+static int remove_remains(struct attachment *a)
+{
+	struct error err = ERROR_NONE;
+	int r = attachment_release(a, &err);
+
+	if (r < 0)
+		return attach_failed(r, &err);
+	attachment_forget(a);
+	return 0;
+}
+
+/*
+ * A head is attached once; what is left of a dead one is taken away.  So is
+ * what is left of any /dev/nbdN, since its number may be given anew.
+ */
+static int check_attached(struct attach *at, bool *ret_again)
+{
 	struct attachments all;
 	struct attachment *a;
-	int r = 0, exit_code = 0;
+	bool same;
+	int r = 0;
 	size_t i;
 
-	attachments_load_of(at->store, &all);
-	for (i = 0; i < all.nr && exit_code == 0; i++) {
+	*ret_again = false;
+	attachments_load(&all);
+	for (i = 0; i < all.nr && r == 0 && !*ret_again; i++) {
 		a = &all.ptr[i];
-		if (strcmp(a->name, at->attachment.name) != 0)
-			continue;
-		if (!is_alive(at, a)) {
-			r = attachment_release(a, &err);
-			if (r < 0)
-				exit_code = attach_failed(r, &err);
-			else
-				attachment_forget(a);
-		} else if (!at->snapshot) {
-			print_error("%s: attached already as %s", a->name,
-				    a->device);
-			exit_code = EXIT_BUSY;
+		same = is_of_store(at, a) &&
+		       strcmp(a->name, at->attachment.name) == 0;
+		if ((same || a->is_nbd) && !is_alive(at, a)) {
+			r = remove_remains(a);
+		} else if (same && !at->snapshot) {
+			r = attach_again(at, a);
+			*ret_again = true;
 		}
 	}
 	attachments_done(&all);
-	return exit_code;
+	return r;
 }
 
 /* Is it there, and how large is it? */
@@ -154,6 +210,17 @@ static int choose_export(struct attach *at)
 	return 0;
 }
 
+static int make_loop(struct attach *at, const char *socket, struct error *err)
+{
+	struct attachment *a = &at->attachment;
+	int r = nbdfuse_start(a, socket, err);
+
+	if (r == 0)
+		r = loop_make(a->mount, a->size, a->read_only, at->wanted,
+			      a->device, err);
+	return r;
+}
+
 static int make_device(struct attach *at, const char *socket)
 {
 	struct attachment *a = &at->attachment;
@@ -161,11 +228,10 @@ static int make_device(struct attach *at, const char *socket)
 	int r;
 
 	r = attachment_make(a, &err);
-	if (r == 0)
-		r = nbdfuse_start(a, socket, &err);
-	if (r == 0)
-		r = loop_make(a->mount, a->size, a->read_only, at->wanted,
-			      a->device, &err);
+	if (r == 0 && a->is_nbd)
+		r = monitor_start(a, at->wanted_number, at->lock, &err);
+	else if (r == 0)
+		r = make_loop(at, socket, &err);
 	if (r == 0)
 		return 0;
 	(void)attachment_release(a, NULL); /* the failure told is the first */
@@ -207,6 +273,7 @@ static int attach_locked(struct attach *at)
 {
 	struct json_object *greeting = connection_greeting(at->connection);
 	const char *socket = member_string(greeting, "socket");
+	bool again = false;
 	int r;
 
 	if (!*socket) {
@@ -219,11 +286,14 @@ static int attach_locked(struct attach *at)
 			    at->attachment.name);
 		return EXIT_FAILED;
 	}
+	snprintf(at->attachment.uuid, sizeof(at->attachment.uuid), "%s",
+		 member_string(greeting, "uuid"));
 	r = look_at_volume(at);
 	if (r == 0)
-		r = check_attached(at);
-	if (r == 0)
-		r = choose_export(at);
+		r = check_attached(at, &again);
+	if (r || again)
+		return r;
+	r = choose_export(at);
 	if (r == 0)
 		r = make_device(at, socket);
 	return r;
@@ -261,8 +331,10 @@ static int attach_run(const struct options *options)
 		print_error("%s: only root can attach", options->operands[0]);
 		return connection_close(at.connection, EXIT_PERMISSION);
 	}
-	say_path(options);
-	lock = attachments_lock(&err);
+	r = choose_way(&at);
+	if (r)
+		return connection_close(at.connection, r);
+	at.lock = lock = attachments_lock(&err);
 	if (lock < 0)
 		r = attach_failed(lock, &err);
 	if (r == 0)
@@ -276,13 +348,17 @@ static int attach_run(const struct options *options)
 
 const struct command command_attach = {
 	.name = "attach",
-	.synopsis = "[--read-only] VOLUME|VOLUME@SNAPSHOT [/dev/loopN]",
+	.synopsis = "[--read-only] VOLUME|VOLUME@SNAPSHOT [/dev/nbdN]",
 	.summary = "make a block device of a volume or snapshot",
 	.details =
 		"The store must be served.  A snapshot is attached as a "
 		"private writable view, so\nthat a file system can replay its "
 		"journal; what is written there is dropped at\ndetach.  "
-		"--read-only attaches the bare snapshot.",
+		"--read-only attaches the bare snapshot.\n\n"
+		"The device is the kernel's NBD client, which lets requests "
+		"wait while the store's\nserver is started anew, for up to two "
+		"minutes.  Where the kernel has none, or when\n/dev/loopN is "
+		"named, it is a loop device behind nbdfuse, which does not.",
 	.accepts = OPTION_READ_ONLY,
 	.min_operands = 1,
 	.max_operands = 2,

@@ -37,7 +37,7 @@ static void copy_member(struct json_object *state, const char *key, char *ret,
 static bool read_state(struct attachment *a)
 {
 	char path[sizeof(a->dir) + 16];
-	struct json_object *state;
+	struct json_object *state, *number;
 
 	snprintf(path, sizeof(path), "%s/state.json", a->dir);
 	state = json_object_from_file(path);
@@ -52,6 +52,9 @@ static bool read_state(struct attachment *a)
 	copy_member(state, "export", a->export, sizeof(a->export));
 	copy_member(state, "scratch", a->scratch, sizeof(a->scratch));
 	a->read_only = member_bool(state, "read_only");
+	copy_member(state, "uuid", a->uuid, sizeof(a->uuid));
+	a->is_nbd = json_object_object_get_ex(state, "nbd", &number);
+	a->number = a->is_nbd ? json_object_get_int(number) : -1;
 	a->size = member_number(state, "size");
 	json_object_put(state);
 	return true;
@@ -63,7 +66,7 @@ static void add_text(struct json_object *state, const char *key,
 	json_object_object_add(state, key, json_object_new_string(text));
 }
 
-static int write_state(const struct attachment *a, struct error *err)
+int attachment_save(const struct attachment *a, struct error *err)
 {
 	struct json_object *state = must(json_object_new_object());
 	char path[sizeof(a->dir) + 16], new[sizeof(a->dir) + 16];
@@ -77,6 +80,10 @@ static int write_state(const struct attachment *a, struct error *err)
 	add_text(state, "name", a->name);
 	add_text(state, "export", a->export);
 	add_text(state, "scratch", a->scratch);
+	add_text(state, "uuid", a->uuid);
+	if (a->is_nbd)
+		json_object_object_add(state, "nbd",
+				       json_object_new_int(a->number));
 	json_object_object_add(state, "read_only",
 			       json_object_new_boolean(a->read_only));
 	json_object_object_add(state, "size", json_object_new_uint64(a->size));
@@ -128,9 +135,17 @@ static bool is_our_nbdfuse(pid_t pid, const char *mount)
 	return false;
 }
 
+/* A monitor holds a lock of the file for as long as it lives. */
+static bool is_our_monitor(FILE *file)
+{
+	return flock(fileno(file), LOCK_SH | LOCK_NB) < 0 &&
+	       errno == EWOULDBLOCK;
+}
+
 static pid_t running_pid(const struct attachment *a)
 {
 	char path[sizeof(a->dir) + 16];
+	bool ours;
 	int pid = 0;
 	FILE *file;
 
@@ -138,16 +153,42 @@ static pid_t running_pid(const struct attachment *a)
 	file = fopen(path, "re");
 	if (!file)
 		return 0;
-	if (fscanf(file, "%d", &pid) != 1)
+	if (fscanf(file, "%d", &pid) != 1 || pid < 0)
 		pid = 0;
+	ours = a->is_nbd ? is_our_monitor(file)
+			 : pid > 0 && is_our_nbdfuse(pid, a->mount);
 	(void)fclose(file); /* only read */
-	return pid > 0 && is_our_nbdfuse(pid, a->mount) ? pid : 0;
+	return ours ? pid : 0;
+}
+
+void attachment_device(const struct attachment *a, struct nbd_device *ret)
+{
+	*ret = (struct nbd_device){
+		.number = (unsigned int)a->number,
+		.size = a->size,
+	};
+	snprintf(ret->backend, sizeof(ret->backend), "varve/%s", a->name);
+}
+
+static void find_nbd(struct attachment *a)
+{
+	struct nbd_device device;
+
+	attachment_device(a, &device);
+	if (a->number >= 0 && nbd_has_backend(device.number, device.backend))
+		nbd_format_path(device.number, a->device);
 }
 
 void attachment_refresh(struct attachment *a)
 {
 	a->device[0] = '\0';
-	(void)loop_find(a->mount, a->device); /* none: stays "" */
+	if (a->is_nbd) {
+		/* it is the monitor that chooses the number */
+		(void)read_state(a);
+		find_nbd(a);
+	} else {
+		(void)loop_find(a->mount, a->device); /* none: stays "" */
+	}
 	a->pid = running_pid(a);
 }
 
@@ -308,8 +349,35 @@ int attachment_make(struct attachment *a, struct error *err)
 		return error_set(err, EBUSY, "more than %d attachments",
 				 ATTACHMENTS_MAX);
 	snprintf(a->mount, sizeof(a->mount), "%s/nbd", a->dir);
-	r = write_state(a, err);
-	return r < 0 ? r : make_mount_point(a, err);
+	r = attachment_save(a, err);
+	return r < 0 || a->is_nbd ? r : make_mount_point(a, err);
+}
+
+/* Pages not yet written go out. */
+static void write_out(const struct attachment *a, int fd)
+{
+	if (a->read_only || !attachment_is_linked(a))
+		return; /* they cannot */
+	if (fsync(fd) < 0)
+		print_error("%s: %s: not all could be written out: %s", a->name,
+			    a->device, strerror(errno));
+}
+
+/* Closes @fd. */
+static int disconnect(const struct attachment *a, int fd, struct error *err)
+{
+	struct nbd_kernel *kernel;
+	struct nbd_device device;
+	int r = nbd_kernel_open(&kernel, err);
+
+	if (r < 0) {
+		(void)close(fd); /* nothing was written */
+		return r;
+	}
+	attachment_device(a, &device);
+	r = nbd_kernel_disconnect(kernel, &device, fd, err);
+	nbd_kernel_close(kernel);
+	return r;
 }
 
 static int release_device(struct attachment *a, struct error *err)
@@ -318,15 +386,36 @@ static int release_device(struct attachment *a, struct error *err)
 
 	if (!a->device[0])
 		return 0;
-	fd = loop_hold(a->device, a->read_only, err);
+	fd = device_hold(a->device, a->read_only, err);
 	if (fd < 0)
 		return error_prefix(err, "%s", a->name);
-	/* pages not yet written go out; with nbdfuse dead they cannot */
-	if (fsync(fd) < 0 && a->pid)
-		print_error("%s: %s: not all could be written out: %s", a->name,
-			    a->device, strerror(errno));
-	r = loop_unmake(a->device, fd, err);
+	write_out(a, fd);
+	r = a->is_nbd ? disconnect(a, fd, err)
+		      : loop_unmake(a->device, fd, err);
 	return r < 0 ? error_prefix(err, "%s", a->name) : 0;
+}
+
+static int resize_nbd(const struct attachment *a, uint64_t size,
+		      struct error *err)
+{
+	struct nbd_kernel *kernel;
+	struct nbd_device device;
+	int r = nbd_kernel_open(&kernel, err);
+
+	if (r < 0)
+		return r;
+	attachment_device(a, &device);
+	device.size = size;
+	r = nbd_kernel_resize(kernel, &device, err);
+	nbd_kernel_close(kernel);
+	return r;
+}
+
+int attachment_resize(const struct attachment *a, uint64_t size,
+		      struct error *err)
+{
+	return a->is_nbd ? resize_nbd(a, size, err)
+			 : loop_set_size(a->device, size, err);
 }
 
 /* The kernel may hold the file for a moment after the loop device. */
@@ -348,6 +437,12 @@ static int release_mount(const struct attachment *a, struct error *err)
 	return 0;
 }
 
+static bool is_helper(const struct attachment *a)
+{
+	return a->is_nbd ? running_pid(a) == a->pid
+			 : is_our_nbdfuse(a->pid, a->mount);
+}
+
 /* nbdfuse ends when it is unmounted; one that does not is told to. */
 static void release_process(const struct attachment *a)
 {
@@ -357,10 +452,10 @@ static void release_process(const struct attachment *a)
 	if (!a->pid)
 		return;
 	fd = pidfd_open(a->pid, 0);
-	if (fd < 0 || !is_our_nbdfuse(a->pid, a->mount))
+	if (fd < 0 || !is_helper(a))
 		return; /* it has gone */
 	pollfd.fd = fd;
-	if (poll(&pollfd, 1, END_WAIT_MS) == 1)
+	if (!a->is_nbd && poll(&pollfd, 1, END_WAIT_MS) == 1)
 		return;
 	(void)pidfd_send_signal(fd, SIGTERM, NULL, 0); /* it may have gone */
 	(void)poll(&pollfd, 1, END_WAIT_MS);
@@ -386,6 +481,11 @@ int attachment_release(struct attachment *a, struct error *err)
 	int r;
 
 	attachment_refresh(a);
+	if (a->is_nbd && !a->device[0] && a->pid) {
+		/* a monitor that may just be connecting it */
+		release_process(a);
+		attachment_refresh(a);
+	}
 	r = release_device(a, err);
 	if (r == 0)
 		r = release_mount(a, err);
@@ -419,6 +519,37 @@ static int check_detached(struct connection *c, const struct attachment *a)
 		r = EXIT_BUSY;
 	json_object_put(data);
 	return r;
+}
+
+/* How many handles the server has of the export that @a is made of. */
+static uint64_t count_handles(struct connection *c, const struct attachment *a)
+{
+	const char *name = a->scratch[0] ? a->scratch : a->name;
+	struct json_object *args = must(json_object_new_object()), *data;
+	uint64_t nr = 0;
+
+	json_object_object_add(args, "name", json_object_new_string(name));
+	if (connection_call(c, "show", args, &data) == 0)
+		nr = member_number(data, "attached") +
+		     (a->scratch[0] ? member_number(data, "writers") : 0);
+	json_object_put(data);
+	return nr;
+}
+
+bool attachment_is_linked(const struct attachment *a)
+{
+	struct connection *c = NULL;
+	bool linked;
+
+	if (!a->is_nbd)
+		return a->pid != 0;
+	if (access(a->store, F_OK) < 0 ||
+	    connection_open(a->store, CONNECT_SERVED | CONNECT_QUIET, &c))
+		return false;
+	/* a monitor that lives connects what is not connected */
+	linked = a->pid || count_handles(c, a) > 0;
+	(void)connection_close(c, 0); /* a server's: nothing to lose */
+	return linked;
 }
 
 void attachment_forget(const struct attachment *a)

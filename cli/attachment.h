@@ -4,11 +4,14 @@
  *
  *   state.json  what is attached; written before anything else is done
  *   nbd         the file that nbdfuse is mounted over
- *   pid, log    of nbdfuse
+ *   pid, log    of the helper process
  *
- * The loop device is found by its backing file, and whether nbdfuse lives by
- * its pid: so any process may die at any point, and what it left behind is
- * still seen, used or cleaned up.
+ * The device is /dev/nbdN, and the helper a monitor that connects it anew
+ * (monitor.h); or, where the kernel has no NBD client, a loop device, and the
+ * helper nbdfuse.  A loop device is found by its backing file, /dev/nbdN by
+ * the identifier of its backend, and whether the helper lives by its pid: so
+ * any process may die at any point, and what it left behind is still seen,
+ * used or cleaned up.
  */
 #ifndef CLI_ATTACHMENT_H
 #define CLI_ATTACHMENT_H
@@ -23,9 +26,11 @@
 #include "error.h"
 #include "loop.h"
 #include "names.h"
+#include "nbd-kernel.h"
 #include "runtime.h"
 
 #define EXPORT_NAME_MAX (NAME_MAX_BYTES + 32)
+#define UUID_TEXT_MAX 40
 
 struct attachment {
 	char dir[RUNTIME_PATH_MAX + 32];
@@ -35,11 +40,14 @@ struct attachment {
 	char name[NAME_MAX_BYTES + 1]; /* vol or vol@s */
 	char export[EXPORT_NAME_MAX];  /* what nbdfuse asks for */
 	char scratch[EXPORT_NAME_MAX]; /* dropped at detach; "": none */
+	char uuid[UUID_TEXT_MAX];      /* of the store */
 	bool read_only;
+	bool is_nbd;
+	int number; /* of /dev/nbdN; -1: none yet */
 	uint64_t size;
 	/* seen in the system */
-	char device[LOOP_PATH_MAX]; /* "": none */
-	pid_t pid;		    /* of nbdfuse; 0: not running */
+	char device[DEVICE_PATH_MAX]; /* "": none */
+	pid_t pid;		      /* of the helper; 0: not running */
 };
 
 struct attachments {
@@ -64,12 +72,28 @@ int attachments_lock(struct error *err);
 
 /* Make the next free directory and write state.json.  Lock: held. */
 int attachment_make(struct attachment *a, struct error *err);
+/* Write state.json anew. */
+int attachment_save(const struct attachment *a, struct error *err);
+/* What the kernel is told of a->number; its flags are left 0. */
+void attachment_device(const struct attachment *a, struct nbd_device *ret);
 /* Look at the system again. */
 void attachment_refresh(struct attachment *a);
 bool attachment_is_mounted(const struct attachment *a);
 
 /*
- * Take it apart: loop device, mount, nbdfuse, directory; whatever of that
+ * Can what the kernel still has to write reach the store?  Asks the server.
+ */
+bool attachment_is_linked(const struct attachment *a);
+
+/*
+ * The volume has @size bytes now: the kernel learns it, and a file system on
+ * the device can grow.
+ */
+int attachment_resize(const struct attachment *a, uint64_t size,
+		      struct error *err);
+
+/*
+ * Take it apart: device, mount, helper, directory; whatever of that
  * there is.  -EBUSY: the device is in use, and nothing was done.
  * Lock: held.
  */

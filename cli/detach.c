@@ -66,7 +66,7 @@ static void print_detached(const struct options *options,
 static int detach_one(const struct options *options, struct attachments *all)
 {
 	struct error err = ERROR_NONE;
-	char device[LOOP_PATH_MAX];
+	char device[DEVICE_PATH_MAX];
 	struct attachment *a;
 	int r;
 
@@ -119,7 +119,7 @@ static int detach_run(const struct options *options)
 
 const struct command command_detach = {
 	.name = "detach",
-	.synopsis = "/dev/loopN|VOLUME|VOLUME@SNAPSHOT",
+	.synopsis = "DEVICE|VOLUME|VOLUME@SNAPSHOT",
 	.summary = "take an attached block device away",
 	.details = "Refused while the device is mounted or open.  Works when "
 		   "the store is no longer\nserved; without -s it looks at "

@@ -38,7 +38,7 @@ static int follow_one(const struct attachment *a)
 
 	if (ask_size(a->store, a->name, &size))
 		return EXIT_PARTLY;
-	if (loop_set_size(a->device, size, &err) == 0)
+	if (attachment_resize(a, size, &err) == 0)
 		return 0;
 	print_error("%s: %s; detach and attach it again", a->name, err.message);
 	return EXIT_PARTLY;

@@ -24,8 +24,8 @@
 struct subject {
 	const char *name; /* vol@s */
 	char volume[NAME_MAX_BYTES + 1];
-	char device[LOOP_PATH_MAX]; /* "": not attached */
-	int hold;		    /* of a device that is not mounted; -1 */
+	char device[DEVICE_PATH_MAX]; /* "": not attached */
+	int hold;		      /* of a device that is not mounted; -1 */
 	struct filesystems filesystems;
 	/* one for each; not started: an earlier volume has one for it */
 	struct guardian *guardians;
@@ -89,7 +89,7 @@ static int hold_device(struct subject *s, const struct attachment *a)
 	struct error err = ERROR_NONE;
 	int r;
 
-	r = loop_hold(a->device, a->read_only, &err);
+	r = device_hold(a->device, a->read_only, &err);
 	if (r < 0) {
 		print_error("%s: cannot be frozen: %s", s->volume, err.message);
 		return verb_exit_code(r);

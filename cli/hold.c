@@ -39,12 +39,17 @@ static int hold_one(const struct attachment *a, struct holds *holds)
 		print_error("more than %d devices are attached", HOLDS_MAX);
 		return EXIT_FAILED;
 	}
-	fd = loop_hold(a->device, a->read_only, &err);
+	fd = device_hold(a->device, a->read_only, &err);
 	if (fd < 0) {
 		print_error("%s: %s", a->name, err.message);
 		return verb_exit_code(fd);
 	}
 	holds->fds[holds->nr++] = fd;
+	if (a->is_nbd && !attachment_is_linked(a)) {
+		print_error("%s: %s: its server is gone; detach it first",
+			    a->name, a->device);
+		return EXIT_BUSY;
+	}
 	/* dirty pages belong to the head as it was */
 	if (fsync(fd) < 0 && a->pid) {
 		print_error("%s: %s: cannot write out: %s; detach it first",

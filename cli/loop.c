@@ -16,10 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "block-device.h"
 #include "cleanup.h"
 
 #define LOOP_MAJOR 7
-#define HOLD_TRIES 40 /* of 50 ms */
+#define RESIZE_TRIES 40 /* of 50 ms */
 #define UNMAKE_TRIES 100
 
 static void wait_50_ms(void)
@@ -59,7 +60,7 @@ static bool loop_number(const char *name, unsigned int *ret)
 	       sscanf(name + 4, "%6u%c", ret, &rest) == 1;
 }
 
-bool loop_find(const char *file, char ret_device[LOOP_PATH_MAX])
+bool loop_find(const char *file, char ret_device[DEVICE_PATH_MAX])
 {
 	char backing[PATH_MAX];
 	struct dirent *entry;
@@ -74,7 +75,7 @@ bool loop_find(const char *file, char ret_device[LOOP_PATH_MAX])
 			continue;
 		found = strcmp(backing, file) == 0;
 		if (found)
-			snprintf(ret_device, LOOP_PATH_MAX, "/dev/loop%u",
+			snprintf(ret_device, DEVICE_PATH_MAX, "/dev/loop%u",
 				 number);
 	}
 	if (dir)
@@ -83,7 +84,7 @@ bool loop_find(const char *file, char ret_device[LOOP_PATH_MAX])
 }
 
 /* The kernel names a free device; in a container its node may be missing. */
-static int free_device(char ret[LOOP_PATH_MAX], struct error *err)
+static int free_device(char ret[DEVICE_PATH_MAX], struct error *err)
 {
 	CLEANUP_CLOSE int control =
 		open("/dev/loop-control", O_RDWR | O_CLOEXEC);
@@ -96,7 +97,7 @@ static int free_device(char ret[LOOP_PATH_MAX], struct error *err)
 	if (number < 0)
 		return error_set(err, errno, "no free loop device: %s",
 				 strerror(errno));
-	snprintf(ret, LOOP_PATH_MAX, "/dev/loop%d", number);
+	snprintf(ret, DEVICE_PATH_MAX, "/dev/loop%d", number);
 	if (access(ret, F_OK) < 0 &&
 	    mknod(ret, S_IFBLK | 0660, makedev(LOOP_MAJOR, number)) < 0 &&
 	    errno != EEXIST)
@@ -146,7 +147,7 @@ static int look_at_size(int fd, const char *file, uint64_t size,
 }
 
 int loop_make(const char *file, uint64_t size, bool read_only,
-	      const char *wanted, char ret_device[LOOP_PATH_MAX],
+	      const char *wanted, char ret_device[DEVICE_PATH_MAX],
 	      struct error *err)
 {
 	CLEANUP_CLOSE int backing =
@@ -159,7 +160,7 @@ int loop_make(const char *file, uint64_t size, bool read_only,
 	if (r < 0)
 		return r;
 	if (wanted) {
-		snprintf(ret_device, LOOP_PATH_MAX, "%s", wanted);
+		snprintf(ret_device, DEVICE_PATH_MAX, "%s", wanted);
 		return configure(wanted, backing, file, size, read_only, err);
 	}
 	for (tries = 0; tries < 16; tries++) {
@@ -185,7 +186,7 @@ int loop_set_size(const char *device, uint64_t size, struct error *err)
 		return 0;
 	info.lo_sizelimit = size;
 	/* kernels before 5.10 want to be asked again while it is written to */
-	for (tries = 0; tries < HOLD_TRIES && r < 0; tries++) {
+	for (tries = 0; tries < RESIZE_TRIES && r < 0; tries++) {
 		if (tries)
 			wait_50_ms();
 		r = ioctl(fd, LOOP_SET_STATUS64, &info);
@@ -195,131 +196,6 @@ int loop_set_size(const char *device, uint64_t size, struct error *err)
 	if (r < 0)
 		return error_set(err, errno, "%s: %s", device, strerror(errno));
 	return 0;
-}
-
-/* Does process @pid have @device open?  By name: nothing here can hang. */
-static bool process_has(const char *pid, const char *device)
-{
-	char path[64], target[LOOP_PATH_MAX + 1];
-	struct dirent *entry;
-	bool found = false;
-	ssize_t length;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
-	dir = opendir(path);
-	while (dir && !found && (entry = readdir(dir))) {
-		length = readlinkat(dirfd(dir), entry->d_name, target,
-				    LOOP_PATH_MAX);
-		if (length < 0)
-			continue;
-		target[length] = '\0';
-		found = strcmp(target, device) == 0;
-	}
-	if (dir)
-		(void)closedir(dir); /* only read */
-	return found;
-}
-
-/* A process other than this one that has @device open, 0: none. */
-static long device_user(const char *device)
-{
-	struct dirent *entry;
-	long user = 0, pid;
-	DIR *dir;
-
-	dir = opendir("/proc");
-	while (dir && !user && (entry = readdir(dir))) {
-		pid = strtol(entry->d_name, NULL, 10);
-		if (pid > 0 && pid != getpid() &&
-		    process_has(entry->d_name, device))
-			user = pid;
-	}
-	if (dir)
-		(void)closedir(dir); /* only read */
-	return user;
-}
-
-/* Where @device is mounted as process @pid ("self") sees it; false: nowhere. */
-static bool mounted_on(const char *device, const char *pid, char ret[PATH_MAX])
-{
-	char path[64], line[2 * PATH_MAX];
-	unsigned int number, major, minor;
-	bool found = false;
-	FILE *file;
-
-	if (!loop_number(device, &number))
-		return false;
-	snprintf(path, sizeof(path), "/proc/%.20s/mountinfo", pid);
-	file = fopen(path, "re");
-	while (file && !found && fgets(line, sizeof(line), file))
-		found = sscanf(line, "%*u %*u %u:%u %*s %4095s", &major, &minor,
-			       ret) == 3 &&
-			major == LOOP_MAJOR && minor == number;
-	if (file)
-		(void)fclose(file); /* only read */
-	return found;
-}
-
-/* A process in whose mount namespace @device is mounted, 0: none. */
-static long mount_user(const char *device)
-{
-	char mount[PATH_MAX];
-	struct dirent *entry;
-	long user = 0, pid;
-	DIR *dir;
-
-	dir = opendir("/proc");
-	while (dir && !user && (entry = readdir(dir))) {
-		pid = strtol(entry->d_name, NULL, 10);
-		if (pid > 0 && mounted_on(device, entry->d_name, mount))
-			user = pid;
-	}
-	if (dir)
-		(void)closedir(dir); /* only read */
-	return user;
-}
-
-static int busy(const char *device, long user, struct error *err)
-{
-	char mount[PATH_MAX];
-
-	if (mounted_on(device, "self", mount))
-		return error_set(err, EBUSY, "%s is in use: mounted on %.200s",
-				 device, mount);
-	if (user)
-		return error_set(err, EBUSY, "%s is in use by process %ld",
-				 device, user);
-	user = mount_user(device);
-	if (user)
-		return error_set(err, EBUSY,
-				 "%s is in use: mounted in the mount "
-				 "namespace of process %ld",
-				 device, user);
-	return error_set(err, EBUSY, "%s is in use", device);
-}
-
-int loop_hold(const char *device, bool read_only, struct error *err)
-{
-	int flags = (read_only ? O_RDONLY : O_RDWR) | O_EXCL | O_CLOEXEC;
-	long user = 0;
-	int tries, fd;
-
-	for (tries = 0; tries < HOLD_TRIES; tries++) {
-		if (tries)
-			wait_50_ms();
-		fd = open(device, flags);
-		if (fd < 0 && errno == EBUSY)
-			continue;
-		if (fd < 0)
-			return error_set(err, errno, "%s: %s", device,
-					 strerror(errno));
-		user = device_user(device);
-		if (!user)
-			return fd;
-		(void)close(fd); /* nothing was written */
-	}
-	return busy(device, user, err);
 }
 
 int loop_unmake(const char *device, int fd, struct error *err)
@@ -338,5 +214,5 @@ int loop_unmake(const char *device, int fd, struct error *err)
 			return 0;
 		wait_50_ms();
 	}
-	return busy(device, device_user(device), err);
+	return device_busy(device, err);
 }

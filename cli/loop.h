@@ -11,12 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "block-device.h"
 #include "error.h"
 
-#define LOOP_PATH_MAX 32
-
 /* The device whose backing file is @file; false: none. */
-bool loop_find(const char *file, char ret_device[LOOP_PATH_MAX]);
+bool loop_find(const char *file, char ret_device[DEVICE_PATH_MAX]);
 
 /*
  * Make a loop device of the first @size bytes of @file, with direct I/O:
@@ -25,7 +24,7 @@ bool loop_find(const char *file, char ret_device[LOOP_PATH_MAX]);
  * -EBUSY: @wanted is taken; -ENOENT: no loop devices here.
  */
 int loop_make(const char *file, uint64_t size, bool read_only,
-	      const char *wanted, char ret_device[LOOP_PATH_MAX],
+	      const char *wanted, char ret_device[DEVICE_PATH_MAX],
 	      struct error *err);
 
 /*
@@ -35,13 +34,9 @@ int loop_make(const char *file, uint64_t size, bool read_only,
 int loop_set_size(const char *device, uint64_t size, struct error *err);
 
 /*
- * Open @device for nobody else: it is not mounted, and no process has it
- * open.  Tries for 2 s, since udev looks at devices for moments.
- * Returns a descriptor; -EBUSY with who has it; -EACCES.
+ * Take @device, held by @fd of device_hold(), from its file.  Closes @fd in
+ * any case.
  */
-int loop_hold(const char *device, bool read_only, struct error *err);
-
-/* Take @device, held by @fd, from its file.  Closes @fd in any case. */
 int loop_unmake(const char *device, int fd, struct error *err);
 
 #endif

@@ -7,44 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "attachment.h"
 #include "cleanup.h"
+#include "helper-process.h"
 #include "nbd-uri.h"
 
 #define START_TRIES 500 /* of 20 ms */
 #define NOT_INSTALLED 127
-
-#ifndef PR_SET_IO_FLUSHER
-#define PR_SET_IO_FLUSHER 57
-#endif
-
-/*
- * Memory it needs while the kernel writes pages out must not wait for pages
- * to be written out; and it goes last when memory is short.
- */
-static void protect_from_memory_pressure(void)
-{
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* if it is allowed */
-	if (fd < 0)
-		return;
-	(void)!write(fd, "-900", 4); /* the same */
-	(void)close(fd);
-}
-
-static void redirect(int fd, const char *path, int flags)
-{
-	int from = open(path, flags, 0600);
-
-	if (from < 0 || dup2(from, fd) < 0)
-		_exit(NOT_INSTALLED - 1);
-}
 
 /* Before it runs: nobody can meet a running one that is not written down. */
 static void write_pid(const struct attachment *a)
@@ -72,15 +45,9 @@ exec_nbdfuse(const struct attachment *a, const char *uri)
 	}
 	write_pid(a);
 	snprintf(log, sizeof(log), "%s/log", a->dir);
-	redirect(STDIN_FILENO, "/dev/null", O_RDONLY);
-	redirect(STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND);
-	redirect(STDERR_FILENO, log, O_WRONLY | O_CREAT | O_APPEND);
+	helper_process_begin(log);
 	(void)close_range(3, ~0u, 0); /* not there: they are close-on-exec */
-	(void)setsid();
 	(void)signal(SIGPIPE, SIG_DFL);
-	if (chdir("/") < 0)
-		_exit(NOT_INSTALLED - 1);
-	protect_from_memory_pressure();
 	execvp(args[0], (char *const *)args);
 	_exit(NOT_INSTALLED);
 }

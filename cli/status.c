@@ -150,6 +150,14 @@ static void print_memory(struct json_object *memory)
 	print_field("tables", "%s of it, at most %s", text, limit);
 }
 
+static const char *health(const struct attachment *a)
+{
+	if (a->pid)
+		return "";
+	return a->is_nbd ? "  (without its monitor; attach it again)"
+			 : "  (connection lost; detach it)";
+}
+
 static void print_attached(const char *store)
 {
 	struct attachments attachments;
@@ -161,9 +169,7 @@ static void print_attached(const char *store)
 			print_field("attached", "%s  %s%s",
 				    attachments.ptr[i].device,
 				    attachments.ptr[i].name,
-				    attachments.ptr[i].pid
-					    ? ""
-					    : "  (connection lost; detach it)");
+				    health(&attachments.ptr[i]));
 	attachments_done(&attachments);
 }
 

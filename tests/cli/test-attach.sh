@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# attach and detach with a real file system: rollback under an attached
-# device, scratch views, and everything killed that can be.
+# attach and detach with a real file system, by nbdfuse and a loop device:
+# rollback under an attached device, scratch views, and everything killed that
+# can be.  guest/test-attach.sh has the kernel's NBD client.
 
 . "$(dirname "$0")/cli.sh"
 requires_tools jq nbdfuse mkfs.ext4 losetup
@@ -18,7 +19,7 @@ cleanup_fn umount -q "$tmp/mnt2"
 
 # attach OPERAND...: the device becomes $device.
 attach() {
-	expect 0 "$VARVE" -s "$store" attach "$@"
+	expect 0 "$VARVE" -s "$store" attach "$@" "$(losetup -f)"
 	device=$(awk '{print $1}' "$tmp/out")
 	[ -b "$device" ] || fail "no block device: $device"
 }
@@ -51,7 +52,12 @@ bad_operands_are_refused() {
 	expect_error 6 nosuch "$VARVE" -s "$store" attach nosuch
 	expect_error 6 nosuch "$VARVE" -s "$store" attach data@nosuch
 	expect_error 2 data: "$VARVE" -s "$store" attach data:attached
-	expect_error 2 /dev/nbd0 "$VARVE" -s "$store" attach data /dev/nbd0
+	expect_error 2 /dev/sda "$VARVE" -s "$store" attach data /dev/sda
+	expect_error 2 /dev/nbd "$VARVE" -s "$store" attach data /dev/nbd
+	if ! [ -e /sys/module/nbd ] && ! modprobe -nq nbd; then
+		expect_error 1 "the kernel has no nbd" \
+			"$VARVE" -s "$store" attach data /dev/nbd0
+	fi
 	expect_error 2 'da#ta' "$VARVE" -s "$store" attach 'da#ta'
 	nothing_is_left
 }
@@ -235,13 +241,13 @@ a_killed_server_is_survived() {
 a_killed_attach_leaves_no_harm() {
 	local delay pid
 	for delay in 0.01 0.03 0.06 0.1 0.2; do
-		"$VARVE" -q -s "$store" attach data 2>/dev/null &
+		"$VARVE" -q -s "$store" attach data "$(losetup -f)" 2>/dev/null &
 		pid=$!
 		sleep "$delay"
 		kill -9 "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 		# either it was done, or it can be done now
-		"$VARVE" -q -s "$store" attach data 2>"$tmp/err"
+		"$VARVE" -q -s "$store" attach data "$(losetup -f)" 2>"$tmp/err"
 		case $? in
 		0 | 5) ;;
 		*) fail "attach after a killed one" ;;

@@ -87,8 +87,8 @@ spans() {
 expect() {
 	local expected=$1 actual=$2 name=${1%% *}
 	expected=$(place <<<"$expected")
-	if [[ $name == /dev/loop* ]]; then
-		[[ $actual == /dev/loop* ]] || fail "no device in '$actual'"
+	if [[ $name == /dev/nbd* ]]; then
+		[[ $actual == /dev/nbd* || $actual == /dev/loop* ]] || fail "no device in '$actual'"
 		device_of[$name]=${actual%% *}
 	fi
 	[ "$(devices "$expected" | spans)" = "$(spans <<<"$actual")" ] ||

@@ -18,7 +18,7 @@ diff -r --no-dereference /etc "$tmp/data/projects" ||
 
 umount "$tmp/data"
 varve undo data
-mount "${device_of[/dev/loop0]}" "$tmp/data"
+mount "${device_of[/dev/nbd0]}" "$tmp/data"
 [ ! -e "$tmp/data/projects" ] || fail "undo did not undo"
 umount "$tmp/data"
-e2fsck -fn "${device_of[/dev/loop0]}"
+e2fsck -fn "${device_of[/dev/nbd0]}"

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "helper-process.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+#define CANNOT_BEGIN 126
+
+/*
+ * Memory it needs while the kernel writes pages out must not wait for pages
+ * to be written out; and it goes last when memory is short.
+ */
+static void protect_from_memory_pressure(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* if it is allowed */
+	if (fd < 0)
+		return;
+	(void)!write(fd, "-900", 4); /* the same */
+	(void)close(fd);
+}
+
+static void redirect(int fd, const char *path, int flags)
+{
+	int from = open(path, flags, 0600);
+
+	if (from < 0 || dup2(from, fd) < 0)
+		_exit(CANNOT_BEGIN);
+	(void)close(from); /* the copy stays */
+}
+
+void helper_process_begin(const char *log)
+{
+	redirect(STDIN_FILENO, "/dev/null", O_RDONLY);
+	redirect(STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND);
+	redirect(STDERR_FILENO, log, O_WRONLY | O_CREAT | O_APPEND);
+	(void)setsid(); /* fails only for who has one */
+	if (chdir("/") < 0)
+		_exit(CANNOT_BEGIN);
+	protect_from_memory_pressure();
+}

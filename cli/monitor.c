@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * NOTES ON THE DESIGN
+ *
+ * The kernel tells by netlink when a connection has died.  It then sends new
+ * requests by another one, or lets them wait when there is none; requests
+ * that were in flight it sends again when they have timed out.  All of it
+ * depends on new connections being handed over in time.
+ *
+ * They must lead to the same store: its server is found by the store's path
+ * and the socket in its greeting, and recognised by the store's uuid.
+ */
+#include "monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nbd.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attachment.h"
+#include "cleanup.h"
+#include "connect.h"
+#include "helper-process.h"
+#include "nbd-kernel.h"
+#include "negotiate.h"
+#include "output.h"
+
+#define NR_SOCKETS 2
+#define START_WAIT_MS 60000
+#define IDLE_WAIT_MS 60000
+#define RETRY_FIRST_MS 100
+#define RETRY_MAX_MS 1000
+/* Above what a program has open that was just started. */
+#define KEPT_FD 100
+
+struct monitor {
+	struct attachment *a;
+	struct nbd_kernel *kernel;
+	struct nbd_device device;
+	int sockets[NR_SOCKETS];
+	size_t nr_sockets;
+};
+
+/* What the new process tells the one that started it. */
+struct report {
+	int r;
+	struct error err;
+};
+
+/* ---- connections ---- */
+
+static void close_sockets(struct monitor *m)
+{
+	while (m->nr_sockets > 0)
+		(void)close(m->sockets[--m->nr_sockets]);
+}
+
+/* As many as the export allows. */
+static int open_sockets(struct monitor *m, const char *path, struct error *err)
+{
+	size_t wanted = NR_SOCKETS;
+	int fd;
+
+	while (m->nr_sockets < wanted) {
+		fd = negotiate(path, m->a->export, &m->device.flags, err);
+		if (fd < 0) {
+			close_sockets(m);
+			return fd;
+		}
+		m->sockets[m->nr_sockets++] = fd;
+		if (!(m->device.flags & NBD_FLAG_CAN_MULTI_CONN))
+			wanted = 1;
+	}
+	return 0;
+}
+
+/* The socket of the server that has the store now; false: there is none. */
+static bool find_server(const struct monitor *m, char *ret, size_t size)
+{
+	struct connection *c = NULL;
+	struct json_object *greeting;
+	bool found;
+
+	if (access(m->a->store, F_OK) < 0 ||
+	    connection_open(m->a->store, CONNECT_SERVED | CONNECT_QUIET, &c))
+		return false;
+	greeting = connection_greeting(c);
+	found = strcmp(member_string(greeting, "uuid"), m->a->uuid) == 0;
+	if (found)
+		snprintf(ret, size, "%s", member_string(greeting, "socket"));
+	(void)connection_close(c, 0); /* a server's: nothing to lose */
+	return found && *ret;
+}
+
+static int reconnect(struct monitor *m, struct error *err)
+{
+	char path[RUNTIME_PATH_MAX];
+	int r;
+
+	if (!find_server(m, path, sizeof(path)))
+		return error_set(err, ECONNREFUSED, "%s: not served",
+				 m->a->store);
+	r = open_sockets(m, path, err);
+	if (r == 0)
+		r = nbd_kernel_reconnect(m->kernel, &m->device, m->sockets,
+					 m->nr_sockets, err);
+	close_sockets(m);
+	return r;
+}
+
+/* ---- watching ---- */
+
+static void say(const char *text)
+{
+	char when[32] = "";
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm))
+		(void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ ", &tm);
+	fprintf(stderr, "%s%s\n", when, text);
+}
+
+/* Until all connections live, or the device is no more. */
+static void mend(struct monitor *m)
+{
+	int pause_ms = RETRY_FIRST_MS, r = -1;
+	struct timespec ts;
+	struct error err;
+	bool said = false;
+
+	while (nbd_has_backend(m->device.number, m->device.backend)) {
+		err = (struct error)ERROR_NONE;
+		r = reconnect(m, &err);
+		if (r == 0)
+			break;
+		if (!said)
+			say(err.message);
+		said = true;
+		ts = (struct timespec){.tv_nsec = (pause_ms % 1000) * 1000000L,
+				       .tv_sec = pause_ms / 1000};
+		(void)nanosleep(&ts, NULL); /* cut short: tries earlier */
+		pause_ms = pause_ms * 2 < RETRY_MAX_MS ? pause_ms * 2
+						       : RETRY_MAX_MS;
+	}
+	if (r == 0)
+		say("connected anew");
+}
+
+/*
+ * The kernel may tell of a death a moment before it counts as one: so look
+ * once more after the first time.
+ */
+static void __attribute__((noreturn)) watch(struct monitor *m)
+{
+	int wait_ms = IDLE_WAIT_MS;
+	bool died;
+
+	while (nbd_has_backend(m->device.number, m->device.backend)) {
+		died = nbd_kernel_wait(m->kernel, m->device.number, wait_ms);
+		if (!died && wait_ms == IDLE_WAIT_MS)
+			continue;
+		mend(m);
+		wait_ms = died ? RETRY_MAX_MS : IDLE_WAIT_MS;
+	}
+	exit(0);
+}
+
+/* ---- the device ---- */
+
+/* The next one that nobody has, from @from on. */
+static int free_number(int from)
+{
+	while (from < NBD_NUMBERS_MAX && nbd_is_connected((unsigned int)from))
+		from++;
+	return from;
+}
+
+/* The number is written down first: a device is never without its name. */
+static int connect_number(struct monitor *m, int number, struct error *err)
+{
+	int r;
+
+	m->a->number = number;
+	m->device.number = (unsigned int)number;
+	r = attachment_save(m->a, err);
+	if (r < 0)
+		return r;
+	return nbd_kernel_connect(m->kernel, &m->device, m->sockets,
+				  m->nr_sockets, err);
+}
+
+static int connect_device(struct monitor *m, int wanted, struct error *err)
+{
+	int number, r;
+
+	if (wanted >= 0)
+		return connect_number(m, wanted, err);
+	number = free_number(0);
+	while (number < NBD_NUMBERS_MAX) {
+		r = connect_number(m, number, err);
+		if (r != -EBUSY)
+			return r;
+		number = free_number(number + 1);
+	}
+	return error_set(err, EBUSY, "no free /dev/nbdN");
+}
+
+/*
+ * A kernel before 5.14 does not keep the identifier; then nobody could tell
+ * the device from somebody else's.
+ */
+static int check_identifier(const struct monitor *m, struct error *err)
+{
+	if (nbd_has_backend(m->device.number, m->device.backend))
+		return 0;
+	return error_set(err, ENODEV,
+			 "the kernel's nbd does not know what it is given");
+}
+
+static int connect_new(struct monitor *m, int wanted, struct error *err)
+{
+	char path[RUNTIME_PATH_MAX];
+	int r;
+
+	if (!find_server(m, path, sizeof(path)))
+		return error_set(err, ECONNREFUSED, "%s: not served any more",
+				 m->a->store);
+	attachment_device(m->a, &m->device);
+	r = open_sockets(m, path, err);
+	if (r < 0)
+		return r;
+	m->device.flags |= m->a->read_only ? NBD_FLAG_READ_ONLY : 0;
+	r = connect_device(m, wanted, err);
+	if (r == 0)
+		r = check_identifier(m, err);
+	return r;
+}
+
+/* ---- the process ---- */
+
+/* Held, by the lock, for as long as this process lives. */
+static int hold_pid_file(const struct attachment *a, struct error *err)
+{
+	char path[sizeof(a->dir) + 16];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/pid", a->dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0 || flock(fd, LOCK_EX) < 0 || ftruncate(fd, 0) < 0 ||
+	    dprintf(fd, "%d\n", (int)getpid()) < 0)
+		return error_set(err, errno, "%s: %s", path, strerror(errno));
+	return 0; /* left open */
+}
+
+static int prepare(struct monitor *m, int wanted, bool is_new,
+		   struct error *err)
+{
+	int r = hold_pid_file(m->a, err);
+
+	if (r == 0)
+		r = nbd_kernel_open(&m->kernel, err);
+	if (r == 0)
+		r = nbd_kernel_listen(m->kernel, err);
+	if (r == 0 && is_new)
+		r = connect_new(m, wanted, err);
+	else if (r == 0)
+		attachment_device(m->a, &m->device);
+	close_sockets(m);
+	return r;
+}
+
+/* The lock goes on being held until the device is there. */
+static void keep_only(int *lock, int *report)
+{
+	*lock = fcntl(*lock, F_DUPFD_CLOEXEC, KEPT_FD);
+	*report = fcntl(*report, F_DUPFD_CLOEXEC, KEPT_FD);
+	(void)close_range(3, KEPT_FD - 1, 0);
+	(void)close_range(KEPT_FD + 2, ~0u, 0);
+}
+
+static void __attribute__((noreturn))
+monitor_main(struct attachment *a, int wanted, bool is_new, int lock, int out)
+{
+	struct monitor m = {.a = a};
+	struct report report = {.err = ERROR_NONE};
+	char log[sizeof(a->dir) + 16];
+
+	keep_only(&lock, &out);
+	(void)signal(SIGPIPE, SIG_IGN);
+	snprintf(log, sizeof(log), "%s/log", a->dir);
+	helper_process_begin(log);
+	report.r = prepare(&m, wanted, is_new, &report.err);
+	/* whoever started it may have gone: the device is there all the same */
+	(void)!write(out, &report, sizeof(report));
+	(void)close(out);
+	(void)close(lock);
+	if (report.r < 0)
+		exit(1);
+	if (!is_new)
+		mend(&m);
+	watch(&m);
+}
+
+static int read_report(int fd, struct report *ret, struct error *err)
+{
+	struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+
+	if (poll(&pollfd, 1, START_WAIT_MS) != 1)
+		return error_set(err, ETIMEDOUT, "the kernel does not answer");
+	if (read(fd, ret, sizeof(*ret)) != sizeof(*ret))
+		return error_set(err, EIO, "the monitor ended at once");
+	if (err)
+		*err = ret->err;
+	return ret->r;
+}
+
+static int start(struct attachment *a, int wanted, bool is_new, int lock,
+		 struct error *err)
+{
+	struct report report;
+	int fds[2], r;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return error_set(err, errno, "pipe: %s", strerror(errno));
+	pid = fork();
+	if (pid == 0)
+		monitor_main(a, wanted, is_new, lock, fds[1]);
+	(void)close(fds[1]);
+	r = pid < 0 ? error_set(err, errno, "cannot fork: %s", strerror(errno))
+		    : read_report(fds[0], &report, err);
+	(void)close(fds[0]);
+	if (r < 0 && pid > 0) {
+		(void)kill(pid, SIGKILL); /* our own child */
+		(void)waitpid(pid, NULL, 0);
+	}
+	attachment_refresh(a);
+	return r;
+}
+
+int monitor_start(struct attachment *a, int wanted, int lock, struct error *err)
+{
+	return start(a, wanted, true, lock, err);
+}
+
+int monitor_resume(struct attachment *a, int lock, struct error *err)
+{
+	return start(a, a->number, false, lock, err);
+}
