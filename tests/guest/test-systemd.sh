@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The units under a real systemd: a Debian with varve installed is booted, and
+# systemd-inside looks at how the server starts, restarts, hangs and stops.
+
+. "$(dirname "$0")/../lib/guest.sh"
+requires test "$(id -u)" -eq 0
+requires command -v mmdebstrap
+guest_requires
+
+# The packages of the libraries that varve was linked with.
+libraries() {
+	ldd "$VARVE" "$PLUGIN" | sed -n 's|.*=> .*/\([^/ ]*/[^/ ]*\) (0x.*|\1|p' |
+		sort -u | sed 's|^|*/|' | xargs dpkg -S |
+		sed 's/:.*//' | sort -u
+}
+
+make_debian() {
+	local suite packages
+	packages=systemd-sysv,udev,nbdkit,libnbd-bin,jq,$(libraries | paste -sd,)
+	suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	mmdebstrap --quiet --variant=minbase --mode=root \
+		--include="$packages" \
+		"$suite" "$1" >"$tmp/log" 2>&1 || {
+		tail -n 20 "$tmp/log"
+		echo "skipped: no Debian can be made here"
+		exit 77
+	}
+}
+
+# As an administrator would, but for the unit that runs the test.
+install_varve() {
+	local root=$1
+	DESTDIR=$root meson install -C "$BUILD_DIR" --no-rebuild >"$tmp/log" || {
+		tail -n 20 "$tmp/log"
+		fail "varve is not installed"
+	}
+	mkdir "$root/var/lib/varve"
+	make_store "$root/var/lib/varve/main.varve" 256M
+	make_store "$root/var/lib/varve/second.varve" 64M
+	echo 'store = /var/lib/varve/second.varve' \
+		>"$root/usr/local/etc/varve/second.conf"
+	cp "$guest_tests/guest/systemd-inside" "$root/root/inside"
+	cat >"$root/root/run-test" <<-'EOF'
+	#!/bin/bash
+	stty -F /dev/ttyS1 raw -echo
+	/run/guest/script </dev/null >/dev/ttyS1 2>&1
+	echo "guest: exit $?" >/dev/ttyS1
+	sync
+	systemctl poweroff --force --force
+	EOF
+	chmod 755 "$root/root/run-test"
+	cat >"$root/etc/systemd/system/run-test.service" <<-EOF
+	[Unit]
+	After=multi-user.target
+	[Service]
+	Type=oneshot
+	TimeoutStartSec=infinity
+	ExecStart=/root/run-test
+	[Install]
+	WantedBy=graphical.target
+	EOF
+	systemctl --quiet --root="$root" enable varved.service run-test.service
+}
+
+make_debian "$tmp/debian"
+install_varve "$tmp/debian"
+mke2fs -q -F -t ext4 -d "$tmp/debian" "$tmp/debian.img" 2G >"$tmp/log"
+rm -rf "$tmp/debian"
+guest_run -m 1024 -r "$tmp/debian.img" -i /lib/systemd/systemd \
+	-k systemd.show_status=0 /root/inside
