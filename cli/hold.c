@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <json-c/json.h>
+
 #include "attachment.h"
 #include "command.h"
 #include "connect.h"
@@ -106,16 +108,18 @@ static int holds_take(const struct options *options, struct holds *ret)
 }
 
 int hold_and_run(const struct options *options, const char *verb,
-		 struct json_object **ret)
+		 struct json_object *args, struct json_object **ret)
 {
 	struct holds holds;
 	int r;
 
 	*ret = NULL;
 	r = holds_take(options, &holds);
-	if (r)
+	if (r) {
+		json_object_put(args);
 		return r;
-	r = connect_run(options, verb, names_args(options, 0), ret);
+	}
+	r = connect_run(options, verb, args, ret);
 	if (r == 0)
 		r = device_size_follow(options);
 	holds_release(&holds);

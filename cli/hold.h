@@ -14,13 +14,14 @@ struct json_object;
 struct options;
 
 /*
- * Run @verb with the operands as names, and hold meanwhile the devices of the
- * volumes that they name (vol or vol@s), which then get the size of their
- * volume.  Returns an exit code; EXIT_BUSY: one is in use.  *ret is NULL unless
- * it was done: then EXIT_PARTLY says that a device does not have its size.
+ * Run @verb with @args, as connect_run(), and hold meanwhile the devices of
+ * the volumes that the operands name (vol or vol@s), which then get the size
+ * of their volume.  Returns an exit code; EXIT_BUSY: one is in use.  *ret is
+ * NULL unless it was done: then EXIT_PARTLY says that a device does not have
+ * its size.
  */
 int hold_and_run(const struct options *options, const char *verb,
-		 struct json_object **ret);
+		 struct json_object *args, struct json_object **ret);
 
 /* Is @a the device of a volume that an operand names? */
 bool operands_name(const struct options *options, const struct attachment *a);

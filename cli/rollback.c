@@ -34,7 +34,7 @@ static int rollback_run(const struct options *options)
 	struct json_object *data;
 	int r;
 
-	r = hold_and_run(options, "rollback", &data);
+	r = hold_and_run(options, "rollback", names_args(options, 0), &data);
 	if (!data)
 		return r;
 	if (options->json)

@@ -14,7 +14,7 @@ static int undo_run(const struct options *options)
 	struct json_object *data;
 	int r;
 
-	r = hold_and_run(options, "undo", &data);
+	r = hold_and_run(options, "undo", names_args(options, 0), &data);
 	if (!data)
 		return r;
 	if (options->json)

@@ -243,11 +243,14 @@ int verb_rollback(struct store *store, struct json_object *args,
 {
 	CLEANUP_FREE char(*kept)[NAME_MAX_BYTES + 1] = NULL;
 	CLEANUP_FREE const char **names = NULL;
+	const char *keep = NULL;
 	struct json_object *array;
 	struct set_args set;
 	int r;
 
 	r = set_args_get(args, &set, &names, err);
+	if (r == 0)
+		r = args_find_string(args, "keep", &keep, err);
 	if (r < 0)
 		return r;
 	kept = calloc(set.nr, sizeof(*kept));
@@ -255,6 +258,9 @@ int verb_rollback(struct store *store, struct json_object *args,
 		return error_set(err, ENOMEM, "out of memory");
 	if (set.dry_run)
 		r = store_rollback_dry_run(store, set.names, set.nr, err);
+	else if (keep)
+		r = store_rollback_keeping(store, set.names, set.nr, keep, kept,
+					   err);
 	else
 		r = store_rollback(store, set.names, set.nr, kept, err);
 	if (r < 0)

@@ -292,6 +292,7 @@ int store_find(struct store *store, const char *name, struct volume_info *ret,
  * rollback: @names are vol@s; each head becomes the snapshot's content, the
  *   old head is kept as vol@before-rollback-<time>; its name is written to
  *   ret_kept[i] (NAME_MAX_BYTES + 1 each).  -EBUSY: a writer is connected.
+ *   rollback_keeping: as vol@keep.  -EEXIST.
  * undo: @names are volumes; swaps each with the head its last rollback kept.
  *   -ENOENT: none.
  * rename: from[i] becomes to[i], a volume or a snapshot of the same volume.
@@ -309,6 +310,10 @@ int store_delete(struct store *store, const char *const *names, size_t nr,
 		 bool recursive, struct error *err);
 int store_rollback(struct store *store, const char *const *names, size_t nr,
 		   char (*ret_kept)[NAME_MAX_BYTES + 1], struct error *err);
+int store_rollback_keeping(struct store *store, const char *const *names,
+			   size_t nr, const char *keep,
+			   char (*ret_kept)[NAME_MAX_BYTES + 1],
+			   struct error *err);
 int store_undo(struct store *store, const char *const *names, size_t nr,
 	       struct error *err);
 int store_rename(struct store *store, const char *const *from,

@@ -302,6 +302,9 @@ int store_delete_dry_run(struct store *store, const char *const *names,
 
 /* ---- rollback and undo ---- */
 
+/* A volume's name and this are never too long together. */
+#define KEPT_WORD_MAX 64
+
 /* before-rollback-<time>, with -2, -3 ... when it is taken. */
 static void kept_name(struct store *store, const struct volume *head,
 		      char ret[NAME_MAX_BYTES + 1])
@@ -321,9 +324,35 @@ static void kept_name(struct store *store, const struct volume *head,
 	mutex_unlock(&store->core.lock);
 }
 
+/* The name that the caller wants for the old head. */
+static int wanted_name(struct store *store, const struct volume *head,
+		       const char *keep, char ret[NAME_MAX_BYTES + 1],
+		       struct error *err)
+{
+	bool exists;
+	int r;
+
+	r = name_check_snapshot_word(keep, err);
+	if (r < 0)
+		return r;
+	if (strlen(keep) > KEPT_WORD_MAX)
+		return error_set(err, EINVAL, "keep: longer than %d bytes",
+				 KEPT_WORD_MAX);
+	mutex_lock(&store->core.lock);
+	exists = volume_find_snapshot(&store->volumes, head->id, keep) != NULL;
+	mutex_unlock(&store->core.lock);
+	if (exists)
+		return error_set(err, EEXIST, "%s@%s: exists already",
+				 head->name, keep);
+	(void)snprintf(ret, NAME_MAX_BYTES + 1, "%s", keep);
+	return 0;
+}
+
+/* @keep: the word after @ for the old heads; NULL: we choose it. */
 static int rollback_set(struct store *store, const char *const *names,
-			size_t nr, char (*ret_kept)[NAME_MAX_BYTES + 1],
-			bool dry_run, struct error *err)
+			size_t nr, const char *keep,
+			char (*ret_kept)[NAME_MAX_BYTES + 1], bool dry_run,
+			struct error *err)
 {
 	CLEANUP_FREE char(*words)[NAME_MAX_BYTES + 1] = NULL;
 	struct change change;
@@ -343,7 +372,12 @@ static int rollback_set(struct store *store, const char *const *names,
 		if (r < 0)
 			break;
 		head = volume_find_id(&store->volumes, s->parent);
-		kept_name(store, head, words[i]);
+		if (!keep)
+			kept_name(store, head, words[i]);
+		else
+			r = wanted_name(store, head, keep, words[i], err);
+		if (r < 0)
+			break;
 		item = item_named(words[i]);
 		item.volume = head->id;
 		item.other = s->id;
@@ -361,13 +395,21 @@ static int rollback_set(struct store *store, const char *const *names,
 int store_rollback(struct store *store, const char *const *names, size_t nr,
 		   char (*ret_kept)[NAME_MAX_BYTES + 1], struct error *err)
 {
-	return rollback_set(store, names, nr, ret_kept, false, err);
+	return rollback_set(store, names, nr, NULL, ret_kept, false, err);
+}
+
+int store_rollback_keeping(struct store *store, const char *const *names,
+			   size_t nr, const char *keep,
+			   char (*ret_kept)[NAME_MAX_BYTES + 1],
+			   struct error *err)
+{
+	return rollback_set(store, names, nr, keep, ret_kept, false, err);
 }
 
 int store_rollback_dry_run(struct store *store, const char *const *names,
 			   size_t nr, struct error *err)
 {
-	return rollback_set(store, names, nr, NULL, true, err);
+	return rollback_set(store, names, nr, NULL, NULL, true, err);
 }
 
 static int undo_set(struct store *store, const char *const *names, size_t nr,

@@ -377,6 +377,26 @@ static void two_rollbacks_in_one_second_keep_two_heads(void **state)
 	check_is_clean();
 }
 
+static void a_rollback_keeps_the_heads_under_the_wanted_name(void **state)
+{
+	const char *names[] = {"a@s", "b@s"};
+	char kept[2][NAME_MAX_BYTES + 1];
+
+	snapshot("b@s");
+	rewrite("a", 2);
+	refuses(store_rollback_keeping(store, NAMES("a@s"), "s", kept, &err),
+		EEXIST, "a@s");
+	refuses(store_rollback_keeping(store, NAMES("a@s"), "x#", kept, &err),
+		EINVAL, "x#");
+	must(store_rollback_keeping(store, names, 2, "failed", kept, &err));
+	assert_string_equal(kept[0], "a@failed");
+	assert_string_equal(kept[1], "b@failed");
+	expect_seed("a", 1);
+	expect_seed("a@failed", 2);
+	assert_true(info("b@failed").old_head);
+	check_is_clean();
+}
+
 static void what_a_verb_reported_survives_a_crash(void **state)
 {
 	char kept[1][NAME_MAX_BYTES + 1];
@@ -480,6 +500,7 @@ int main(void)
 		TEST(clones_go_their_own_ways),
 		TEST(rollback_and_undo_swap_the_head),
 		TEST(two_rollbacks_in_one_second_keep_two_heads),
+		TEST(a_rollback_keeps_the_heads_under_the_wanted_name),
 		TEST(what_a_verb_reported_survives_a_crash),
 		TEST(a_list_is_in_order_of_names_then_of_creation),
 		TEST(a_list_is_of_one_moment),
