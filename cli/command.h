@@ -38,6 +38,7 @@ extern const struct command command_du;
 extern const struct command command_dump;
 extern const struct command command_events;
 extern const struct command command_export;
+extern const struct command command_guard;
 extern const struct command command_help;
 extern const struct command command_import;
 extern const struct command command_init;

@@ -17,9 +17,15 @@ void interrupt_catch(void)
 
 	(void)sigaction(SIGINT, &action, NULL);
 	(void)sigaction(SIGTERM, &action, NULL);
+	(void)sigaction(SIGHUP, &action, NULL);
 }
 
 int interrupt_signal(void)
 {
 	return interrupted;
+}
+
+void interrupt_forget(void)
+{
+	interrupted = 0;
 }

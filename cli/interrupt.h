@@ -6,9 +6,11 @@
 #ifndef CLI_INTERRUPT_H
 #define CLI_INTERRUPT_H
 
-/* From now on SIGINT and SIGTERM are noted. */
+/* From now on SIGINT, SIGTERM and SIGHUP are noted. */
 void interrupt_catch(void);
 /* The signal that came; 0: none. */
 int interrupt_signal(void);
+/* It has been acted on. */
+void interrupt_forget(void);
 
 #endif

@@ -10,13 +10,13 @@
 
 /* In the order of `varve help`. */
 static const struct command *const commands[] = {
-	&command_init,	   &command_status,   &command_check,	&command_scrub,
-	&command_dump,	   &command_create,   &command_list,	&command_show,
-	&command_du,	   &command_snapshot, &command_clone,	&command_delete,
-	&command_rollback, &command_undo,     &command_rename,	&command_resize,
-	&command_import,   &command_export,   &command_set,	&command_serve,
-	&command_events,   &command_top,      &command_metrics, &command_attach,
-	&command_detach,   &command_help,     &command_version,
+	&command_init,	   &command_status,   &command_check,  &command_scrub,
+	&command_dump,	   &command_create,   &command_list,   &command_show,
+	&command_du,	   &command_snapshot, &command_clone,  &command_delete,
+	&command_rollback, &command_undo,     &command_guard,  &command_rename,
+	&command_resize,   &command_import,   &command_export, &command_set,
+	&command_serve,	   &command_events,   &command_top,    &command_metrics,
+	&command_attach,   &command_detach,   &command_help,   &command_version,
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

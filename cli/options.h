@@ -35,6 +35,7 @@ struct command;
 #define OPTION_FORMAT (1u << 18)
 #define OPTION_FORCE (1u << 19)
 #define OPTION_TOP (1u << 20)
+#define OPTION_GUARD (1u << 21)
 #define OPTION_TABLE (OPTION_NO_HEADER | OPTION_EXACT | OPTION_COLUMNS)
 
 struct options {
@@ -80,6 +81,11 @@ struct options {
 	const char *freeze_cmd;
 	const char *thaw_cmd;
 	const char *freeze_timeout;
+	const char *check;
+	const char *stop;
+	const char *start;
+	const char *timeout;
+	bool resume;
 	bool wait;
 	bool shrink;
 	bool force;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,14 +11,17 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "duration.h"
+#include "interrupt.h"
 
 /* From the first word to the last one, SIGKILL. */
 #define GRACE_MS 5000
+#define SIGNAL_SLICE_MS 200
 
 /* What this program, or who called it, has set. */
 static void reset_signals(void)
@@ -33,16 +37,18 @@ static void reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void __attribute__((noreturn)) cannot_exec(const char *name)
+/* @started is close-on-exec: a word through it says that nothing was run. */
+static void __attribute__((noreturn)) cannot_exec(const char *name, int started)
 {
 	int code = errno == ENOENT ? EXIT_NO_COMMAND : EXIT_NOT_EXECUTABLE;
 
 	dprintf(STDERR_FILENO, "varve: %s: %s\n", name, strerror(errno));
+	(void)!write(started, "n", 1); /* nobody there any more: as well */
 	_exit(code);
 }
 
 static void __attribute__((noreturn))
-become_command(const struct run_command *c, pid_t parent)
+become_command(const struct run_command *c, pid_t parent, int started)
 {
 	(void)setpgid(0, 0); /* the parent does it too */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -57,12 +63,12 @@ become_command(const struct run_command *c, pid_t parent)
 	reset_signals();
 	if (c->output_is_error && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		_exit(EXIT_CANNOT_RUN);
-	(void)close_range(3, ~0u, 0); /* else they are close-on-exec */
+	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 	if (c->shell)
 		execl("/bin/sh", "sh", "-c", c->shell, (char *)NULL);
 	else
 		execvp(c->args[0], c->args);
-	cannot_exec(c->shell ? "/bin/sh" : c->args[0]);
+	cannot_exec(c->shell ? "/bin/sh" : c->args[0], started);
 }
 
 /* 0: for ever, as poll(2) has it. */
@@ -113,18 +119,24 @@ static int exit_code_of(int status)
 void run_command(const struct run_command *command, struct run_result *ret)
 {
 	CLEANUP_CLOSE int pidfd = -1;
-	pid_t self = getpid(), pid;
-	int status = 0;
+	pid_t self = getpid(), pid = -1;
+	int started[2], status = 0;
+	char byte;
 
-	*ret = (struct run_result){.exit_code = EXIT_CANNOT_RUN};
-	pid = fork();
+	*ret = (struct run_result){.exit_code = EXIT_CANNOT_RUN,
+				   .not_started = true};
+	if (pipe2(started, O_CLOEXEC) == 0)
+		pid = fork();
 	if (pid == 0)
-		become_command(command, self);
+		become_command(command, self, started[1]);
 	if (pid < 0) {
-		dprintf(STDERR_FILENO, "varve: cannot fork: %s\n",
+		dprintf(STDERR_FILENO, "varve: cannot start a process: %s\n",
 			strerror(errno));
 		return;
 	}
+	(void)close(started[1]);
+	ret->not_started = read(started[0], &byte, 1) == 1;
+	(void)close(started[0]);
 	(void)setpgid(pid, pid); /* whoever comes first */
 	pidfd = pidfd_open(pid, 0);
 	if (pidfd < 0 || !wait_for_end(command, pidfd, ret))
@@ -136,4 +148,69 @@ void run_command(const struct run_command *command, struct run_result *ret)
 		(void)tcsetpgrp(STDIN_FILENO, getpgrp());
 	}
 	ret->exit_code = ret->timed_out ? EXIT_TIMED_OUT : exit_code_of(status);
+}
+
+/* ---- in a process in between ---- */
+
+static void __attribute__((noreturn))
+become_minder(const struct run_command *command, int socket)
+{
+	static const int ignored[] = {SIGINT, SIGQUIT, SIGTERM,
+				      SIGHUP, SIGPIPE, SIGTSTP};
+	struct run_command c = *command;
+	struct run_result result;
+	size_t i;
+
+	for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		(void)signal(ignored[i], SIG_IGN); /* these can be set */
+	c.watched = socket;
+	run_command(&c, &result);
+	/* nobody there any more: then nobody wants to know */
+	(void)!send(socket, &result, sizeof(result), MSG_NOSIGNAL);
+	_exit(0);
+}
+
+/* A signal makes us say that the end is wanted, once. */
+static bool receive_result(int socket, struct run_result *ret)
+{
+	struct pollfd pollfd = {.fd = socket, .events = POLLIN};
+	bool asked = false;
+
+	/* in slices: a signal may come just before the wait */
+	while (poll(&pollfd, 1, SIGNAL_SLICE_MS) <= 0)
+		if (interrupt_signal() && !asked) {
+			(void)shutdown(socket, SHUT_WR); /* a dead one: below */
+			asked = true;
+		}
+	return recv(socket, ret, sizeof(*ret), 0) == (ssize_t)sizeof(*ret);
+}
+
+void run_command_minded(const struct run_command *command,
+			struct run_result *ret)
+{
+	struct run_result result;
+	int sockets[2];
+	pid_t pid = -1;
+
+	*ret = (struct run_result){.exit_code = EXIT_CANNOT_RUN,
+				   .not_started = true};
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0)
+		pid = fork();
+	if (pid == 0) {
+		(void)close(sockets[0]);
+		become_minder(command, sockets[1]);
+	}
+	if (pid < 0) {
+		dprintf(STDERR_FILENO, "varve: cannot start a process: %s\n",
+			strerror(errno));
+		return;
+	}
+	(void)close(sockets[1]);
+	if (receive_result(sockets[0], &result))
+		*ret = result;
+	else /* killed, and the command with it */
+		*ret = (struct run_result){.exit_code = 128 + SIGKILL};
+	(void)close(sockets[0]);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }

@@ -27,11 +27,19 @@ struct run_command {
 };
 
 struct run_result {
-	int exit_code;	/* as a shell: 128 + signal; 124: timed out */
-	bool timed_out; /* and was ended */
-	bool cancelled; /* the watched descriptor was closed */
+	int exit_code;	  /* as a shell: 128 + signal; 124: timed out */
+	bool not_started; /* there is no such command, or the like */
+	bool timed_out;	  /* and was ended */
+	bool cancelled;	  /* the watched descriptor was closed */
 };
 
 void run_command(const struct run_command *command, struct run_result *ret);
+
+/*
+ * The same, in a process in between, which ends the command when we die, and
+ * holds our descriptors until it has; and a signal (interrupt.h) cancels it.
+ */
+void run_command_minded(const struct run_command *command,
+			struct run_result *ret);
 
 #endif

@@ -27,6 +27,13 @@ snapshot data@one
 snapshot data@one
 snapshot -n data@one
 snapshot -n data@two
+snapshot -n --freeze data@two
+snapshot --freeze nosuch@two
+snapshot --freeze-cmd true data@two
+guard -n --check true data web/root -- true
+guard data nosuch -- true
+guard data -- nosuchcommand
+guard --resume
 snapshot -m a-note web/root@s web/data@s
 snapshot web/root@t nosuch@t
 snapshot data

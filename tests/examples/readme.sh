@@ -20,6 +20,7 @@ tmp=$(mktemp -d /var/tmp/varve-examples.XXXXXX)
 mkdir "$tmp/run" "$tmp/lib" "$tmp/data" "$tmp/mnt" "$tmp/srv" "$tmp/bin"
 PATH=$tmp/bin:$(dirname "$VARVE"):$PATH
 export RUNTIME_DIRECTORY=$tmp/run
+export STATE_DIRECTORY=$tmp/state
 export VARVE_STORE=$tmp/lib/main.varve
 
 clean_up() {
@@ -78,9 +79,12 @@ devices() {
 	printf '%s\n' "$text"
 }
 
-# How long something took is another time each time.
+# Times, and how much was written, are others each time.
 spans() {
-	sed -E 's/frozen [0-9]+ ms/frozen N ms/'
+	sed -E -e 's/frozen [0-9]+ ms/frozen N ms/' -e 's/ +/ /g' \
+		-e 's/@(guard|failed)-[0-9]{8}T[0-9]{6}Z/@\1-TIME/' \
+		-e 's/\([0-9.hms]+, [0-9.]+ [A-Za-z]+ changed\)/(SOME)/' \
+		-e 's/ [0-9.]+ s / N s /'
 }
 
 # expect LINE ACTUAL: a line of the README and what the command said there.

@@ -72,6 +72,8 @@ export VARVE_CONFIG=/dev/null
 RUNTIME_DIRECTORY=$tmp/run
 mkdir "$RUNTIME_DIRECTORY"
 export RUNTIME_DIRECTORY
+# where guards have their journals
+export STATE_DIRECTORY=$tmp/state
 
 # libnbd's module belongs to the system's python3, which may not be the first.
 if ! python3 -c 'import nbd' 2>/dev/null && [ -x /usr/bin/python3 ]; then
