@@ -55,9 +55,9 @@ expect() {
 	local want=$1 got word prefix=()
 	shift
 	checks=$((checks + 1))
-	# serve starts nbdkit, far below us
+	# these start nbdkit, far below us
 	for word; do
-		[ "$word" = serve ] && [ -n "$preload" ] &&
+		[[ $word =~ ^(serve|import|export)$ ]] && [ -n "$preload" ] &&
 			prefix=(env "LD_PRELOAD=$preload")
 	done
 	"${prefix[@]}" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null

@@ -8,6 +8,20 @@
 . "$(dirname "$0")/cli.sh"
 requires_tools jq qemu-img nbdcopy nbdsh
 
+# A sanitizer has to be there before nbdkit, which every import may start; it
+# is not meant for qemu-img, of which it would say things.
+if [ -n "$preload" ]; then
+	mkdir "$tmp/bin"
+	printf '#!/bin/sh\nunset LD_PRELOAD\nexec "%s" "$@"\n' \
+		"$(command -v qemu-img)" >"$tmp/bin/qemu-img"
+	chmod +x "$tmp/bin/qemu-img"
+	PATH=$tmp/bin:$PATH
+	printf '#!/bin/sh\nLD_PRELOAD=%s exec "%s" "$@"\n' "$preload" \
+		"$VARVE" >"$tmp/varve"
+	chmod +x "$tmp/varve"
+	VARVE=$tmp/varve
+fi
+
 raw=$tmp/disk.raw
 qcow2=$tmp/disk.qcow2
 data_bytes=$((24 << 20))

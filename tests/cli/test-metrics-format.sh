@@ -24,7 +24,7 @@ promtool check metrics <"$tmp/metrics" >"$tmp/out" 2>&1 ||
 jq -r '.. | .expr? // empty' "$dashboard" >"$tmp/queries"
 [ "$(wc -l <"$tmp/queries")" -gt 10 ] || fail "hardly a query"
 grep -oE 'varve_[a-z_]+' "$tmp/queries" | sort -u | while read -r name; do
-	grep -q "^$name[{ ]" "$tmp/metrics" || fail "no $name"
+	grep -q "^${name}[{ ]" "$tmp/metrics" || fail "no $name"
 done || exit 1
 stop
 passed
