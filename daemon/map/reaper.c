@@ -7,6 +7,14 @@
 /* Others wait for the lock meanwhile. */
 #define CHILDREN_PER_STEP 64u
 
+/* Each may make a page of the node table dirty: half a segment of them. */
+static uint32_t children_per_step(const struct nodes *nodes)
+{
+	uint32_t nr = nodes->core->nr_slots / 2;
+
+	return nr < CHILDREN_PER_STEP ? nr : CHILDREN_PER_STEP;
+}
+
 static int drop_leaf(struct nodes *nodes, const struct node *n,
 		     struct error *err)
 {
@@ -63,11 +71,11 @@ static int drop_all_children(struct nodes *nodes, const struct node *n,
 static int drop_some_children(struct nodes *nodes, struct node *n,
 			      struct error *err)
 {
-	uint32_t nr = 0, used = 0;
+	uint32_t most = children_per_step(nodes), nr = 0, used = 0;
 	int r = 0;
 
 	node_touch(nodes, n);
-	for (uint32_t i = 0; r == 0 && nr < CHILDREN_PER_STEP; i++) {
+	for (uint32_t i = 0; r == 0 && nr < most; i++) {
 		uint32_t id = n->inner->children[i];
 
 		if (id == 0)
@@ -101,7 +109,7 @@ int reaper_step(struct nodes *nodes, uint32_t *ret_missing, struct error *err)
 	r = node_get(nodes, id, LEVEL_ANY, &n, ret_missing, err);
 	if (r < 0)
 		return r;
-	if (n->level && nr_children(n) > CHILDREN_PER_STEP) {
+	if (n->level && nr_children(n) > children_per_step(nodes)) {
 		r = drop_some_children(nodes, n, err);
 		return r < 0 ? r : 1;
 	}

@@ -9,7 +9,8 @@
  * While no more than the reserve is ready, user writes are not admitted.  Of
  * the reserve metadata operations and trims may take a quarter, deletes one
  * more, so that any number of them leaves a quarter for the checkpoint that
- * makes what they deleted free; admission bounds its size by that.  The last
+ * makes what they deleted free; admission bounds its size by that, and lets
+ * reaper and META cleaner work only as far as that quarter goes.  The last
  * quarter is recovery's alone.  What a checkpoint took is free again when it
  * is cut short by a crash, so that recovery finds half: enough for a log, the
  * tail file and a checkpoint.

@@ -13,6 +13,8 @@
 #define VOLUME_BYTES_MEAN 512u
 /* More than that makes checkpoints no rarer worth its memory. */
 #define DIRTY_BYTES_ENOUGH (UINT64_C(64) << 20)
+/* Checkpoints in a row that gain no frame; then only what changes helps. */
+#define SHORT_CHECKPOINTS 8u
 #define RELIEF_WAIT_MS 100u
 #define CHECK_WAIT_MS 500u
 
@@ -63,7 +65,7 @@ uint64_t dirty_bytes(const struct store *store)
 	       store->nodes.reaper.len * sizeof(uint32_t);
 }
 
-/* What a frame can take of it, less headers and directories. */
+/* What a frame can take of it, less headers and what does not fit its end. */
 static uint64_t frame_bytes(const struct store *store)
 {
 	uint64_t slots = store->core.nr_slots;
@@ -108,6 +110,71 @@ static bool frames_suffice_then(const struct store *store, enum frame_user user)
 			      nr + bytes / frame_bytes(store) + (bytes > 0));
 }
 
+/* Bytes of the root that the next checkpoint would write. */
+static uint64_t next_root_bytes(const struct store *store)
+{
+	const struct root root = {
+		.nr_meta_segments = (uint32_t)store->segments.meta.len,
+		.nr_pages = {store->nodes.pages.nr_pages,
+			     store->segments.pages.nr_pages,
+			     store->volumes.pages.nr_pages,
+			     store->frames.pages.nr_pages,
+			     store->reaper_pages.nr_pages},
+	};
+
+	return root_bytes(&root);
+}
+
+bool checkpoint_fits(const struct store *store, uint64_t bytes, uint64_t nr)
+{
+	bytes += next_root_bytes(store);
+	return frames_suffice(&store->frames, FRAME_USER_CHECKPOINT,
+			      nr + bytes / frame_bytes(store) + 1);
+}
+
+/*
+ * Does META need the frames that are left, and more dirt would take them?  As
+ * much as is written dies elsewhere, in segments that are half empty then: to
+ * get a frame back the META cleaner moves about as much again, and @nr more
+ * frames are its own and for the checkpoint with which they come back.
+ */
+static bool is_short(const struct store *store, uint64_t nr)
+{
+	if (frames_suffice(&store->frames, FRAME_USER_CHECKPOINT,
+			   2 * store->frames.reserve))
+		return false;
+	return !checkpoint_fits(
+		store, 2 * dirty_bytes(store) + store->pending_bytes, nr);
+}
+
+bool room_is_short(const struct store *store)
+{
+	/* META first, as long as that gains something */
+	return is_short(store, store->nr_short < SHORT_CHECKPOINTS ? 3 : 2);
+}
+
+bool room_is_coming(const struct store *store)
+{
+	return room_is_short(store) &&
+	       (store->nr_short < SHORT_CHECKPOINTS ||
+		store->frames.nr_used < store->short_used);
+}
+
+void note_room(struct store *store)
+{
+	uint64_t nr_used = store->frames.nr_used;
+
+	mutex_assert_held(&store->core.lock);
+	if (!is_short(store, 3)) {
+		store->nr_short = 0;
+	} else if (store->nr_short == 0 || nr_used < store->short_used) {
+		store->short_used = nr_used;
+		store->nr_short = 1;
+	} else {
+		store->nr_short++;
+	}
+}
+
 bool dirty_limit_reached(const struct store *store)
 {
 	/* a crash during a checkpoint leaves its share to recovery as well */
@@ -132,7 +199,8 @@ bool checkpoint_is_due(const struct store *store)
 	       store->log.bytes >= store->checkpoint_log_bytes ||
 	       store->nodes.dirty.len >= CHECKPOINT_DIRTY_NODES ||
 	       dirty_bytes(store) >= dirty_bytes_max(store) / 4 * 3 ||
-	       core->segno_bound - core->next_segno < SEGNO_RESERVATION / 2;
+	       core->segno_bound - core->next_segno < SEGNO_RESERVATION / 2 ||
+	       room_is_coming(store);
 }
 
 bool checkpoint_is_old(const struct store *store, uint64_t now_ms)
@@ -151,7 +219,7 @@ bool flush_is_due(const struct store *store)
 
 bool reaper_may_work(const struct store *store)
 {
-	return !checkpoint_is_due(store) &&
+	return !checkpoint_is_due(store) && !room_is_short(store) &&
 	       dirty_bytes(store) + store->pending_bytes / 2 <
 		       dirty_bytes_max(store) / 4 * 3;
 }
@@ -177,7 +245,8 @@ static int clean_here(struct store *store, struct error *err)
 		r = cleaner_step(store, err);
 		mutex_lock(&store->core.lock);
 		/* what is moved becomes dirty, too */
-		wanted = cleaner_is_wanted(store) && !checkpoint_is_due(store);
+		wanted = cleaner_is_wanted(store) &&
+			 !checkpoint_is_due(store) && !room_is_short(store);
 		mutex_unlock(&store->core.lock);
 	}
 	/* no frame to move to: a checkpoint may give some back */
@@ -194,7 +263,7 @@ static int relieve_here(struct store *store, bool admin_held,
 
 	mutex_unlock(&store->core.lock);
 	r = reap_all(store, admin_held, err);
-	if (r == 0)
+	if (r == 0 || r == -ENOSPC)
 		r = clean_here(store, err);
 	if (r == 0)
 		r = admin_held ? checkpoint_run(store, err)
@@ -214,7 +283,8 @@ static bool relief_would_help(struct store *store)
 	       dirty_limit_reached(store) || checkpoint_is_due(store) ||
 	       (checkpoint_would_free(store) &&
 		(!cleans || cleaner_wants_checkpoint(store))) ||
-	       (store->nodes.reaper.len > 0 && image_leaves_room(store));
+	       (store->nodes.reaper.len > 0 && image_leaves_room(store) &&
+		!room_is_short(store));
 }
 
 /*

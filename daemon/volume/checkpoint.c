@@ -517,8 +517,8 @@ static bool nothing_to_do(const struct store *store)
 {
 	return store->sb.checkpoint_id > 0 && !store->replaying &&
 	       !store->checkpoint_wanted && !store->scrub_changed &&
-	       store->log.bytes == 0 && !store->log.open &&
-	       store->nodes.dirty.len == 0 &&
+	       !room_is_coming(store) && store->log.bytes == 0 &&
+	       !store->log.open && store->nodes.dirty.len == 0 &&
 	       store->nodes.pages.dirty.len == 0 &&
 	       store->segments.pages.dirty.len == 0 &&
 	       store->volumes.pages.dirty.len == 0 &&
@@ -579,6 +579,7 @@ int checkpoint_run(struct store *store, struct error *err)
 		release(&cp);
 	else /* half written: only reopening knows what is on disk (I12) */
 		core_fail(core, &failure);
+	note_room(store);
 	r = core_check(core, err);
 	cond_broadcast(&core->changed);
 	core_wake(core, WORKER_JANITOR);   /* the reaper may have waited */

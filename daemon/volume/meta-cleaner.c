@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "meta-cleaner.h"
 
-/* Live bytes that a checkpoint may move however few frames there are. */
-#define BYTES_ALWAYS (1u << 20)
 /* META segments that are not worth looking at. */
 #define SEGMENTS_MIN 4u
 /* Node ids looked at in one hold of core. */
@@ -16,29 +14,41 @@ bool meta_cleaner_is_victim(struct store *store, uint64_t segno)
 	return s && s->victim;
 }
 
+/* Does every frame count?  Then so early that there is room to move them. */
+static bool is_tight(const struct store *store)
+{
+	return store->cleaner.scraping ||
+	       !frames_suffice(&store->frames, FRAME_USER_METADATA, 1);
+}
+
 /*
  * Live bytes that the coming checkpoint moves, at most: as many as it writes
  * anyway, since about so many die elsewhere by that; or half a segment, so
- * that there is always one that fits.  Little when that could take frames
- * that deletes count on; unless data segments are scraped for a few blocks,
- * when a META segment that is half empty is what helps them.
+ * that there is always one that fits, and where every frame counts a whole
+ * one.
  */
 static uint64_t bytes_to_move(const struct store *store)
 {
 	uint64_t segment_bytes = UINT64_C(1) << store->core.segment_shift;
+	uint64_t least = is_tight(store) ? segment_bytes : segment_bytes / 2;
 	uint64_t dirty = dirty_bytes(store);
-	uint64_t ret = dirty > segment_bytes / 2 ? dirty : segment_bytes / 2;
-	/* an eighth of a segment is headers and what its end leaves */
-	uint64_t nr = (dirty + ret) / (segment_bytes / 8 * 7) + 2;
 
-	enum frame_user user = store->cleaner.scraping ? FRAME_USER_CHECKPOINT
-						       : FRAME_USER_DELETE;
+	return dirty > least ? dirty : least;
+}
 
-	if (nr <= store->frames.nr &&
-	    frames_available(&store->frames, user, (uint32_t)nr))
-		return ret;
-	return segment_bytes / 4 < BYTES_ALWAYS ? segment_bytes / 4
-						: BYTES_ALWAYS;
+/*
+ * Is there room for a checkpoint that moves @bytes of records, too, and for
+ * the next one, which gives back what they leave?  A node that moves makes its
+ * page of the node table dirty.
+ */
+static bool has_room(const struct store *store, uint64_t bytes)
+{
+	uint64_t nr_pages = bytes / NODE_LEAF_DENSE_BYTES;
+
+	if (nr_pages > store->nodes.pages.nr_pages)
+		nr_pages = store->nodes.pages.nr_pages;
+	return checkpoint_fits(
+		store, dirty_bytes(store) + bytes + nr_pages * PAGE_BYTES, 1);
 }
 
 /* The one with the fewest live bytes that is no victim yet. */
@@ -56,53 +66,74 @@ static struct segment *find_emptiest(const struct segment_table *table)
 	return ret;
 }
 
-static bool choose_victims(struct store *store)
+/* Returns their live bytes; 0: there is none. */
+static uint64_t choose_victims(struct store *store)
 {
 	struct segment_table *table = &store->segments;
 	uint64_t segment_bytes = UINT64_C(1) << store->core.segment_shift;
-	bool scraping = store->cleaner.scraping; /* every frame counts */
-	uint64_t most = SEGMENTS_MIN + (scraping ? 5 : 8) * table->meta_bytes /
+	uint64_t most = SEGMENTS_MIN + (is_tight(store) ? 5 : 8) *
+					       table->meta_bytes /
 					       segment_bytes / 4;
 	uint64_t left = bytes_to_move(store), nr = table->meta.len;
-	bool found = false;
+	uint64_t ret = 0;
 	struct segment *s;
 
 	if (store->nr_images > 0) /* what is emptied would not become free */
-		return false;
-	while (nr > most && (s = find_emptiest(table)) && s->live <= left) {
+		return 0;
+	while (nr > most && (s = find_emptiest(table)) && s->live <= left &&
+	       has_room(store, ret + s->live)) {
 		left -= s->live;
+		ret += s->live;
 		s->victim = true;
-		found = true;
 		nr--;
 	}
-	return found;
+	return ret;
 }
 
-/* Make node @id dirty if a victim holds it.  Core held; dropped for a fault,
- * and then tried again. */
-static void touch_node(struct store *store, uint32_t id)
+/* They stay as they are. */
+static void give_up_victims(struct segment_table *table)
+{
+	for (size_t i = 0; i < table->meta.len; i++)
+		table->meta.ptr[i]->victim = false;
+}
+
+/*
+ * Make node @id dirty if a victim holds it.  Core held; dropped for a fault,
+ * and then tried again.  @bytes are still to be moved, and become fewer.
+ * False: there is no room for them.
+ */
+static bool touch_node(struct store *store, uint32_t id, uint64_t *bytes)
 {
 	struct nodes *nodes = &store->nodes;
-	uint32_t missing;
+	uint32_t missing, length;
 	struct node *n;
 	int r = -EAGAIN;
 
 	while (r == -EAGAIN && node_exists(nodes, id) &&
 	       meta_cleaner_is_victim(store, node_entry(nodes, id)->segno)) {
+		if (!checkpoint_fits(store, dirty_bytes(store) + *bytes, 1))
+			return false;
 		if (nodes_prepare(nodes) < 0)
-			return;
+			return true;
 		r = node_get(nodes, id, LEVEL_ANY, &n, &missing, NULL);
-		if (r == 0)
+		if (r == 0) {
+			length = node_entry(nodes, id)->length;
+			*bytes -= length < *bytes ? length : *bytes;
 			node_touch(nodes, n);
-		else if (r == -EAGAIN && store_fault(store, id, NULL) < 0)
-			return;
+		} else if (r == -EAGAIN && store_fault(store, id, NULL) < 0) {
+			return true;
+		}
 	}
+	return true;
 }
 
 bool meta_cleaner_begin(struct store *store) NO_THREAD_SAFETY_ANALYSIS
 {
+	uint64_t bytes;
+
 	mutex_assert_held(&store->core.lock);
-	if (!choose_victims(store))
+	bytes = choose_victims(store);
+	if (bytes == 0)
 		return false;
 	for (uint32_t id = 1; id < store->nodes.next_id; id++) {
 		if (id % IDS_PER_HOLD == 0) { /* let the others in */
@@ -110,7 +141,10 @@ bool meta_cleaner_begin(struct store *store) NO_THREAD_SAFETY_ANALYSIS
 			mutex_give_way(&store->core.lock);
 			mutex_lock(&store->core.lock);
 		}
-		touch_node(store, id);
+		if (!touch_node(store, id, &bytes)) {
+			give_up_victims(&store->segments);
+			return false;
+		}
 	}
 	return true;
 }

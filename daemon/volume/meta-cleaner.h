@@ -14,9 +14,10 @@
 
 /*
  * Before the cut: when META takes more than twice the segments its live bytes
- * need, choose victims and make the nodes in them dirty.  Returns true when
- * there are victims.  A node that cannot be read stays where it is.  Core
- * held, dropped for faults.
+ * need, or a quarter more where frames are few, choose victims and make the
+ * nodes in them dirty, as far as there is room for a checkpoint of them.
+ * Returns true when there are victims.  A node that cannot be read stays where
+ * it is.  Core held, dropped for faults.
  */
 bool meta_cleaner_begin(struct store *store);
 

@@ -66,6 +66,18 @@ void revoke_images(struct store *store)
 
 /* ---- nodes ---- */
 
+/* May what is reaped become dirty?  0, 1: not before a checkpoint, or -ENOSPC.
+ */
+static int check_room(const struct store *store, struct error *err)
+{
+	if (store->nodes.reaper.len == 0 || !room_is_short(store))
+		return 0;
+	if (checkpoint_is_due(store))
+		return 1;
+	return error_set(err, ENOSPC,
+			 "store is too full to free what was deleted");
+}
+
 /* One step; returns 1: did something, 0: the queue is empty, or an error. */
 static int reap_one(struct store *store, struct error *err)
 {
@@ -78,6 +90,8 @@ static int reap_one(struct store *store, struct error *err)
 	r = core_check(core, err);
 	if (r == 0 && nodes_prepare(&store->nodes) < 0)
 		r = error_set(err, ENOMEM, "out of memory");
+	if (r == 0)
+		r = check_room(store, err);
 	if (r == 0) {
 		r = reaper_step(&store->nodes, &missing, &failure);
 		if (r < 0 && r != -EAGAIN) {

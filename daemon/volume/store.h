@@ -70,6 +70,10 @@ struct store {
 	bool failure_told;   /* EVENT_FAILED was sent */
 	bool reaper_stuck;   /* a node to be freed cannot be read */
 	uint64_t dirty_since_ms; /* 0: nothing changed since the last cut */
+	/* checkpoints since the room for them is short and no frame was
+	 * gained, and the fewest frames that were used meanwhile */
+	unsigned int nr_short;
+	uint64_t short_used;
 	uint64_t checksum_errors;
 	struct scrub_record scrub_record; /* what a checkpoint writes of it */
 	bool scrub_changed;		  /* since a checkpoint wrote it */
@@ -187,7 +191,8 @@ int admission_relieve(struct store *store, const struct admission *admission,
 
 /*
  * What is reaped becomes dirty, too.  The last quarter of what may be dirty
- * is for writers: they would wait for a checkpoint with it.  Core held.
+ * is for writers: they would wait for a checkpoint with it; and the frames
+ * for META come first.  Core held.
  */
 bool reaper_may_work(const struct store *store);
 
@@ -207,6 +212,20 @@ uint64_t dirty_bytes(const struct store *store);
  * Core held.
  */
 bool dirty_limit_reached(const struct store *store);
+/*
+ * Does a checkpoint that writes @bytes and its root leave @nr frames of what
+ * checkpoints may take?  Core held.
+ */
+bool checkpoint_fits(const struct store *store, uint64_t bytes, uint64_t nr);
+/*
+ * Are so few frames left to checkpoints that neither reaper nor cleaner may
+ * make anything dirty?  Core held.
+ */
+bool room_is_short(const struct store *store);
+/* And a checkpoint may well give some back?  Core held. */
+bool room_is_coming(const struct store *store);
+/* A checkpoint is over: has it given any back?  Core held. */
+void note_room(struct store *store);
 /* Are there frames for a checkpoint now?  Core held. */
 bool checkpoint_has_room(const struct store *store);
 /* Has a limit been reached that a checkpoint resets?  Core held. */

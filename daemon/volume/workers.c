@@ -221,7 +221,8 @@ static void *cleaner_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 			r = 1;
 			continue;
 		}
-		if (dirty_limit_reached(store) || writers_wait(store)) {
+		if (dirty_limit_reached(store) || room_is_short(store) ||
+		    writers_wait(store)) {
 			/* goes on after it: what moves becomes dirty, too,
 			 * and the frames that come back are theirs */
 			core_wake(core, WORKER_DRIVER);

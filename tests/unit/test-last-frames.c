@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Freeing what was deleted when hardly a frame is left.  The names that a
+ * snapshot counts are everywhere: a few leaves that are reaped make most pages
+ * of the segment table dirty, and each checkpoint of these takes frames before
+ * any comes back.  The blocks live on, so that no frame of data becomes free.
+ */
+#include "fixture.h"
+
+#define NR_FRAMES 2048u
+#define NR_LEAVES 331u
+#define NR_BLOCKS (NR_LEAVES * LEAF_BLOCKS)
+#define STRIDE 7919u /* a prime: it meets all of them */
+
+static struct volume_handle *a;
+static uint64_t taken[NR_FRAMES];
+static size_t nr_taken;
+
+static int set_up(void **state)
+{
+	static const struct store_open_options options;
+
+	disk = test_store_disk(NR_FRAMES);
+	must(test_store_open(disk, &options, &store, &err));
+	a = create_volume("a", (uint64_t)NR_LEAVES * LEAF_BLOCKS);
+	nr_taken = 0;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	volume_close(a);
+	return close_store(state);
+}
+
+/* As if others had filled the store, until only @nr frames are left. */
+static void leave_frames(uint64_t nr)
+{
+	struct frames *f = &store->frames;
+
+	lock_core();
+	while (f->nr - f->nr_used > nr) {
+		uint64_t place;
+
+		while (f->ready.len == 0) {
+			unlock_core();
+			must(frames_grow(f, false, &err));
+			lock_core();
+		}
+		place = frames_take(f, FRAME_USER_RECOVERY);
+		assert_true(place != PLACE_NONE);
+		taken[nr_taken++] = place;
+	}
+	unlock_core();
+}
+
+static void give_frames_back(void)
+{
+	lock_core();
+	while (nr_taken > 0)
+		frames_release(&store->frames, taken[--nr_taken]);
+	unlock_core();
+}
+
+/* Every block; neighbours lie far from each other. */
+static void put_all(uint32_t seed)
+{
+	for (uint64_t i = 0; i < NR_BLOCKS; i++)
+		put(a, i * STRIDE % NR_BLOCKS, 1, seed);
+}
+
+/* A snapshot that alone holds the leaves it has, and a block of each. */
+static void snapshot_of_own_leaves(const char *name, uint32_t block)
+{
+	snapshot(name);
+	for (uint64_t i = 0; i < NR_LEAVES; i++)
+		put(a, i * LEAF_BLOCKS + block, 1, block + 2);
+}
+
+static void reap_with_few_frames(uint64_t nr)
+{
+	put_all(1);
+	snapshot_of_own_leaves("a@0", 0);
+	snapshot_of_own_leaves("a@1", 1);
+	snapshot_of_own_leaves("a@2", 2);
+	must(store_checkpoint(store, &err));
+	delete_volume("a@0");
+	delete_volume("a@1");
+	delete_volume("a@2");
+	must(store_checkpoint(store, &err));
+	leave_frames(nr);
+	must(store_reap(store, &err));
+	assert_int_equal(stat_now().reaper_queue, 0);
+	must(store_checkpoint(store, &err));
+	/* and it took no frames for good */
+	assert_true(stat_now().frames_used <= NR_FRAMES - nr + 2);
+	give_frames_back();
+	for (uint32_t block = 0; block < 4; block++)
+		expect(a, 7 * LEAF_BLOCKS + block, 1,
+		       block < 3 ? block + 2 : 1);
+	check_is_clean();
+}
+
+static void all_is_reaped_with_what_deletes_leave(void **state)
+{
+	reap_with_few_frames(stat_now().frames_reserve / 2);
+}
+
+static void and_with_what_the_checkpoint_of_a_delete_leaves(void **state)
+{
+	reap_with_few_frames(stat_now().frames_reserve / 2 - 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(all_is_reaped_with_what_deletes_leave),
+		TEST(and_with_what_the_checkpoint_of_a_delete_leaves),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
+}
