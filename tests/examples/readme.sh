@@ -82,7 +82,7 @@ devices() {
 # Times, and how much was written, are others each time.
 spans() {
 	sed -E -e 's/frozen [0-9]+ ms/frozen N ms/' -e 's/ +/ /g' \
-		-e 's/@(guard|failed)-[0-9]{8}T[0-9]{6}Z/@\1-TIME/' \
+		-e 's/@(guard|failed)-[0-9]{8}T[0-9]{6}Z(-[0-9]+)?/@\1-TIME/' \
 		-e 's/\([0-9.hms]+, [0-9.]+ [A-Za-z]+ changed\)/(SOME)/' \
 		-e 's/ [0-9.]+ s / N s /'
 }
