@@ -411,9 +411,9 @@ bool frames_have_spare(const struct frames *frames, uint64_t nr_coming)
 	       frames->reserve + FRAMES_SPARE_MAX + FRAMES_SPARE_MAX / 2;
 }
 
-void frames_retire_spare(struct frames *frames, bool idle)
+void frames_retire_spare(struct frames *frames, bool idle, uint64_t nr_wanted)
 {
-	uint64_t keep = frames->reserve + FRAMES_SPARE_MAX;
+	uint64_t keep = frames->reserve + FRAMES_SPARE_MAX + nr_wanted;
 
 	mutex_assert_held(&frames->core->lock);
 	/* what one interval took the next one takes again */

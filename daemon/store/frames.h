@@ -140,9 +140,9 @@ bool frames_have_spare(const struct frames *frames, uint64_t nr_coming);
  * Choose spare frames to give back; called right before a cut.  Unless the
  * store is idle, those stay that a little work would take, and as many as
  * were taken since the last cut, so that a busy store uses its frames again
- * instead of punching and allocating them.
+ * instead of punching and allocating them.  @nr_wanted stay for the checkpoint.
  */
-void frames_retire_spare(struct frames *frames, bool idle);
+void frames_retire_spare(struct frames *frames, bool idle, uint64_t nr_wanted);
 /* The cut: what retires now is in the map being written. */
 void frames_cut(struct frames *frames);
 /* The checkpoint is durable: punch what retired.  Lock: core not held. */

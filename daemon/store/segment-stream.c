@@ -82,7 +82,7 @@ static int open_segment(struct segment_stream *stream, struct error *err)
 	if (s->segno == 0) {
 		frames_release(stream->frames, s->place);
 		segment_free(s);
-		return error_set(err, ENOSPC, "no segment number left");
+		return error_set(err, EOVERFLOW, "no segment number left");
 	}
 	s->first_seq = stream->next_seq;
 	segment_insert(stream->segments, s);

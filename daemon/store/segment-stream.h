@@ -45,7 +45,7 @@ uint32_t segment_stream_room(const struct segment_stream *stream);
 
 /*
  * Seal the segment being filled, if any, and open the next one.  -ENOSPC: no
- * frame; -ENOMEM.  Core held.
+ * frame; -EOVERFLOW: no segment number until a checkpoint; -ENOMEM.  Core held.
  */
 int segment_stream_next(struct segment_stream *stream, struct error *err);
 

@@ -183,12 +183,16 @@ bool dirty_limit_reached(const struct store *store)
 		       dirty_bytes_max(store);
 }
 
-bool checkpoint_has_room(const struct store *store)
+uint64_t checkpoint_frames(const struct store *store)
 {
 	/* and for its root, a page that did not fit, a META victim */
-	uint64_t nr = 3 + dirty_bytes(store) / frame_bytes(store);
+	return 3 + dirty_bytes(store) / frame_bytes(store);
+}
 
-	return frames_suffice(&store->frames, FRAME_USER_CHECKPOINT, nr);
+bool checkpoint_has_room(const struct store *store)
+{
+	return frames_suffice(&store->frames, FRAME_USER_CHECKPOINT,
+			      checkpoint_frames(store));
 }
 
 bool checkpoint_is_due(const struct store *store)

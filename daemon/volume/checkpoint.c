@@ -94,7 +94,6 @@ static int cut(struct checkpoint *cp, struct error *err)
 	log_seal(&store->log);
 	log_position(&store->log, &cp->position);
 	cp->cut_seq = store->log.sealed_seq;
-	frames_retire_spare(&store->frames, store->dirty_since_ms == 0);
 	cut_dead(cp);
 	if (cut_reaper(store) < 0)
 		return error_set(err, ENOMEM, "out of memory");
@@ -111,6 +110,9 @@ static int cut(struct checkpoint *cp, struct error *err)
 		cp->root.nr_pages[t] = cp->tables[t]->nr_pages;
 	for (int t = 0; cp->cleans && t < NR_TABLES; t++)
 		meta_cleaner_touch_pages(store, cp->tables[t]);
+	/* what was admitted because there are frames for it finds them */
+	frames_retire_spare(&store->frames, store->dirty_since_ms == 0,
+			    checkpoint_frames(store));
 	store->pending_bytes = dirty_bytes(store);
 	core->generation++;
 	nodes_cut(&store->nodes);

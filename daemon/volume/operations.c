@@ -472,6 +472,10 @@ static int log_and_apply(struct store *store, struct operation *operation,
 	int r;
 
 	mutex_assert_held(&store->core.lock);
+	/* a count of its blocks must not meet a change of its map */
+	if (operation->op == OP_RESIZE)
+		admission.volume =
+			volume_find_id(&store->volumes, items[0].volume);
 	do {
 		r = store_admit(store, &admission, err);
 		if (r == 0)

@@ -85,7 +85,7 @@ static int find_missing(struct store *store, uint64_t leaf,
 			       LEAF_BLOCKS};
 	struct missing m = {0};
 	const struct volume *v;
-	unsigned int level;
+	unsigned int level = 0;
 
 	v = volume_find_id(&store->volumes, (uint32_t)(leaf >> LEAF_BITS));
 	if (!v || block.index >= VOLUME_BLOCKS_MAX)

@@ -226,6 +226,8 @@ bool room_is_short(const struct store *store);
 bool room_is_coming(const struct store *store);
 /* A checkpoint is over: has it given any back?  Core held. */
 void note_room(struct store *store);
+/* Frames that one takes now, at most.  Core held. */
+uint64_t checkpoint_frames(const struct store *store);
 /* Are there frames for a checkpoint now?  Core held. */
 bool checkpoint_has_room(const struct store *store);
 /* Has a limit been reached that a checkpoint resets?  Core held. */

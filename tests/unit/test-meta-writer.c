@@ -192,7 +192,7 @@ static void without_a_segno_the_frame_is_given_back(void **state)
 	uint64_t nr_used = store->frames.nr_used;
 
 	store->core.segno_bound = store->core.next_segno;
-	refused(next(8), ENOSPC, "no segment number");
+	refused(next(8), EOVERFLOW, "no segment number");
 	assert_int_equal(store->frames.nr_used, nr_used);
 }
 
