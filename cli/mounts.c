@@ -150,7 +150,10 @@ static bool parse_mount(const char *line, struct mount *ret)
 	return true;
 }
 
-/* Btrfs has a number of its own; what it was mounted from is a device. */
+/*
+ * Btrfs has a number of its own; what it was mounted from is a device.  Others
+ * without a device, tmpfs say, call their source what the user likes.
+ */
 static bool is_mounted_from(const struct mount *m,
 			    const struct devices *devices)
 {
@@ -158,7 +161,8 @@ static bool is_mounted_from(const struct mount *m,
 
 	if (devices_have(devices, makedev(m->major, m->minor)))
 		return true;
-	return m->major == 0 && strncmp(m->source, "/dev/", 5) == 0 &&
+	return m->major == 0 && strcmp(m->type, "btrfs") == 0 &&
+	       strncmp(m->source, "/dev/", 5) == 0 &&
 	       stat(m->source, &st) == 0 && S_ISBLK(st.st_mode) &&
 	       devices_have(devices, st.st_rdev);
 }
