@@ -123,6 +123,7 @@ int guard_journal_set(struct guard_journal *journal, enum guard_state state,
 {
 	char new[PATH_MAX + 8];
 	const char *text;
+	int r;
 
 	journal->state = state;
 	json_object_object_add(journal->what, "state",
@@ -131,9 +132,12 @@ int guard_journal_set(struct guard_journal *journal, enum guard_state state,
 		journal->what, JSON_C_TO_STRING_PLAIN));
 	snprintf(new, sizeof(new), "%s.new", journal->path);
 	if (write_file(new, text) < 0 || rename(new, journal->path) < 0 ||
-	    sync_dir_of(journal->path) < 0)
-		return error_set(err, errno, "%s: %s", journal->path,
-				 strerror(errno));
+	    sync_dir_of(journal->path) < 0) {
+		r = error_set(err, errno, "%s: %s", journal->path,
+			      strerror(errno));
+		(void)unlink(new); /* half of it, or none */
+		return r;
+	}
 	return 0;
 }
 

@@ -53,7 +53,7 @@ struct guard_journal {
  */
 int guard_journal_create(struct json_object *what, struct guard_journal *ret,
 			 struct error *err);
-/* It is durable when it returns 0. */
+/* It is durable when it returns 0; else the file has the state before. */
 int guard_journal_set(struct guard_journal *journal, enum guard_state state,
 		      struct error *err);
 /* The decision is done.  Durable too. */

