@@ -347,15 +347,22 @@ static int thaw_all(struct freeze *f)
 /* Now at the latest all is thawed. */
 static void end_guardians(struct freeze *f)
 {
+	struct error err = ERROR_NONE;
 	struct subject *s;
 	size_t i, j;
 
 	for (i = 0; i < f->nr; i++) {
 		s = &f->subjects[i];
-		for (j = 0; s->guardians && j < s->filesystems.nr; j++)
-			guardian_end(&s->guardians[j]);
+		for (j = 0; s->guardians && j < s->filesystems.nr; j++) {
+			if (guardian_end(&s->guardians[j], &err) == 0)
+				continue;
+			(void)error_prefix(&err, "%s",
+					   s->filesystems.ptr[j].point);
+			(void)failed(s, -ECHILD, &err); /* is not the first */
+		}
 	}
-	guardian_end(&f->commands);
+	if (guardian_end(&f->commands, &err) < 0)
+		(void)failed(NULL, -ECHILD, &err); /* is not the first */
 }
 
 static void freeze_done(struct freeze *f)

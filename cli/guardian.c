@@ -263,12 +263,14 @@ int guardian_start(const struct frozen *what, struct guardian *ret,
 void guardian_freeze(struct guardian *guardian)
 {
 	guardian->deadline_ms = now_ms() + guardian->what.limit_ms;
+	/* a command may get far before it ends; a file system is told of */
+	guardian->may_be_frozen = guardian->pid && guardian->what.fd < 0;
 	/* a dead guardian is met when it is waited for */
 	(void)!send(guardian->socket, "f", 1, MSG_NOSIGNAL);
 }
 
 /* 0; -ETIMEDOUT; -ECHILD: it is dead. */
-static int receive(const struct guardian *guardian, int64_t deadline_ms,
+static int receive(struct guardian *guardian, int64_t deadline_ms,
 		   struct report *ret)
 {
 	struct pollfd pollfd = {.fd = guardian->socket, .events = POLLIN};
@@ -281,7 +283,10 @@ static int receive(const struct guardian *guardian, int64_t deadline_ms,
 			return -ETIMEDOUT;
 	} while (poll(&pollfd, 1, (int)left) <= 0);
 	n = recv(guardian->socket, ret, sizeof(*ret), 0);
-	return n == (ssize_t)sizeof(*ret) ? 0 : -ECHILD;
+	if (n != (ssize_t)sizeof(*ret))
+		return -ECHILD;
+	guardian->may_be_frozen = ret->kind == REPORT_FROZEN;
+	return 0;
 }
 
 static int command_failed(const struct report *r, const char *command,
@@ -309,6 +314,24 @@ static int freeze_failed(const struct guardian *g, const struct report *r,
 			 strerror(r->code));
 }
 
+/* The guardian was killed: what it has left is for us. */
+static int thaw_instead(struct guardian *guardian, struct error *err)
+{
+	struct keeper k = {.what = guardian->what};
+	struct report r = {0};
+	int code = 0;
+
+	if (guardian->may_be_frozen)
+		code = thaw(&k, &r);
+	guardian->may_be_frozen = false;
+	if (code)
+		return error_set(err, code,
+				 "its guardian was killed, and it cannot be "
+				 "thawed: %s",
+				 strerror(code));
+	return error_set(err, ECHILD, "its guardian was killed");
+}
+
 int guardian_wait_frozen(struct guardian *guardian, struct error *err)
 {
 	int64_t deadline_ms = guardian->deadline_ms;
@@ -319,7 +342,7 @@ int guardian_wait_frozen(struct guardian *guardian, struct error *err)
 		deadline_ms += guardian->what.limit_ms + 2 * SLACK_MS;
 	result = receive(guardian, deadline_ms, &r);
 	if (result == -ECHILD)
-		return error_set(err, ECHILD, "its guardian was killed");
+		return thaw_instead(guardian, err);
 	if (result < 0)
 		return error_set(err, ETIMEDOUT,
 				 "not frozen within %g s; it is thawed as "
@@ -328,21 +351,6 @@ int guardian_wait_frozen(struct guardian *guardian, struct error *err)
 	if (r.kind == REPORT_FROZEN)
 		return 0;
 	return freeze_failed(guardian, &r, err);
-}
-
-/* The guardian was killed: what it has left is for us. */
-static int thaw_instead(const struct guardian *guardian, struct error *err)
-{
-	struct keeper k = {.what = guardian->what};
-	struct report r = {0};
-	int code = thaw(&k, &r);
-
-	if (code)
-		return error_set(err, code,
-				 "its guardian was killed, and it cannot be "
-				 "thawed: %s",
-				 strerror(code));
-	return error_set(err, ECHILD, "its guardian was killed");
 }
 
 static int thaw_failed(const struct guardian *g, const struct report *r,
@@ -377,18 +385,29 @@ int guardian_thaw(struct guardian *guardian, int64_t *ret_ms, struct error *err)
 	return r.code ? thaw_failed(guardian, &r, err) : 0;
 }
 
-void guardian_end(struct guardian *guardian)
+int guardian_end(struct guardian *guardian, struct error *err)
 {
 	struct timespec ts = {.tv_nsec = 2000000};
 	int64_t end_ms = now_ms() + END_WAIT_MS;
+	struct report report;
+	pid_t ended;
+	int r = 0;
 
 	if (!guardian->pid)
-		return;
-	(void)close(guardian->socket); /* that ends it */
+		return 0;
+	(void)shutdown(guardian->socket, SHUT_WR); /* that ends it */
 	if (guardian->what.fd < 0)
 		end_ms += guardian->what.limit_ms + SLACK_MS; /* its commands */
 	/* one that is stuck in the kernel is left to do its work */
-	while (waitpid(guardian->pid, NULL, WNOHANG) == 0 && now_ms() < end_ms)
+	while ((ended = waitpid(guardian->pid, NULL, WNOHANG)) == 0 &&
+	       now_ms() < end_ms)
 		(void)nanosleep(&ts, NULL); /* cut short: looks again */
+	/* its last word says how it has left things */
+	while (ended && receive(guardian, now_ms() + SLACK_MS, &report) == 0)
+		;
+	if (guardian->may_be_frozen && ended)
+		r = thaw_instead(guardian, err);
+	(void)close(guardian->socket); /* nothing more comes */
 	guardian->pid = 0;
+	return r;
 }

@@ -10,6 +10,7 @@
 #ifndef CLI_GUARDIAN_H
 #define CLI_GUARDIAN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,6 +28,7 @@ struct guardian {
 	pid_t pid; /* 0: none */
 	int socket;
 	int64_t deadline_ms;
+	bool may_be_frozen; /* by it: to be thawed, should it be killed */
 };
 
 /* It holds no descriptors of ours but that of the file system. */
@@ -42,7 +44,10 @@ int guardian_wait_frozen(struct guardian *guardian, struct error *err);
  */
 int guardian_thaw(struct guardian *guardian, int64_t *ret_ms,
 		  struct error *err);
-/* Thawed, or never frozen.  Accepts one that was not started. */
-void guardian_end(struct guardian *guardian);
+/*
+ * Thawed, or never frozen.  Accepts one that was not started.  -ECHILD: it was
+ * killed, and we have thawed; other failures: it could not be thawed.
+ */
+int guardian_end(struct guardian *guardian, struct error *err);
 
 #endif

@@ -207,6 +207,51 @@ a_killed_guardian_is_replaced() {
 	thawed
 }
 
+# What is frozen while another file system cannot be.
+a_killed_guardian_is_replaced_when_others_fail() {
+	local at guardian writer
+	mkfs.ext4 -q "$1" && mount "$1" "$tmp/mnt2" || fail "mount"
+	fsfreeze -f "$tmp/mnt2"
+	rm -f "$tmp/steps"
+	expect 5 env "SIGNAL_LOG=$tmp/steps" "LD_PRELOAD=$SIGNAL_AT_LIBRARY" \
+		"$VARVE" -s "$store" snapshot --freeze data@held more@held
+	# the first has been told to freeze, the second is next
+	at=$(awk '/shutdown/ {print $1; exit}' "$tmp/steps")
+	at=$((at - 1))
+	SIGNAL_AT=$at SIGNAL=$(kill -l STOP) LD_PRELOAD=$SIGNAL_AT_LIBRARY \
+		"$VARVE" -s "$store" snapshot --freeze data@held more@held \
+		--freeze-timeout 60 >"$tmp/held.out" 2>"$tmp/held.err" &
+	cli=$!
+	cleanup_fn end_process "$cli"
+	wait_for 60 is_stopped_or_gone "$cli"
+	is_in_state "$cli" T || fail "not stopped: $(cat "$tmp/held.err")"
+	read -r guardian _ <"/proc/$cli/task/$cli/children"
+	echo late >"$tmp/mnt/late" &
+	writer=$!
+	wait_for 60 is_in_state "$writer" D || fail "not frozen"
+	wait_for 60 is_in_state "$guardian" S || fail "not frozen"
+	kill -9 "$guardian"
+	kill -CONT "$cli"
+	wait "$cli" && fail "not all was frozen"
+	grep -q "more: $tmp/mnt2: somebody else" "$tmp/held.err" || fail "said"
+	grep -q "data: $tmp/mnt: its guardian was killed" "$tmp/held.err" ||
+		fail "said"
+	wait_for 60 has_ended "$writer" || fail "still frozen"
+	wait "$writer"
+	rm "$tmp/mnt/late"
+	no_such data@held
+	expect 0 fsfreeze -u "$tmp/mnt2"
+	umount "$tmp/mnt2"
+}
+
+# Whoever likes can mount it.
+what_only_has_its_name_is_not_mounted_from_it() {
+	mount -t tmpfs "$1" "$tmp/mnt2" || fail "mount"
+	expect 0 "$VARVE" -s "$store" snapshot --freeze more@named
+	out "more@named  not mounted"
+	umount "$tmp/mnt2"
+}
+
 # Whatever it is at, others can write again, and nothing is left.
 killed_at_any_step_it_is_thawed() {
 	local at
@@ -311,6 +356,10 @@ what_a_command_froze_is_always_thawed() {
 	commands 1 true "exit 4"
 	grep -q "failed with exit code 4" "$tmp/err" || fail "said"
 	no_such more@cmds
+	# shellcheck disable=SC2016
+	commands 1 'kill -9 $PPID' true
+	grep -q "its guardian was killed" "$tmp/err" || fail "said"
+	no_such more@cmds
 	commands 1 "sleep $nap" true --freeze-timeout 0.3
 	grep -q "did not end in time" "$tmp/err" || fail "said"
 	no_such more@cmds
@@ -388,6 +437,8 @@ find_steps
 nobody_writes_meanwhile
 the_time_limit_thaws
 a_killed_guardian_is_replaced
+a_killed_guardian_is_replaced_when_others_fail "$more_disk"
+what_only_has_its_name_is_not_mounted_from_it "$more_disk"
 killed_at_any_step_it_is_thawed
 what_others_froze_stays_frozen
 several_mounts_are_one_file_system
