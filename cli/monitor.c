@@ -184,18 +184,34 @@ static int free_number(int from)
 	return from;
 }
 
-/* The number is written down first: a device is never without its name. */
+static int save_number(struct monitor *m, int number, struct error *err)
+{
+	m->a->number = number;
+	return attachment_save(m->a, err);
+}
+
+/*
+ * The number is written down first: a device is never without its name.  But
+ * never that of somebody else's device: it may be called the same, and would
+ * be taken for this one.
+ */
 static int connect_number(struct monitor *m, int number, struct error *err)
 {
-	int r;
+	int r, saved;
 
-	m->a->number = number;
 	m->device.number = (unsigned int)number;
-	r = attachment_save(m->a, err);
+	if (nbd_is_connected(m->device.number))
+		return error_set(err, EBUSY, "/dev/nbd%d is connected already",
+				 number);
+	r = save_number(m, number, err);
 	if (r < 0)
 		return r;
-	return nbd_kernel_connect(m->kernel, &m->device, m->sockets,
-				  m->nr_sockets, err);
+	r = nbd_kernel_connect(m->kernel, &m->device, m->sockets, m->nr_sockets,
+			       err);
+	if (r != -EBUSY)
+		return r; /* after another failure it may still be ours */
+	saved = save_number(m, -1, err);
+	return saved < 0 ? saved : r;
 }
 
 static int connect_device(struct monitor *m, int wanted, struct error *err)

@@ -138,6 +138,37 @@ a_snapshot_of_a_mounted_disk_is_mounted() {
 	detach "$device"
 }
 
+# What is called the same is not the same: only the first is at that device.
+a_device_in_use_is_not_taken_for_another() {
+	local scratches
+	attach data@clean /dev/nbd5
+	mount /dev/nbd5 "$tmp/mnt2" || fail "mount"
+	expect_error 5 "/dev/nbd5 is connected already" \
+		"$VARVE" -s "$store" attach data@clean /dev/nbd5
+	umount "$tmp/mnt2"
+	# now nothing holds it that would keep it from being detached
+	expect_error 5 "/dev/nbd5 is connected already" \
+		"$VARVE" -s "$store" attach data@clean /dev/nbd5
+	[ -e /sys/block/nbd5/pid ] || fail "the first was detached"
+	"$VARVE" -s "$store" status >"$tmp/out"
+	[ "$(grep -c '^attached  */dev/nbd5  data@clean' "$tmp/out")" -eq 1 ] ||
+		fail "not attached once: $(cat "$tmp/out")"
+	no_out "without its monitor"
+	expect 0 "$VARVE" -s "$store" list -H -o name -t all,hidden
+	scratches=$(grep -c scratch "$tmp/out")
+	[ "$scratches" -eq 1 ] || fail "$scratches scratch views"
+	mount /dev/nbd5 "$tmp/mnt2" || fail "the first does not work"
+	echo works >"$tmp/mnt2/works"
+	sync -f "$tmp/mnt2" || fail "the first cannot be written"
+	umount "$tmp/mnt2"
+	# another device is as good as ever
+	attach data@clean
+	[ "$device" = /dev/nbd1 ] || fail "$device"
+	detach /dev/nbd1
+	[ -e /sys/block/nbd5/pid ] || fail "the wrong one was detached"
+	detach /dev/nbd5
+}
+
 rollback_shows_through_the_device() {
 	expect_error 5 "/dev/nbd0 is in use" "$VARVE" -s "$store" rollback \
 		data@clean
@@ -229,6 +260,7 @@ a_volume_is_a_device_of_the_kernel
 a_device_is_chosen_or_named
 file_systems_work
 a_snapshot_of_a_mounted_disk_is_mounted
+a_device_in_use_is_not_taken_for_another
 rollback_shows_through_the_device
 an_idle_server_is_started_anew
 a_monitor_that_was_killed_is_replaced
