@@ -210,7 +210,8 @@ a_killed_guardian_is_replaced() {
 # What is frozen while another file system cannot be.
 a_killed_guardian_is_replaced_when_others_fail() {
 	local at guardian writer
-	mkfs.ext4 -q "$1" && mount "$1" "$tmp/mnt2" || fail "mount"
+	expect 0 mkfs.ext4 -q "$1"
+	expect 0 mount "$1" "$tmp/mnt2"
 	fsfreeze -f "$tmp/mnt2"
 	rm -f "$tmp/steps"
 	expect 5 env "SIGNAL_LOG=$tmp/steps" "LD_PRELOAD=$SIGNAL_AT_LIBRARY" \
