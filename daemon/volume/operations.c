@@ -449,6 +449,16 @@ int operation_apply(struct store *store, const struct operation *operation,
 
 /* ---- run ---- */
 
+/* An item takes two at most; there are 2^32 in a store's life. */
+static int epochs_suffice(const struct store *store, enum op op, uint32_t nr,
+			  struct error *err)
+{
+	if ((!op_makes(op) && op != OP_UNDO) ||
+	    store->volumes.next_epoch < UINT32_MAX - 2 * nr)
+		return 0;
+	return error_set(err, ENOSPC, "no epoch is left in this store");
+}
+
 /* Memory that applying @nr items may need.  Core held. */
 static int prepare(struct store *store, uint32_t nr, struct error *err)
 {
@@ -485,6 +495,9 @@ static int log_and_apply(struct store *store, struct operation *operation,
 	} while (r == -EAGAIN);
 	if (r == 0 && op_grows(operation->op))
 		r = tables_admit_volumes(store, operation->nr_items, err);
+	if (r == 0)
+		r = epochs_suffice(store, operation->op, operation->nr_items,
+				   err);
 	if (r == 0)
 		r = prepare(store, operation->nr_items, err);
 	if (r < 0)
