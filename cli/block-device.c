@@ -46,25 +46,6 @@ static bool process_has(const char *pid, const char *device)
 	return found;
 }
 
-/* A process other than this one that has @device open, 0: none. */
-static long device_user(const char *device)
-{
-	struct dirent *entry;
-	long user = 0, pid;
-	DIR *dir;
-
-	dir = opendir("/proc");
-	while (dir && !user && (entry = readdir(dir))) {
-		pid = strtol(entry->d_name, NULL, 10);
-		if (pid > 0 && pid != getpid() &&
-		    process_has(entry->d_name, device))
-			user = pid;
-	}
-	if (dir)
-		(void)closedir(dir); /* only read */
-	return user;
-}
-
 /* Where @device is mounted as process @pid ("self") sees it; false: nowhere. */
 static bool mounted_on(const char *device, const char *pid, char ret[PATH_MAX])
 {
@@ -87,10 +68,18 @@ static bool mounted_on(const char *device, const char *pid, char ret[PATH_MAX])
 	return found;
 }
 
-/* A process in whose mount namespace @device is mounted, 0: none. */
-static long mount_user(const char *device)
+/* Does process @pid have @device mounted in its mount namespace? */
+static bool process_mounts(const char *pid, const char *device)
 {
 	char mount[PATH_MAX];
+
+	return mounted_on(device, pid, mount);
+}
+
+/* A process other than this one of which @uses is true, 0: none. */
+static long find_user(bool (*uses)(const char *pid, const char *device),
+		      const char *device)
+{
 	struct dirent *entry;
 	long user = 0, pid;
 	DIR *dir;
@@ -98,7 +87,7 @@ static long mount_user(const char *device)
 	dir = opendir("/proc");
 	while (dir && !user && (entry = readdir(dir))) {
 		pid = strtol(entry->d_name, NULL, 10);
-		if (pid > 0 && mounted_on(device, entry->d_name, mount))
+		if (pid > 0 && pid != getpid() && uses(entry->d_name, device))
 			user = pid;
 	}
 	if (dir)
@@ -108,7 +97,7 @@ static long mount_user(const char *device)
 
 int device_busy(const char *device, struct error *err)
 {
-	long user = device_user(device);
+	long user = find_user(process_has, device);
 	char mount[PATH_MAX];
 
 	if (mounted_on(device, "self", mount))
@@ -117,7 +106,7 @@ int device_busy(const char *device, struct error *err)
 	if (user)
 		return error_set(err, EBUSY, "%s is in use by process %ld",
 				 device, user);
-	user = mount_user(device);
+	user = find_user(process_mounts, device);
 	if (user)
 		return error_set(err, EBUSY,
 				 "%s is in use: mounted in the mount "
@@ -140,7 +129,7 @@ int device_hold(const char *device, bool read_only, struct error *err)
 		if (fd < 0)
 			return error_set(err, errno, "%s: %s", device,
 					 strerror(errno));
-		if (!device_user(device))
+		if (!find_user(process_has, device))
 			return fd;
 		(void)close(fd); /* nothing was written */
 	}
