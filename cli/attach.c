@@ -170,12 +170,11 @@ static int check_attached(struct attach *at, bool *ret_again)
 /* Is it there, and how large is it? */
 static int look_at_volume(struct attach *at)
 {
-	struct json_object *args = must(json_object_new_object()), *data;
 	struct attachment *a = &at->attachment;
+	struct json_object *data;
 	int r;
 
-	json_object_object_add(args, "name", json_object_new_string(a->name));
-	r = connection_call(at->connection, "show", args, &data);
+	r = connection_call(at->connection, "show", name_args(a->name), &data);
 	if (r)
 		return r;
 	a->size = member_number(data, "size");

@@ -14,17 +14,14 @@
 /* The size of volume @name, as its server says. */
 static int ask_size(const char *store, const char *name, uint64_t *ret)
 {
-	struct json_object *args = must(json_object_new_object()), *data;
 	struct connection *c = NULL;
+	struct json_object *data;
 	int r;
 
-	json_object_object_add(args, "name", json_object_new_string(name));
 	r = connection_open(store, CONNECT_SERVED, &c);
-	if (r) {
-		json_object_put(args);
+	if (r)
 		return r;
-	}
-	r = connection_call(c, "show", args, &data);
+	r = connection_call(c, "show", name_args(name), &data);
 	if (r == 0)
 		*ret = member_number(data, "size");
 	json_object_put(data);

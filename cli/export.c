@@ -28,7 +28,6 @@
 #include "output.h"
 #include "private-server.h"
 #include "program.h"
-#include "runtime.h"
 #include "size.h"
 
 /* In the program on which nbdcopy says how far it is. */
@@ -135,23 +134,12 @@ static int finish_file(struct export *ex)
 
 /* ---- the volume ---- */
 
-static struct json_object *name_args(const char *name)
-{
-	struct json_object *args = must(json_object_new_object());
-	struct json_object *array = must(json_object_new_array());
-
-	json_object_array_add(array, json_object_new_string(name));
-	json_object_object_add(args, "names", array);
-	return args;
-}
-
 static int look_at_source(struct export *ex)
 {
-	struct json_object *args = must(json_object_new_object()), *data;
+	struct json_object *data;
 	int r;
 
-	json_object_object_add(args, "name", json_object_new_string(ex->name));
-	r = image_call(ex->store, "show", args, &data);
+	r = image_call(ex->store, "show", name_args(ex->name), &data);
 	if (r)
 		return r;
 	ex->size = member_number(data, "size");
@@ -184,7 +172,8 @@ static int choose_source(struct export *ex)
 		return r;
 	snprintf(ex->source, sizeof(ex->source), "%s@exporting-%d", ex->name,
 		 (int)getpid());
-	r = image_call(ex->store, "snapshot", name_args(ex->source), NULL);
+	r = image_call(ex->store, "snapshot",
+		       names_args_of(array_of(ex->source)), NULL);
 	if (r)
 		snprintf(ex->source, sizeof(ex->source), "%s", ex->name);
 	return r;
@@ -195,8 +184,8 @@ static int leave_source(const struct export *ex, int exit_code)
 	int r = 0;
 
 	if (strcmp(ex->source, ex->name) != 0)
-		r = image_call(ex->store, "delete", name_args(ex->source),
-			       NULL);
+		r = image_call(ex->store, "delete",
+			       names_args_of(array_of(ex->source)), NULL);
 	return exit_code ? exit_code : r;
 }
 
@@ -204,7 +193,7 @@ static int leave_source(const struct export *ex, int exit_code)
 
 static int copy(struct export *ex)
 {
-	char uri[NBD_URI_MAX], socket[RUNTIME_PATH_MAX];
+	char uri[NBD_URI_MAX];
 	const char *const to_file[] = {
 		"qemu-img",	  "convert", "-p",	    "-t",
 		"writeback",	  "-f",	     "raw",	    "-O",
@@ -215,17 +204,11 @@ static int copy(struct export *ex)
 		.args = ex->to_stdout ? to_stdout : to_file,
 		.heard_fd = ex->to_stdout ? PROGRESS_FD : STDOUT_FILENO,
 	};
-	struct error err = ERROR_NONE;
-	int r;
+	int r = image_uri(ex->store, ex->source, uri);
 
-	r = image_socket(ex->store, socket, sizeof(socket));
-	if (r)
-		return r;
-	if (nbd_uri(ex->source, socket, uri, &err) < 0) {
-		print_error("%s", err.message);
-		return EXIT_FAILED;
-	}
-	return image_copy(&program, ex->image.operand, &ex->progress, ex->size);
+	return r ? r
+		 : image_copy(&program, ex->image.operand, &ex->progress,
+			      ex->size);
 }
 
 static int export_served(struct export *ex)
@@ -269,18 +252,9 @@ static void print_exported(const struct export *ex)
 {
 	const struct options *options = ex->options;
 	char text[SIZE_TEXT_BYTES];
-	struct json_object *data;
 
 	if (options->json) {
-		data = must(json_object_new_object());
-		json_object_object_add(data, "name",
-				       json_object_new_string(ex->name));
-		json_object_object_add(data, "size",
-				       json_object_new_uint64(ex->size));
-		json_object_object_add(
-			data, "format",
-			json_object_new_string(ex->image.format));
-		print_json(data);
+		image_print_json(&ex->image, ex->name, ex->size);
 		return;
 	}
 	size_format_long(ex->size, text);

@@ -217,11 +217,10 @@ static int prepare(struct freeze *f, const char *store,
 static int check_users(const struct freeze *f, const struct subject *s,
 		       struct connection *c)
 {
-	struct json_object *args = must(json_object_new_object()), *data;
+	struct json_object *data;
 	int r;
 
-	json_object_object_add(args, "name", json_object_new_string(s->volume));
-	r = connection_call(c, "show", args, &data);
+	r = connection_call(c, "show", name_args(s->volume), &data);
 	if (r)
 		return r;
 	if (s->filesystems.nr > 0 && member_number(data, "attached") == 0) {
@@ -417,10 +416,8 @@ static void add_frozen(const struct freeze *f, struct json_object *data)
 static void drop_snapshots(const struct freeze *f, struct connection *c,
 			   struct json_object *names)
 {
-	struct json_object *args = must(json_object_new_object());
-
-	json_object_object_add(args, "names", json_object_get(names));
-	if (connection_call(c, "delete", args, NULL))
+	if (connection_call(c, "delete", names_args_of(json_object_get(names)),
+			    NULL))
 		print_error("%s: was taken, though not all was frozen",
 			    f->subjects[0].name);
 }

@@ -288,19 +288,36 @@ int image_call(const char *store, const char *verb, struct json_object *args,
 	return r;
 }
 
-int image_socket(const char *store, char *ret, size_t size)
+int image_uri(const char *store, const char *export, char ret[NBD_URI_MAX])
 {
+	struct error err = ERROR_NONE;
 	struct connection *c = NULL;
+	const char *socket;
 	int r;
 
 	r = connection_open(store, CONNECT_SERVED, &c);
 	if (r)
 		return r;
-	snprintf(ret, size, "%s",
-		 member_string(connection_greeting(c), "socket"));
-	if (!*ret) {
+	socket = member_string(connection_greeting(c), "socket");
+	if (!*socket) {
 		print_error("%s: its server has no Unix socket", store);
 		r = EXIT_NO_STORE;
+	} else if (nbd_uri(export, socket, ret, &err) < 0) {
+		print_error("%s", err.message);
+		r = EXIT_FAILED;
 	}
 	return connection_close(c, r);
+}
+
+/* ---- the result ---- */
+
+void image_print_json(const struct image *image, const char *name,
+		      uint64_t size)
+{
+	struct json_object *data = name_args(name);
+
+	json_object_object_add(data, "size", json_object_new_uint64(size));
+	json_object_object_add(data, "format",
+			       json_object_new_string(image->format));
+	print_json(data);
 }

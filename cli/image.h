@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "nbd-uri.h"
 #include "progress.h"
 
 struct json_object;
@@ -42,7 +43,11 @@ int image_copy(struct program *program, const char *operand,
 int image_call(const char *store, const char *verb, struct json_object *args,
 	       struct json_object **ret_data);
 
-/* The server's NBD socket, for nbd_uri(). */
-int image_socket(const char *store, char *ret, size_t size);
+/* Where the server of @store has @export, for the programs that copy. */
+int image_uri(const char *store, const char *export, char ret[NBD_URI_MAX]);
+
+/* What was copied: "name", "size" and "format". */
+void image_print_json(const struct image *image, const char *name,
+		      uint64_t size);
 
 #endif

@@ -20,7 +20,6 @@
 #include "output.h"
 #include "private-server.h"
 #include "program.h"
-#include "runtime.h"
 #include "size.h"
 
 #define UNFINISHED ".importing"
@@ -38,47 +37,33 @@ struct import {
 static struct json_object *create_args(const struct import *im,
 				       const char *name, bool dry_run)
 {
-	struct json_object *args = must(json_object_new_object());
+	struct json_object *args = name_args(name);
 
-	json_object_object_add(args, "name", json_object_new_string(name));
 	json_object_object_add(args, "size", json_object_new_uint64(im->size));
 	json_object_object_add(args, "dry_run",
 			       json_object_new_boolean(dry_run));
 	return args;
 }
 
-static struct json_object *names_of(const char *key, const char *name,
-				    struct json_object *args)
-{
-	struct json_object *array = must(json_object_new_array());
-
-	json_object_array_add(array, json_object_new_string(name));
-	json_object_object_add(args, key, array);
-	return args;
-}
-
 /* All of it is there, durable with the new name. */
 static int finish(const struct import *im)
 {
-	struct json_object *args = must(json_object_new_object());
+	struct json_object *args = names_args_of(array_of(im->unfinished));
 
-	names_of("names", im->unfinished, args);
-	return image_call(im->store, "rename", names_of("to", im->name, args),
-			  NULL);
+	json_object_object_add(args, "to", array_of(im->name));
+	return image_call(im->store, "rename", args, NULL);
 }
 
 static void take_away(const struct import *im)
 {
-	struct json_object *args = must(json_object_new_object());
-
 	/* why it failed has been said; why this does is said, too */
 	(void)image_call(im->store, "delete",
-			 names_of("names", im->unfinished, args), NULL);
+			 names_args_of(array_of(im->unfinished)), NULL);
 }
 
 static int copy(struct import *im)
 {
-	char uri[NBD_URI_MAX], socket[RUNTIME_PATH_MAX];
+	char uri[NBD_URI_MAX];
 	/* -n: it is there, and reads as zeros; unordered, since nothing lies
 	 * in order in a volume anyway */
 	const char *const args[] = {
@@ -86,16 +71,10 @@ static int copy(struct import *im)
 		"-W",	    "-t",      "writeback",    "-f", im->image.format,
 		"-O",	    "raw",     im->image.path, uri,  NULL};
 	struct program program = {.args = args, .heard_fd = 1};
-	struct error err = ERROR_NONE;
-	int r;
+	int r = image_uri(im->store, im->unfinished, uri);
 
-	r = image_socket(im->store, socket, sizeof(socket));
 	if (r)
 		return r;
-	if (nbd_uri(im->unfinished, socket, uri, &err) < 0) {
-		print_error("%s", err.message);
-		return EXIT_FAILED;
-	}
 	r = image_copy(&program, im->image.operand, &im->progress, im->size);
 	/* the image was only read: this is the store's */
 	if (r == EXIT_FAILED && strstr(program.complaint, "No space left"))
@@ -129,18 +108,9 @@ static void print_imported(const struct import *im)
 {
 	const struct options *options = im->options;
 	char text[SIZE_TEXT_BYTES];
-	struct json_object *data;
 
 	if (options->json) {
-		data = must(json_object_new_object());
-		json_object_object_add(data, "name",
-				       json_object_new_string(im->name));
-		json_object_object_add(data, "size",
-				       json_object_new_uint64(im->size));
-		json_object_object_add(
-			data, "format",
-			json_object_new_string(im->image.format));
-		print_json(data);
+		image_print_json(&im->image, im->name, im->size);
 		return;
 	}
 	size_format_long(im->size, text);

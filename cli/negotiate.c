@@ -9,7 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
+
+#include "duration.h"
 
 #define CONNECT_WAIT_MS 10000
 
@@ -19,14 +20,6 @@ static int nbd_failed(const char *export, struct error *err)
 
 	return error_set(err, code ? code : EIO, "%s: %s", export,
 			 nbd_get_error());
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 static int wait_ready(struct nbd_handle *handle, const char *export,

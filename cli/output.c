@@ -210,22 +210,51 @@ bool member_is_known(struct json_object *object, const char *key)
 	return json_object_object_get_ex(object, key, &value) && value;
 }
 
-struct json_object *operand_array(const struct options *options, int from)
+struct json_object *string_array(char *const *strings, int nr)
 {
 	struct json_object *array = must(json_object_new_array());
 	int i;
 
-	for (i = from; i < options->nr_operands; i++)
-		json_object_array_add(
-			array, json_object_new_string(options->operands[i]));
+	for (i = 0; i < nr; i++)
+		json_object_array_add(array,
+				      json_object_new_string(strings[i]));
 	return array;
+}
+
+struct json_object *operand_array(const struct options *options, int from)
+{
+	return string_array(options->operands + from,
+			    options->nr_operands - from);
+}
+
+struct json_object *array_of(const char *text)
+{
+	struct json_object *array = must(json_object_new_array());
+
+	json_object_array_add(array, json_object_new_string(text));
+	return array;
+}
+
+struct json_object *name_args(const char *name)
+{
+	struct json_object *args = must(json_object_new_object());
+
+	json_object_object_add(args, "name", json_object_new_string(name));
+	return args;
+}
+
+struct json_object *names_args_of(struct json_object *names)
+{
+	struct json_object *args = must(json_object_new_object());
+
+	json_object_object_add(args, "names", names);
+	return args;
 }
 
 struct json_object *names_args(const struct options *options, int from)
 {
-	struct json_object *args = must(json_object_new_object());
+	struct json_object *args = names_args_of(operand_array(options, from));
 
-	json_object_object_add(args, "names", operand_array(options, from));
 	if (options->dry_run)
 		json_object_object_add(args, "dry_run",
 				       json_object_new_boolean(true));

@@ -60,7 +60,14 @@ bool member_bool(struct json_object *object, const char *key);
 bool member_is_known(struct json_object *object, const char *key);
 
 /* Arguments for a verb. */
+struct json_object *string_array(char *const *strings, int nr);
 struct json_object *operand_array(const struct options *options, int from);
+/* [text] */
+struct json_object *array_of(const char *text);
+/* {"name": name} */
+struct json_object *name_args(const char *name);
+/* {"names": names}, which are taken over. */
+struct json_object *names_args_of(struct json_object *names);
 /* {"names": operands, "dry_run": true if -n} */
 struct json_object *names_args(const struct options *options, int from);
 
