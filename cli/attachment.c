@@ -20,6 +20,7 @@
 #include <json-c/json.h>
 
 #include "cleanup.h"
+#include "lock-file.h"
 #include "output.h"
 #include "verbs.h"
 
@@ -297,21 +298,12 @@ static int own_attach_dir(char *ret, size_t size, struct error *err)
 int attachments_lock(struct error *err)
 {
 	char dir[RUNTIME_PATH_MAX + 8], path[RUNTIME_PATH_MAX + 16];
-	int fd, r = own_attach_dir(dir, sizeof(dir), err);
+	int r = own_attach_dir(dir, sizeof(dir), err);
 
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "%s/lock", dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return error_set(err, errno, "%s: %s", path, strerror(errno));
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR) {
-			(void)close(fd); /* the failure told is flock's */
-			return error_set(err, errno, "%s: %s", path,
-					 strerror(errno));
-		}
-	return fd;
+	return lock_file(path, LOCK_EX, err);
 }
 
 /* The file that will be mounted over. */
@@ -500,21 +492,16 @@ int attachment_release(struct attachment *a, struct error *err)
 
 static int delete_scratch(struct connection *c, const struct attachment *a)
 {
-	struct json_object *args = must(json_object_new_object());
-	struct json_object *names = must(json_object_new_array());
-
-	json_object_array_add(names, json_object_new_string(a->scratch));
-	json_object_object_add(args, "names", names);
-	return connection_call(c, "delete", args, NULL);
+	return connection_call(c, "delete", names_args_of(array_of(a->scratch)),
+			       NULL);
 }
 
 static int check_detached(struct connection *c, const struct attachment *a)
 {
-	struct json_object *args = must(json_object_new_object()), *data;
+	struct json_object *data;
 	int r;
 
-	json_object_object_add(args, "name", json_object_new_string(a->name));
-	r = connection_call(c, "show", args, &data);
+	r = connection_call(c, "show", name_args(a->name), &data);
 	if (r == 0 && member_number(data, "attached") > 0)
 		r = EXIT_BUSY;
 	json_object_put(data);
@@ -525,11 +512,10 @@ static int check_detached(struct connection *c, const struct attachment *a)
 static uint64_t count_handles(struct connection *c, const struct attachment *a)
 {
 	const char *name = a->scratch[0] ? a->scratch : a->name;
-	struct json_object *args = must(json_object_new_object()), *data;
+	struct json_object *data;
 	uint64_t nr = 0;
 
-	json_object_object_add(args, "name", json_object_new_string(name));
-	if (connection_call(c, "show", args, &data) == 0)
+	if (connection_call(c, "show", name_args(name), &data) == 0)
 		nr = member_number(data, "attached") +
 		     (a->scratch[0] ? member_number(data, "writers") : 0);
 	json_object_put(data);

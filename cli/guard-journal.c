@@ -17,6 +17,7 @@
 
 #include "cleanup.h"
 #include "duration.h"
+#include "lock-file.h"
 #include "output.h"
 
 /* A command that is being ended needs some seconds. */
@@ -168,22 +169,6 @@ void guard_journal_close(struct guard_journal *journal)
 	*journal = (struct guard_journal){.lock = -1};
 }
 
-static int open_lock(const char *path, int operation, struct error *err)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return error_set(err, errno, "%s: %s", path, strerror(errno));
-	while (flock(fd, operation) < 0) {
-		if (errno == EINTR)
-			continue;
-		error_set(err, errno, "%s: %s", path, strerror(errno));
-		(void)close(fd); /* the failure told is flock's */
-		return -err->code;
-	}
-	return fd;
-}
-
 /* ---- all of them ---- */
 
 static bool state_parse(const char *word, enum guard_state *ret)
@@ -291,7 +276,7 @@ int guard_journal_take(struct guard_journal *journal, struct error *err)
 
 	lock_path(journal, path);
 	for (;;) {
-		journal->lock = open_lock(path, LOCK_EX | LOCK_NB, err);
+		journal->lock = lock_file(path, LOCK_EX | LOCK_NB, err);
 		if (journal->lock != -EWOULDBLOCK || now_ms() >= deadline)
 			break;
 		(void)nanosleep(&ts, NULL); /* cut short: one try more */
@@ -304,20 +289,34 @@ int guard_journal_take(struct guard_journal *journal, struct error *err)
 	return load_again(journal, path, err);
 }
 
+bool guard_journal_has_volume(struct json_object *what, const char *volume)
+{
+	struct json_object *volumes;
+	size_t i;
+
+	if (!json_object_object_get_ex(what, "volumes", &volumes))
+		return false;
+	for (i = 0; i < json_object_array_length(volumes); i++)
+		if (strcmp(json_object_get_string(
+				   json_object_array_get_idx(volumes, i)),
+			   volume) == 0)
+			return true;
+	return false;
+}
+
 static bool share_a_volume(struct json_object *a, struct json_object *b)
 {
-	struct json_object *as, *bs;
-	size_t i, j;
+	struct json_object *volumes;
+	size_t i;
 
 	if (strcmp(member_string(a, "uuid"), member_string(b, "uuid")) != 0 ||
-	    !json_object_object_get_ex(a, "volumes", &as) ||
-	    !json_object_object_get_ex(b, "volumes", &bs))
+	    !json_object_object_get_ex(a, "volumes", &volumes))
 		return false;
-	for (i = 0; i < json_object_array_length(as); i++)
-		for (j = 0; j < json_object_array_length(bs); j++)
-			if (json_object_equal(json_object_array_get_idx(as, i),
-					      json_object_array_get_idx(bs, j)))
-				return true;
+	for (i = 0; i < json_object_array_length(volumes); i++)
+		if (guard_journal_has_volume(
+			    b, json_object_get_string(
+				       json_object_array_get_idx(volumes, i))))
+			return true;
 	return false;
 }
 
@@ -353,7 +352,7 @@ static int create_locked(const char *dir, struct guard_journal *ret,
 		     (int)getpid()) >= (int)sizeof(ret->path))
 		return error_set(err, ENAMETOOLONG, "%s: too long", dir);
 	lock_path(ret, path);
-	ret->lock = open_lock(path, LOCK_EX | LOCK_NB, err);
+	ret->lock = lock_file(path, LOCK_EX | LOCK_NB, err);
 	if (ret->lock < 0)
 		return ret->lock;
 	return guard_journal_set(ret, GUARD_BEGIN, err);
@@ -371,6 +370,6 @@ int guard_journal_create(struct json_object *what, struct guard_journal *ret,
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "%s/lock", dir);
-	lock = open_lock(path, LOCK_EX, err);
+	lock = lock_file(path, LOCK_EX, err);
 	return lock < 0 ? lock : create_locked(dir, ret, err);
 }

@@ -16,6 +16,7 @@
 #define CLI_GUARD_JOURNAL_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "error.h"
@@ -46,6 +47,9 @@ struct guard_journal {
 	 * "start", "timeout_ms", "command" */
 	struct json_object *what;
 };
+
+/* Is @volume one of those that a guard is of? */
+bool guard_journal_has_volume(struct json_object *what, const char *volume);
 
 /*
  * Begin one; @what is taken over.  -EBUSY: a guard of one of these volumes is

@@ -53,14 +53,6 @@ static struct json_object *snapshot_names(struct json_object *volumes,
 	return names;
 }
 
-static struct json_object *args_of_names(struct json_object *names)
-{
-	struct json_object *args = must(json_object_new_object());
-
-	json_object_object_add(args, "names", names);
-	return args;
-}
-
 static bool has_name(struct json_object *infos, const char *name)
 {
 	size_t i;
@@ -77,14 +69,12 @@ static bool has_name(struct json_object *infos, const char *name)
 static int count_existing(struct guard *g, struct json_object *volumes,
 			  struct json_object *names)
 {
-	struct json_object *members = must(json_object_new_array());
 	struct json_object *args, *infos;
 	size_t i;
 	int nr = 0;
 
-	args = args_of_names(json_object_get(volumes));
-	json_object_array_add(members, json_object_new_string("name"));
-	json_object_object_add(args, "members", members);
+	args = names_args_of(json_object_get(volumes));
+	json_object_object_add(args, "members", array_of("name"));
 	if (connect_run(g->options, "list", args, &infos))
 		return -1;
 	for (i = 0; i < json_object_array_length(names); i++)
@@ -129,29 +119,29 @@ bool guard_has_snapshots(struct guard *g, const char *word)
 
 /* ---- the snapshot ---- */
 
+static void write_out_device(const char *device)
+{
+	struct filesystems filesystems;
+	size_t i;
+
+	if (filesystems_open(device, &filesystems, NULL) < 0)
+		return;
+	for (i = 0; i < filesystems.nr; i++)
+		(void)syncfs(filesystems.ptr[i].fd); /* as much as can be */
+	filesystems_close(&filesystems);
+}
+
 /* What programs have written is to be in the snapshot. */
 static void write_out(struct guard *g)
 {
-	struct json_object *volumes = volumes_of(g);
-	struct filesystems filesystems;
 	struct attachments all;
-	size_t i, j, k;
+	size_t i;
 
 	attachments_load_of(g->options->store, &all);
 	for (i = 0; i < all.nr; i++)
-		for (j = 0; j < json_object_array_length(volumes); j++) {
-			if (strcmp(all.ptr[i].name,
-				   json_object_get_string(
-					   json_object_array_get_idx(
-						   volumes, j))) != 0 ||
-			    !all.ptr[i].device[0] ||
-			    filesystems_open(all.ptr[i].device, &filesystems,
-					     NULL) < 0)
-				continue;
-			for (k = 0; k < filesystems.nr; k++)
-				(void)syncfs(filesystems.ptr[k].fd);
-			filesystems_close(&filesystems);
-		}
+		if (all.ptr[i].device[0] &&
+		    guard_journal_has_volume(g->journal.what, all.ptr[i].name))
+			write_out_device(all.ptr[i].device);
 	attachments_done(&all);
 }
 
@@ -162,7 +152,7 @@ int guard_snapshot(struct guard *g, bool dry_run)
 	char text[GUARD_TEXT_BYTES];
 	int r;
 
-	args = args_of_names(snapshot_names(volumes_of(g), word));
+	args = names_args_of(snapshot_names(volumes_of(g), word));
 	if (json_object_object_get_ex(g->journal.what, "command", &command)) {
 		guard_text(command, text);
 		json_object_object_add(args, "message",
@@ -189,7 +179,7 @@ int guard_snapshot(struct guard *g, bool dry_run)
 /* Bytes written to the volumes since the snapshot. */
 static uint64_t changed_bytes(struct guard *g)
 {
-	struct json_object *volumes = volumes_of(g), *args, *data;
+	struct json_object *volumes = volumes_of(g), *data;
 	struct connection *c = NULL;
 	uint64_t sum = 0;
 	size_t i;
@@ -198,11 +188,11 @@ static uint64_t changed_bytes(struct guard *g)
 	r = connection_open(g->options->store, CONNECT_READ | CONNECT_QUIET,
 			    &c);
 	for (i = 0; r == 0 && i < json_object_array_length(volumes); i++) {
-		args = must(json_object_new_object());
-		json_object_object_add(
-			args, "name",
-			json_object_get(json_object_array_get_idx(volumes, i)));
-		r = connection_call(c, "show", args, &data);
+		r = connection_call(
+			c, "show",
+			name_args(json_object_get_string(
+				json_object_array_get_idx(volumes, i))),
+			&data);
 		sum += member_number(data, "written");
 		json_object_put(data);
 	}

@@ -67,16 +67,6 @@ static int check_usage(const struct options *o, int64_t *ret_timeout_ms)
 	return check_volumes(o, nr_volumes);
 }
 
-static struct json_object *words(char *const *from, int nr)
-{
-	struct json_object *array = must(json_object_new_array());
-	int i;
-
-	for (i = 0; i < nr; i++)
-		json_object_array_add(array, json_object_new_string(from[i]));
-	return array;
-}
-
 static void add_text(struct json_object *what, const char *key,
 		     const char *text)
 {
@@ -93,10 +83,9 @@ static struct json_object *describe(const struct options *o, const char *uuid,
 
 	add_text(what, "store", o->store);
 	add_text(what, "uuid", uuid);
-	json_object_object_add(what, "volumes", words(o->operands, nr_volumes));
-	json_object_object_add(
-		what, "command",
-		words(o->operands + nr_volumes, o->nr_after_dashes));
+	json_object_object_add(what, "volumes",
+			       string_array(o->operands, nr_volumes));
+	json_object_object_add(what, "command", operand_array(o, nr_volumes));
 	add_text(what, "check", o->check);
 	add_text(what, "stop", o->stop);
 	add_text(what, "start", o->start);
@@ -230,25 +219,16 @@ static int guard_new(const struct options *options, int64_t timeout_ms)
 
 static bool is_meant(const struct options *o, struct json_object *what)
 {
-	struct json_object *volumes;
 	char store[PATH_MAX];
-	size_t i;
-	int j;
+	int i;
 
 	if (o->store && (!realpath(o->store, store) ||
 			 strcmp(store, member_string(what, "store")) != 0))
 		return false;
-	if (o->nr_operands == 0 ||
-	    !json_object_object_get_ex(what, "volumes", &volumes))
-		return true;
-	for (i = 0; i < json_object_array_length(volumes); i++)
-		for (j = 0; j < o->nr_operands; j++)
-			if (strcmp(o->operands[j],
-				   json_object_get_string(
-					   json_object_array_get_idx(volumes,
-								     i))) == 0)
-				return true;
-	return false;
+	for (i = 0; i < o->nr_operands; i++)
+		if (guard_journal_has_volume(what, o->operands[i]))
+			return true;
+	return o->nr_operands == 0;
 }
 
 /* Another store may be where it was. */
