@@ -30,7 +30,7 @@ bool screen_open(void)
 	(void)atexit(screen_close);
 	(void)signal(SIGQUIT, note_end);
 	(void)signal(SIGHUP, note_end);
-	/* Ctrl-C and Ctrl-\ come as keys, and so does nothing stop it */
+	/* Ctrl-C and Ctrl-\ come as keys, and Ctrl-Z does not stop it */
 	(void)raw();
 	(void)noecho();
 	(void)nonl();

@@ -15,19 +15,16 @@
 #include "connect.h"
 #include "duration.h"
 #include "interrupt.h"
+#include "metrics.h"
 #include "names.h"
 #include "options.h"
 #include "output.h"
 #include "size.h"
+#include "units.h"
 
 #define INTERVAL_MS 2000
 #define INTERVAL_MIN_MS 100
 #define LINE_BYTES (NAME_MAX_BYTES + 512)
-
-enum kind { READ, WRITE, ZERO, TRIM, FLUSH, NR_KINDS };
-
-static const char *const kind_names[NR_KINDS] = {"read", "write", "zero",
-						 "trim", "flush"};
 
 struct count {
 	uint64_t requests, errors, bytes, ns;
@@ -35,7 +32,7 @@ struct count {
 
 struct row {
 	char name[NAME_MAX_BYTES + 32];
-	struct count counts[NR_KINDS];
+	struct count counts[NR_TRAFFIC_KINDS];
 };
 
 /* What the server said at one moment; or, as a difference, since another. */
@@ -71,8 +68,9 @@ static void read_row(struct json_object *object, struct row *ret)
 
 	snprintf(ret->name, sizeof(ret->name), "%s",
 		 member_string(object, "name"));
-	for (int k = 0; k < NR_KINDS; k++) {
-		if (!json_object_object_get_ex(object, kind_names[k], &kind))
+	for (int k = 0; k < NR_TRAFFIC_KINDS; k++) {
+		if (!json_object_object_get_ex(object, traffic_kind_names[k],
+					       &kind))
 			continue;
 		ret->counts[k] = (struct count){
 			member_number(kind, "requests"),
@@ -91,7 +89,7 @@ static void read_traffic(struct json_object *data, struct sample *ret)
 		read_row(json_object_array_get_idx(data, i), &ret->rows[i]);
 }
 
-/* What it fails with is said by nobody yet: a screen may be open. */
+/* @quiet: what it fails with is not said, a screen may be open. */
 static int sample_take(const struct top *top, bool quiet, struct sample *ret)
 {
 	unsigned int flags = CONNECT_SERVED | (quiet ? CONNECT_QUIET : 0);
@@ -109,7 +107,8 @@ static int sample_take(const struct top *top, bool quiet, struct sample *ret)
 	if (r == 0) {
 		read_traffic(traffic, ret);
 		if (json_object_object_get_ex(ret->status, "cleaner", &cleaner))
-			ret->cleaned = member_number(cleaner, "copied") * 4096;
+			ret->cleaned =
+				member_number(cleaner, "copied") * BLOCK_SIZE;
 	}
 	json_object_put(traffic);
 	return r;
@@ -133,7 +132,7 @@ static struct row row_since(const struct row *now, const struct row *before)
 {
 	struct row ret = *now;
 
-	for (int k = 0; before && k < NR_KINDS; k++) {
+	for (int k = 0; before && k < NR_TRAFFIC_KINDS; k++) {
 		const struct count *b = &before->counts[k];
 		struct count *c = &ret.counts[k];
 
@@ -149,7 +148,7 @@ static uint64_t all_requests(const struct row *row)
 {
 	uint64_t sum = 0;
 
-	for (int k = 0; k < NR_KINDS; k++)
+	for (int k = 0; k < NR_TRAFFIC_KINDS; k++)
 		sum += row->counts[k].requests;
 	return sum;
 }
@@ -167,20 +166,25 @@ static int compare_busiest(const void *a, const void *b)
 	return x == y ? compare_names(a, b) : x < y ? 1 : -1;
 }
 
-/* What came between the two samples; its status stays the newer one's. */
+/*
+ * What came between the two samples; of the time before the first one nothing
+ * is told.  Its status stays the newer one's.
+ */
 static struct sample difference(const struct top *top)
 {
+	const struct sample *before =
+		top->before.rows ? &top->before : &top->now;
 	struct sample ret = {
 		.nr = top->now.nr,
-		.cleaned = since(top->now.cleaned, top->before.cleaned),
-		.at_ms = top->now.at_ms - top->before.at_ms,
+		.cleaned = since(top->now.cleaned, before->cleaned),
+		.at_ms = top->now.at_ms - before->at_ms,
 	};
 
 	ret.rows = must(calloc(ret.nr + 1, sizeof(*ret.rows)));
 	for (size_t i = 0; i < ret.nr; i++) {
 		const struct row *row = &top->now.rows[i];
 
-		ret.rows[i] = row_since(row, find_row(&top->before, row->name));
+		ret.rows[i] = row_since(row, find_row(before, row->name));
 	}
 	qsort(ret.rows, ret.nr, sizeof(*ret.rows),
 	      top->on_screen ? compare_busiest : compare_names);
@@ -230,17 +234,18 @@ static void put_row(const struct top *top, const struct row *row, int64_t ms)
 	char line[LINE_BYTES];
 	uint64_t errors = 0;
 
-	for (int k = 0; k < NR_KINDS; k++)
+	for (int k = 0; k < NR_TRAFFIC_KINDS; k++)
 		errors += c[k].errors;
-	format_rate(c[READ].requests, ms, rates[0]);
-	format_rate(c[WRITE].requests, ms, rates[1]);
-	format_rate(c[ZERO].requests + c[TRIM].requests + c[FLUSH].requests, ms,
-		    rates[2]);
-	format_bytes(c[READ].bytes, ms, bytes[0]);
-	format_bytes(c[WRITE].bytes, ms, bytes[1]);
-	format_latency(&c[READ], latencies[0]);
-	format_latency(&c[WRITE], latencies[1]);
-	format_latency(&c[FLUSH], latencies[2]);
+	format_rate(c[TRAFFIC_READ].requests, ms, rates[0]);
+	format_rate(c[TRAFFIC_WRITE].requests, ms, rates[1]);
+	format_rate(c[TRAFFIC_ZERO].requests + c[TRAFFIC_TRIM].requests +
+			    c[TRAFFIC_FLUSH].requests,
+		    ms, rates[2]);
+	format_bytes(c[TRAFFIC_READ].bytes, ms, bytes[0]);
+	format_bytes(c[TRAFFIC_WRITE].bytes, ms, bytes[1]);
+	format_latency(&c[TRAFFIC_READ], latencies[0]);
+	format_latency(&c[TRAFFIC_WRITE], latencies[1]);
+	format_latency(&c[TRAFFIC_FLUSH], latencies[2]);
 	snprintf(line, sizeof(line),
 		 "%-24s %8s %8s %8s %9s %9s %8s %8s %8s %6" PRIu64, row->name,
 		 rates[0], rates[1], rates[2], bytes[0], bytes[1], latencies[0],
@@ -302,14 +307,14 @@ static struct json_object *json_row(const struct row *row)
 	struct json_object *ret = must(json_object_new_object());
 
 	json_object_object_add(ret, "name", json_object_new_string(row->name));
-	for (int k = 0; k < NR_KINDS; k++) {
+	for (int k = 0; k < NR_TRAFFIC_KINDS; k++) {
 		struct json_object *kind = must(json_object_new_object());
 
 		add_number(kind, "requests", row->counts[k].requests);
 		add_number(kind, "errors", row->counts[k].errors);
 		add_number(kind, "bytes", row->counts[k].bytes);
 		add_number(kind, "ns", row->counts[k].ns);
-		json_object_object_add(ret, kind_names[k], kind);
+		json_object_object_add(ret, traffic_kind_names[k], kind);
 	}
 	return ret;
 }

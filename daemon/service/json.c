@@ -55,6 +55,12 @@ int args_string(struct json_object *args, const char *key, const char **ret,
 	return args_find_string(args, key, ret, err);
 }
 
+static bool is_unsigned(struct json_object *value)
+{
+	return json_object_is_type(value, json_type_int) &&
+	       json_object_get_int64(value) >= 0;
+}
+
 int args_size(struct json_object *args, const char *key, uint64_t *ret,
 	      struct error *err)
 {
@@ -62,8 +68,7 @@ int args_size(struct json_object *args, const char *key, uint64_t *ret,
 
 	if (!value)
 		return error_set(err, EINVAL, "%s: missing", key);
-	if (!json_object_is_type(value, json_type_int) ||
-	    json_object_get_int64(value) < 0)
+	if (!is_unsigned(value))
 		return error_set(err, EINVAL, "%s: must be a number of bytes",
 				 key);
 	*ret = json_object_get_uint64(value);
@@ -77,8 +82,7 @@ int args_find_uint(struct json_object *args, const char *key, uint64_t *ret,
 
 	if (!value)
 		return 0;
-	if (!json_object_is_type(value, json_type_int) ||
-	    json_object_get_int64(value) < 0)
+	if (!is_unsigned(value))
 		return error_set(err, EINVAL, "%s: must be a whole number",
 				 key);
 	*ret = json_object_get_uint64(value);
@@ -197,8 +201,7 @@ static struct json_object *json_memory(const struct store_stat *stat)
 	return ret;
 }
 
-/* What writers may still take: the reserve is not theirs. */
-static uint64_t free_bytes(const struct store_stat *stat)
+uint64_t stat_free_bytes(const struct store_stat *stat)
 {
 	uint64_t taken = stat->frames_used + stat->frames_reserve;
 
@@ -212,7 +215,7 @@ static void put_space(struct json_object *ret, const struct store_stat *stat)
 	json_put_uint(ret, "capacity", stat->capacity);
 	json_put_uint(ret, "used", stat->frames_used * stat->segment_bytes);
 	json_put_uint(ret, "used_percent", stat->used_percent);
-	json_put_uint(ret, "free", free_bytes(stat));
+	json_put_uint(ret, "free", stat_free_bytes(stat));
 	json_put_uint(ret, "live", stat->live_blocks * BLOCK_SIZE);
 	json_put_uint(ret, "metadata", stat->meta_bytes_live);
 	json_put_uint(ret, "metadata_written", stat->metadata_bytes);

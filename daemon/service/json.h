@@ -45,6 +45,9 @@ void json_put_bool(struct json_object *object, const char *key, bool value);
 /* RFC 3339, UTC, whole seconds. */
 void json_put_time(struct json_object *object, const char *key, uint64_t ns);
 
+/* What writers may still take: the reserve is not theirs. */
+uint64_t stat_free_bytes(const struct store_stat *stat);
+
 /* A set of members of info: a bit for each. */
 #define INFO_STANDARD ((UINT32_C(1) << 19) - 1) /* all but excl */
 

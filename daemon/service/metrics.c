@@ -3,15 +3,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "cleanup.h"
 #include "engine.h"
+#include "json.h"
 #include "units.h"
 
-static const char *const operations[NR_TRAFFIC_KINDS] = {
+const char *const traffic_kind_names[NR_TRAFFIC_KINDS] = {
 	[TRAFFIC_READ] = "read",   [TRAFFIC_WRITE] = "write",
 	[TRAFFIC_ZERO] = "zero",   [TRAFFIC_TRIM] = "trim",
 	[TRAFFIC_FLUSH] = "flush",
@@ -47,7 +48,7 @@ static void durations(FILE *out, const struct traffic_count *all)
 	       "What requests of clients took in the server.");
 	for (unsigned int k = 0; k < NR_TRAFFIC_KINDS; k++) {
 		const struct traffic_kind_count *c = &all->kinds[k];
-		const char *op = operations[k];
+		const char *op = traffic_kind_names[k];
 		uint64_t sum = 0;
 
 		for (unsigned int b = 0; b < TRAFFIC_BUCKETS - 1; b++) {
@@ -104,10 +105,10 @@ static void print_counts(FILE *out, const struct traffic_family *f,
 			fprintf(out,
 				"varve_volume_%s{volume=\"%s\",operation=\"%s\""
 				"} ",
-				f->name, volume, operations[k]);
+				f->name, volume, traffic_kind_names[k]);
 		else
 			fprintf(out, "varve_%s{operation=\"%s\"} ", f->name,
-				operations[k]);
+				traffic_kind_names[k]);
 		if (f->is_time)
 			print_seconds(out, value);
 		else
@@ -202,8 +203,6 @@ static int volumes(FILE *out, struct store *store, struct error *err)
 
 static void space(FILE *out, const struct store_stat *st)
 {
-	uint64_t usable = st->frames_total - st->frames_reserve;
-
 	single(out, "store_capacity_bytes", "gauge", st->capacity,
 	       "What the store may take.");
 	single(out, "store_used_bytes", "gauge",
@@ -212,10 +211,7 @@ static void space(FILE *out, const struct store_stat *st)
 	single(out, "store_allocated_bytes", "gauge",
 	       st->frames_allocated * st->segment_bytes,
 	       "Segments that take space of the host.");
-	single(out, "store_free_bytes", "gauge",
-	       usable > st->frames_used
-		       ? (usable - st->frames_used) * st->segment_bytes
-		       : 0,
+	single(out, "store_free_bytes", "gauge", stat_free_bytes(st),
 	       "What clients may still write, before anything is cleaned.");
 	single(out, "store_live_bytes", "gauge", st->live_blocks * BLOCK_SIZE,
 	       "Blocks of data that are in use.");

@@ -8,11 +8,13 @@
 
 #include <stddef.h>
 
+#include "engine.h"
 #include "error.h"
 
-struct store;
-
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+/* Words for them, everywhere the same: "read" ... */
+extern const char *const traffic_kind_names[NR_TRAFFIC_KINDS];
 
 /* *ret is malloc'ed, with *ret_length bytes and a zero behind them. */
 int metrics_text(struct store *store, char **ret, size_t *ret_length,

@@ -9,12 +9,6 @@
 #include "json.h"
 #include "metrics.h"
 
-static const char *const kinds[NR_TRAFFIC_KINDS] = {
-	[TRAFFIC_READ] = "read",   [TRAFFIC_WRITE] = "write",
-	[TRAFFIC_ZERO] = "zero",   [TRAFFIC_TRIM] = "trim",
-	[TRAFFIC_FLUSH] = "flush",
-};
-
 static struct json_object *json_kind(const struct traffic_kind_count *count)
 {
 	struct json_object *ret = json_object_new_object();
@@ -37,7 +31,8 @@ static struct json_object *json_traffic(const struct volume_traffic *traffic)
 	json_put_string(ret, "name", traffic->name);
 	for (unsigned int k = 0; k < NR_TRAFFIC_KINDS; k++)
 		(void)json_object_object_add(
-			ret, kinds[k], json_kind(&traffic->count.kinds[k]));
+			ret, traffic_kind_names[k],
+			json_kind(&traffic->count.kinds[k]));
 	return ret;
 }
 
