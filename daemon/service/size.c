@@ -101,8 +101,12 @@ static unsigned int scale(uint64_t bytes, uint64_t *ret_tenths)
 	return unit;
 }
 
-static void format_number(uint64_t tenths, char ret[SIZE_TEXT_BYTES])
+/* Returns the unit that the number in @ret counts. */
+static unsigned int format_number(uint64_t bytes, char ret[SIZE_TEXT_BYTES])
 {
+	uint64_t tenths;
+	unsigned int unit = scale(bytes, &tenths);
+
 	if (tenths % 10 == 0 || tenths >= 1000)
 		snprintf(ret, SIZE_TEXT_BYTES, "%llu",
 			 (unsigned long long)((tenths + 5) / 10));
@@ -110,28 +114,24 @@ static void format_number(uint64_t tenths, char ret[SIZE_TEXT_BYTES])
 		snprintf(ret, SIZE_TEXT_BYTES, "%llu.%llu",
 			 (unsigned long long)(tenths / 10),
 			 (unsigned long long)(tenths % 10));
+	return unit;
 }
 
 void size_format(uint64_t bytes, char ret[SIZE_TEXT_BYTES])
 {
-	uint64_t tenths;
-	unsigned int unit = scale(bytes, &tenths);
-	size_t length;
+	unsigned int unit = format_number(bytes, ret);
+	size_t length = strlen(ret);
 
-	format_number(tenths, ret);
-	length = strlen(ret);
-	ret[length] = unit ? letters[unit - 1] : '\0';
-	ret[length + 1] = '\0';
+	if (unit)
+		snprintf(ret + length, SIZE_TEXT_BYTES - length, "%c",
+			 letters[unit - 1]);
 }
 
 void size_format_long(uint64_t bytes, char ret[SIZE_TEXT_BYTES])
 {
-	uint64_t tenths;
-	unsigned int unit = scale(bytes, &tenths);
-	size_t length;
+	unsigned int unit = format_number(bytes, ret);
+	size_t length = strlen(ret);
 
-	format_number(tenths, ret);
-	length = strlen(ret);
 	if (unit)
 		snprintf(ret + length, SIZE_TEXT_BYTES - length, " %ciB",
 			 letters[unit - 1]);

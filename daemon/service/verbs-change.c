@@ -31,34 +31,55 @@ static int give_names(const char *const *names, size_t nr,
 	return 0;
 }
 
+/* { "name": ..., "size": ... }; NULL: out of memory. */
+static struct json_object *json_sized(const char *name, uint64_t size)
+{
+	struct json_object *ret = json_object_new_object();
+
+	if (!ret)
+		return NULL;
+	json_put_string(ret, "name", name);
+	json_put_uint(ret, "size", size);
+	return ret;
+}
+
+/* What is to have which size. */
+struct size_args {
+	const char *name;
+	uint64_t size;
+	bool dry_run;
+};
+
+static int size_args_get(struct json_object *args, struct size_args *ret,
+			 struct error *err)
+{
+	int r;
+
+	ret->dry_run = false;
+	r = args_find_bool(args, "dry_run", &ret->dry_run, err);
+	if (r == 0)
+		r = args_string(args, "name", &ret->name, err);
+	if (r == 0)
+		r = args_size(args, "size", &ret->size, err);
+	return r;
+}
+
 int verb_create(struct store *store, struct json_object *args,
 		struct json_object **ret, struct error *err)
 {
-	struct json_object *data;
-	bool dry_run = false;
-	const char *name;
-	uint64_t size;
+	struct size_args a;
 	int r;
 
-	r = args_find_bool(args, "dry_run", &dry_run, err);
-	if (r == 0)
-		r = args_string(args, "name", &name, err);
-	if (r == 0)
-		r = args_size(args, "size", &size, err);
+	r = size_args_get(args, &a, err);
 	if (r < 0)
 		return r;
-	if (dry_run)
-		r = store_create_dry_run(store, name, size, err);
+	if (a.dry_run)
+		r = store_create_dry_run(store, a.name, a.size, err);
 	else
-		r = store_create(store, name, size, err);
+		r = store_create(store, a.name, a.size, err);
 	if (r < 0)
 		return r;
-	data = json_object_new_object();
-	if (data) {
-		json_put_string(data, "name", name);
-		json_put_uint(data, "size", size);
-	}
-	return verb_give(data, ret, err);
+	return verb_give(json_sized(a.name, a.size), ret, err);
 }
 
 /* The arguments of the verbs on sets of names. */
@@ -342,36 +363,29 @@ int verb_rename(struct store *store, struct json_object *args,
 int verb_resize(struct store *store, struct json_object *args,
 		struct json_object **ret, struct error *err)
 {
-	bool dry_run = false, shrink = false;
-	uint64_t size, was, lost = 0;
+	uint64_t was, lost = 0;
 	struct json_object *data;
-	const char *name;
+	struct size_args a;
+	bool shrink = false;
 	int r;
 
-	r = args_find_bool(args, "dry_run", &dry_run, err);
+	r = size_args_get(args, &a, err);
 	if (r == 0)
 		r = args_find_bool(args, "shrink", &shrink, err);
-	if (r == 0)
-		r = args_string(args, "name", &name, err);
-	if (r == 0)
-		r = args_size(args, "size", &size, err);
 	if (r < 0)
 		return r;
-	if (dry_run)
-		r = store_resize_dry_run(store, name, size, shrink, &was, &lost,
-					 err);
+	if (a.dry_run)
+		r = store_resize_dry_run(store, a.name, a.size, shrink, &was,
+					 &lost, err);
 	else
-		r = store_resize(store, name, size, shrink, &was, err);
+		r = store_resize(store, a.name, a.size, shrink, &was, err);
 	if (r < 0)
 		return r;
-	data = json_object_new_object();
-	if (data) {
-		json_put_string(data, "name", name);
-		json_put_uint(data, "size", size);
+	data = json_sized(a.name, a.size);
+	if (data)
 		json_put_uint(data, "was", was);
-		if (dry_run)
-			json_put_uint(data, "lost", lost);
-	}
+	if (data && a.dry_run)
+		json_put_uint(data, "lost", lost);
 	return verb_give(data, ret, err);
 }
 
@@ -379,7 +393,6 @@ int verb_scratch(struct store *store, struct json_object *args,
 		 struct json_object **ret, struct error *err)
 {
 	char name[NAME_MAX_BYTES + 1];
-	struct json_object *data;
 	struct volume_info info;
 	const char *snapshot;
 	int r;
@@ -391,10 +404,5 @@ int verb_scratch(struct store *store, struct json_object *args,
 		r = store_find(store, name, &info, err);
 	if (r < 0)
 		return r;
-	data = json_object_new_object();
-	if (data) {
-		json_put_string(data, "name", name);
-		json_put_uint(data, "size", info.size);
-	}
-	return verb_give(data, ret, err);
+	return verb_give(json_sized(name, info.size), ret, err);
 }
