@@ -230,7 +230,7 @@ static int read_lines(FILE *file, const char *path, struct config *config,
 		if (r < 0)
 			return r;
 	}
-	if (ferror(file))
+	if (!feof(file)) /* no memory for a line is no error of the file */
 		return error_set(err, errno, "%s: %s", path, strerror(errno));
 	return 0;
 }

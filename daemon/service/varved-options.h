@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 struct varved_options {
-	const char *store; /* absolute */
+	const char *store; /* as it was typed, or configured */
 	char *socket;	   /* absolute; NULL: the runtime directory's */
 	char *control;
 	const char *address;
