@@ -213,7 +213,6 @@ static void add_mount(struct filesystems *all, const struct mount *m,
 			must(reallocarray(all->ptr, all->nr + 1, sizeof(*fs)));
 		fs = &all->ptr[all->nr++];
 		*fs = (struct filesystem){.major = m->major, .minor = m->minor};
-		strcpy(fs->type, m->type);
 		strcpy(fs->point, m->point);
 	}
 	fs->fd = open_mount(m, root);

@@ -14,9 +14,8 @@
 
 struct filesystem {
 	unsigned int major, minor; /* its own, as in mountinfo */
-	char type[32];
-	char point[PATH_MAX]; /* as seen by who mounted it */
-	int fd;		      /* its root, or what is mounted of it */
+	char point[PATH_MAX];	   /* as seen by who mounted it */
+	int fd;			   /* its root, or what is mounted of it */
 };
 
 struct filesystems {

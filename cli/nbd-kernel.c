@@ -314,7 +314,6 @@ int nbd_kernel_connect(struct nbd_kernel *kernel,
 		       size_t nr, struct error *err)
 {
 	struct nl_msg *msg = new_message(kernel, NBD_CMD_CONNECT, device);
-
 	int r;
 
 	if (!msg || put_size(msg, device) < 0 || put_timeouts(msg) < 0 ||
