@@ -65,6 +65,18 @@ int open_store(void **state)
 	return test_store_open(disk, &writable, &store, &err);
 }
 
+int open_store_with_snapshot(uint64_t nr_blocks, uint32_t nr_written,
+			     void **state)
+{
+	int r = open_store(state);
+
+	if (r < 0)
+		return r;
+	make_volume("a", nr_blocks, nr_written);
+	snapshot("a@s");
+	return 0;
+}
+
 int close_store(void **state)
 {
 	stop(false);
@@ -166,6 +178,14 @@ struct volume_handle *create_volume(const char *name, uint64_t nr_blocks)
 	return open_volume(name);
 }
 
+void make_volume(const char *name, uint64_t nr_blocks, uint32_t nr_written)
+{
+	struct volume_handle *handle = create_volume(name, nr_blocks);
+
+	put(handle, 0, nr_written, 1);
+	volume_close(handle);
+}
+
 void snapshot(const char *name)
 {
 	must(store_snapshot(store, &name, 1, NULL, &err));
@@ -217,6 +237,30 @@ void expect(struct volume_handle *handle, uint64_t block, uint32_t nr,
 			fail_msg("block %llu does not hold seed %u",
 				 (unsigned long long)(block + i), seed);
 	}
+}
+
+void put_in(const char *name, uint64_t block, uint32_t nr, uint32_t seed)
+{
+	struct volume_handle *handle = open_volume(name);
+
+	put(handle, block, nr, seed);
+	volume_close(handle);
+}
+
+void expect_in(const char *name, uint64_t block, uint32_t nr, uint32_t seed)
+{
+	struct volume_handle *handle = open_snapshot(name);
+
+	expect(handle, block, nr, seed);
+	volume_close(handle);
+}
+
+struct volume_info info_of(const char *name)
+{
+	struct volume_info ret;
+
+	must(store_find(store, name, &ret, &err));
+	return ret;
 }
 
 struct store_stat stat_now(void)

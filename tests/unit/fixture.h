@@ -31,6 +31,13 @@ extern struct error err;
 int open_store(void **state);
 int close_store(void **state);
 
+/*
+ * cmocka: a store with volume a, and snapshot a@s of it while its first
+ * @nr_written blocks had seed 1.
+ */
+int open_store_with_snapshot(uint64_t nr_blocks, uint32_t nr_written,
+			     void **state);
+
 /* cmocka: modules without content on TEST_FRAMES frames, core held. */
 int make_modules(void **state);
 int free_modules(void **state);
@@ -60,6 +67,8 @@ struct volume_handle *open_volume(const char *name);
 struct volume_handle *open_snapshot(const char *name);
 /* Create @name of @nr_blocks blocks and open it. */
 struct volume_handle *create_volume(const char *name, uint64_t nr_blocks);
+/* The same with seed 1 in the first @nr_written, and nobody has it open. */
+void make_volume(const char *name, uint64_t nr_blocks, uint32_t nr_written);
 void snapshot(const char *name);
 void delete_volume(const char *name);
 
@@ -71,8 +80,12 @@ void put(struct volume_handle *handle, uint64_t block, uint32_t nr,
 /* Every one of the blocks reads as put() with @seed left it. */
 void expect(struct volume_handle *handle, uint64_t block, uint32_t nr,
 	    uint32_t seed);
+/* put() and expect(), opened for that. */
+void put_in(const char *name, uint64_t block, uint32_t nr, uint32_t seed);
+void expect_in(const char *name, uint64_t block, uint32_t nr, uint32_t seed);
 
 struct store_stat stat_now(void);
+struct volume_info info_of(const char *name);
 /* store_check() finds nothing. */
 void check_is_clean(void);
 

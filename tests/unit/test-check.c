@@ -46,16 +46,11 @@ static void expect_said(uint64_t nr_lines, const char *words)
 static int set_up_served(void **state)
 {
 	static const char *const b[] = {"b"};
-	struct volume_handle *h;
-	int r = open_store(state);
+	int r = open_store_with_snapshot(1000, 100, state);
 
 	if (r < 0)
 		return r;
-	h = create_volume("a", 1000);
-	put(h, 0, 100, 1);
-	snapshot("a@s");
-	put(h, 0, 10, 2);
-	volume_close(h);
+	put_in("a", 0, 10, 2);
 	must(store_clone(store, "a@s", b, 1, &err));
 	must(store_checkpoint(store, &err));
 	return 0;

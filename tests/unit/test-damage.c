@@ -36,26 +36,13 @@ static void expect_said(const char *wanted)
 /* Volume a of 1000 blocks, the first 200 written, and snapshot a@s. */
 static int set_up(void **state)
 {
-	struct volume_handle *h;
-	int r = open_store(state);
+	int r = open_store_with_snapshot(1000, 200, state);
 
 	if (r < 0)
 		return r;
 	damage_init(&damage);
-	h = create_volume("a", 1000);
-	put(h, 0, 200, 1);
-	snapshot("a@s");
-	volume_close(h);
 	must(store_checkpoint(store, &err));
 	return 0;
-}
-
-static void rewrite(const char *name, uint64_t block, uint32_t nr)
-{
-	struct volume_handle *h = open_volume(name);
-
-	put(h, block, nr, 2);
-	volume_close(h);
 }
 
 static struct birth name_of(const char *name, uint64_t block)
@@ -113,7 +100,7 @@ static void a_block_that_was_written_since_is_the_snapshots_alone(void **state)
 	(void)snprintf(wanted, sizeof(wanted),
 		       "a@s: offset 40960, length 4096: damaged block %s\n",
 		       name_text("a", 10));
-	rewrite("a", 10, 1);
+	put_in("a", 10, 1, 2);
 	expect_said(wanted);
 }
 
@@ -139,7 +126,7 @@ static void neighbours_shared_by_others_are_ranges_of_their_own(void **state)
 	char wanted[400], names[3][40];
 
 	(void)strcpy(names[0], name_text("a", 4));
-	rewrite("a", 6, 2); /* 4, 5 shared; 6, 7 not */
+	put_in("a", 6, 2, 2); /* 4, 5 shared; 6, 7 not */
 	(void)strcpy(names[1], name_text("a", 6));
 	(void)strcpy(names[2], name_text("a@s", 6));
 	for (uint64_t block = 4; block < 8; block++) {
@@ -183,7 +170,7 @@ static void an_unreadable_root_is_the_whole_volume(void **state)
 	char wanted[200];
 	uint32_t id;
 
-	rewrite("a", 0, 1); /* a has a root of its own now */
+	put_in("a", 0, 1, 2); /* a has a root of its own now */
 	id = load_node_of("a@s", INNER_LEVELS, 0)->id;
 	damage_add_node(&damage, id);
 	(void)snprintf(wanted, sizeof(wanted),

@@ -15,22 +15,15 @@
 static int set_up(void **state)
 {
 	static const char *const b[] = {"b"};
-	struct volume_handle *h;
-	int r = open_store(state);
+	int r = open_store_with_snapshot(1000, 100, state);
 
 	if (r < 0)
 		return r;
-	h = create_volume("a", 1000);
-	put(h, 0, 100, 1);
-	snapshot("a@s");
-	put(h, 0, 30, 2);
+	put_in("a", 0, 30, 2);
 	snapshot("a@t");
-	put(h, 50, 20, 3);
-	volume_close(h);
+	put_in("a", 50, 20, 3);
 	must(store_clone(store, "a@s", b, 1, &err));
-	h = open_volume("b");
-	put(h, 500, 5, 4);
-	volume_close(h);
+	put_in("b", 500, 5, 4);
 	return 0;
 }
 

@@ -9,25 +9,11 @@
 /* Volume a of seed 2, snapshot a@s of seed 1. */
 static int set_up(void **state)
 {
-	struct volume_handle *h;
-	int r = open_store(state);
+	int r = open_store_with_snapshot(100, 10, state);
 
-	if (r < 0)
-		return r;
-	h = create_volume("a", 100);
-	put(h, 0, 10, 1);
-	snapshot("a@s");
-	put(h, 0, 10, 2);
-	volume_close(h);
-	return 0;
-}
-
-static struct volume_info info(const char *name)
-{
-	struct volume_info ret;
-
-	must(store_find(store, name, &ret, &err));
-	return ret;
+	if (r == 0)
+		put_in("a", 0, 10, 2);
+	return r;
 }
 
 static struct volume_handle *open_name(const char *name, unsigned int flags)
@@ -82,7 +68,7 @@ static void a_snapshot_is_never_written(void **state)
 
 	refused(volume_open(store, "a@s", VOLUME_OPEN_WRITE, &h, &err), EROFS,
 		"a@s: is read-only");
-	assert_int_equal(info("a@s").nr_writers, 0);
+	assert_int_equal(info_of("a@s").nr_writers, 0);
 	h = open_name("a@s", 0);
 	refused(volume_write(h, &byte, 1, 0, false, &err), EROFS, "read-only");
 	refused(volume_zero(h, 4096, 0, false, &err), EROFS, "read-only");
@@ -96,7 +82,7 @@ static void handles_are_counted_as_what_they_are(void **state)
 	struct volume_handle *w = open_name("a", VOLUME_OPEN_WRITE);
 	struct volume_handle *r = open_name("a", 0);
 	struct volume_handle *at = open_name("a:attached", VOLUME_OPEN_WRITE);
-	struct volume_info i = info("a");
+	struct volume_info i = info_of("a");
 
 	assert_int_equal(i.nr_writers, 1);
 	assert_int_equal(i.nr_readers, 1);
@@ -104,7 +90,7 @@ static void handles_are_counted_as_what_they_are(void **state)
 	volume_close(w);
 	volume_close(r);
 	volume_close(at);
-	i = info("a");
+	i = info_of("a");
 	assert_int_equal(i.nr_writers + i.nr_readers + i.nr_attached, 0);
 }
 
@@ -244,7 +230,7 @@ static void a_named_view_is_shared_and_stays(void **state)
 	expect(k, 0, 5, 7);
 	volume_close(h);
 	volume_close(k);
-	assert_true(info(name).scratch);
+	assert_true(info_of(name).scratch);
 	must(store_flush(store, &err));
 	reopen(false);
 	h = open_name(name, 0);

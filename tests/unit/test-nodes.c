@@ -249,10 +249,7 @@ static void a_table_that_ends_before_the_next_id_is_refused(void **state)
 
 static uint32_t root_on_disk(void)
 {
-	struct volume_handle *h = create_volume("a", 64);
-
-	put(h, 0, 3, 1);
-	volume_close(h);
+	make_volume("a", 64, 3);
 	reopen(true);
 	nodes = &store->nodes;
 	return volume_find_head(&store->volumes, "a")->map.root;

@@ -56,17 +56,11 @@ static bool unchanged(void)
 /* Volumes a and b, snapshot a@s; a is seed 1, a@s too. */
 static int set_up(void **state)
 {
-	struct volume_handle *h;
-	int r = open_store(state);
+	int r = open_store_with_snapshot(100, 10, state);
 
-	if (r < 0)
-		return r;
-	h = create_volume("a", 100);
-	put(h, 0, 10, 1);
-	volume_close(h);
-	must(store_create(store, "b", 4096, &err));
-	snapshot("a@s");
-	return 0;
+	if (r == 0)
+		must(store_create(store, "b", 4096, &err));
+	return r;
 }
 
 static int tear_down(void **state)
@@ -74,30 +68,6 @@ static int tear_down(void **state)
 	free(before);
 	before = NULL;
 	return close_store(state);
-}
-
-static struct volume_info info(const char *name)
-{
-	struct volume_info ret;
-
-	must(store_find(store, name, &ret, &err));
-	return ret;
-}
-
-static void expect_seed(const char *name, uint32_t seed)
-{
-	struct volume_handle *h = open_snapshot(name);
-
-	expect(h, 0, 10, seed);
-	volume_close(h);
-}
-
-static void rewrite(const char *name, uint32_t seed)
-{
-	struct volume_handle *h = open_volume(name);
-
-	put(h, 0, 10, seed);
-	volume_close(h);
 }
 
 /* ---- refusals ---- */
@@ -288,18 +258,18 @@ static void a_snapshot_keeps_what_the_volume_was(void **state)
 {
 	struct volume_info i;
 
-	rewrite("a", 2);
-	expect_seed("a@s", 1);
-	expect_seed("a", 2);
+	put_in("a", 0, 10, 2);
+	expect_in("a@s", 0, 10, 1);
+	expect_in("a", 0, 10, 2);
 	must(store_snapshot(store, NAMES("a@t"), "before the upgrade", &err));
-	i = info("a@t");
+	i = info_of("a@t");
 	assert_true(i.snapshot);
 	assert_int_equal(i.size, 100 * BLOCK_SIZE);
 	assert_int_equal(i.refer_blocks, 10);
 	assert_int_equal(i.written_blocks, 10);
 	assert_string_equal(i.message, "before the upgrade");
-	assert_int_equal(info("a").written_blocks, 0);
-	assert_int_equal(info("a").nr_snapshots, 2);
+	assert_int_equal(info_of("a").written_blocks, 0);
+	assert_int_equal(info_of("a").nr_snapshots, 2);
 	check_is_clean();
 }
 
@@ -311,35 +281,35 @@ static void a_message_is_told_as_plain_text(void **state)
 	uint32_t id;
 
 	must(store_snapshot(store, NAMES("a@t"), "h\xc3\xa9 :)", &err));
-	assert_string_equal(info("a@t").message, "h\xc3\xa9 :)");
-	id = info("a@t").id;
+	assert_string_equal(info_of("a@t").message, "h\xc3\xa9 :)");
+	id = info_of("a@t").id;
 	mutex_lock(&store->core.lock);
 	v = volume_find_id(&store->volumes, id);
 	must(volume_set_attrs(v, attrs, sizeof(attrs)));
 	mutex_unlock(&store->core.lock);
-	assert_string_equal(info("a@t").message, "?[2J? gone");
+	assert_string_equal(info_of("a@t").message, "?[2J? gone");
 }
 
 static void a_set_of_snapshots_is_one_instant(void **state)
 {
 	must(store_snapshot(store, NAMES("a@t", "b@t"), NULL, &err));
-	assert_int_equal(info("a@t").created_ns, info("b@t").created_ns);
+	assert_int_equal(info_of("a@t").created_ns, info_of("b@t").created_ns);
 	reopen(false);
-	assert_int_equal(info("a@t").created_ns, info("b@t").created_ns);
+	assert_int_equal(info_of("a@t").created_ns, info_of("b@t").created_ns);
 }
 
 static void clones_go_their_own_ways(void **state)
 {
 	must(store_clone(store, "a@s", NAMES("c", "d"), &err));
-	assert_string_equal(info("c").origin, "a@s");
-	rewrite("c", 3);
-	expect_seed("c", 3);
-	expect_seed("d", 1);
-	expect_seed("a@s", 1);
+	assert_string_equal(info_of("c").origin, "a@s");
+	put_in("c", 0, 10, 3);
+	expect_in("c", 0, 10, 3);
+	expect_in("d", 0, 10, 1);
+	expect_in("a@s", 0, 10, 1);
 	must(store_delete(store, NAMES("a"), true, &err));
 	must(store_reap(store, &err));
-	expect_seed("d", 1);
-	assert_string_equal(info("c").origin, "");
+	expect_in("d", 0, 10, 1);
+	assert_string_equal(info_of("c").origin, "");
 	check_is_clean();
 }
 
@@ -347,21 +317,21 @@ static void rollback_and_undo_swap_the_head(void **state)
 {
 	char kept[1][NAME_MAX_BYTES + 1];
 
-	rewrite("a", 2);
+	put_in("a", 0, 10, 2);
 	must(store_rollback(store, NAMES("a@s"), kept, &err));
-	expect_seed("a", 1);
-	expect_seed(kept[0], 2);
-	assert_true(info(kept[0]).old_head);
-	rewrite("a", 3);
-	expect_seed("a@s", 1);
+	expect_in("a", 0, 10, 1);
+	expect_in(kept[0], 0, 10, 2);
+	assert_true(info_of(kept[0]).old_head);
+	put_in("a", 0, 10, 3);
+	expect_in("a@s", 0, 10, 1);
 	must(store_undo(store, NAMES("a"), &err));
-	expect_seed("a", 2);
-	expect_seed(kept[0], 3);
+	expect_in("a", 0, 10, 2);
+	expect_in(kept[0], 0, 10, 3);
 	must(store_undo(store, NAMES("a"), &err));
-	expect_seed("a", 3);
-	rewrite("a", 4);
-	expect_seed(kept[0], 2);
-	expect_seed("a@s", 1);
+	expect_in("a", 0, 10, 3);
+	put_in("a", 0, 10, 4);
+	expect_in(kept[0], 0, 10, 2);
+	expect_in("a@s", 0, 10, 1);
 	check_is_clean();
 }
 
@@ -372,8 +342,8 @@ static void two_rollbacks_in_one_second_keep_two_heads(void **state)
 	must(store_rollback(store, NAMES("a@s"), first, &err));
 	must(store_rollback(store, NAMES("a@s"), second, &err));
 	assert_string_not_equal(first[0], second[0]);
-	(void)info(first[0]);
-	(void)info(second[0]);
+	(void)info_of(first[0]);
+	(void)info_of(second[0]);
 	check_is_clean();
 }
 
@@ -383,7 +353,7 @@ static void a_rollback_keeps_the_heads_under_the_wanted_name(void **state)
 	char kept[2][NAME_MAX_BYTES + 1];
 
 	snapshot("b@s");
-	rewrite("a", 2);
+	put_in("a", 0, 10, 2);
 	refuses(store_rollback_keeping(store, NAMES("a@s"), "s", kept, &err),
 		EEXIST, "a@s");
 	refuses(store_rollback_keeping(store, NAMES("a@s"), "x#", kept, &err),
@@ -391,9 +361,9 @@ static void a_rollback_keeps_the_heads_under_the_wanted_name(void **state)
 	must(store_rollback_keeping(store, names, 2, "failed", kept, &err));
 	assert_string_equal(kept[0], "a@failed");
 	assert_string_equal(kept[1], "b@failed");
-	expect_seed("a", 1);
-	expect_seed("a@failed", 2);
-	assert_true(info("b@failed").old_head);
+	expect_in("a", 0, 10, 1);
+	expect_in("a@failed", 0, 10, 2);
+	assert_true(info_of("b@failed").old_head);
 	check_is_clean();
 }
 
@@ -401,7 +371,7 @@ static void what_a_verb_reported_survives_a_crash(void **state)
 {
 	char kept[1][NAME_MAX_BYTES + 1];
 
-	rewrite("a", 2);
+	put_in("a", 0, 10, 2);
 	must(store_clone(store, "a@s", NAMES("c"), &err));
 	must(store_rollback(store, NAMES("a@s"), kept, &err));
 	must(store_delete(store, NAMES("b"), false, &err));
@@ -409,9 +379,9 @@ static void what_a_verb_reported_survives_a_crash(void **state)
 	reopen(false);
 	seq_before = log_seq(&store->log); /* a new log */
 	assert_true(unchanged());
-	expect_seed("a", 1);
-	expect_seed("c", 1);
-	expect_seed(kept[0], 2);
+	expect_in("a", 0, 10, 1);
+	expect_in("c", 0, 10, 1);
+	expect_in(kept[0], 0, 10, 2);
 	check_is_clean();
 }
 

@@ -74,11 +74,9 @@ static void what_a_snapshot_shares_survives(void **state)
 
 static void a_shared_root_only_loses_a_reference(void **state)
 {
-	struct volume_handle *h = create_volume("a", 10);
 	uint32_t missing;
 
-	put(h, 0, 3, 1);
-	volume_close(h);
+	make_volume("a", 10, 3);
 	snapshot("a@s");
 	delete_volume("a@s");
 	assert_int_equal(step(&missing), 1);
@@ -231,11 +229,9 @@ static void clones_are_deleted_in_any_order(void **state)
 
 static void a_missing_node_is_asked_for(void **state)
 {
-	struct volume_handle *h = create_volume("a", 10);
 	uint32_t missing = 0, root;
 
-	put(h, 0, 3, 1);
-	volume_close(h);
+	make_volume("a", 10, 3);
 	reopen(true);
 	root = volume_find_head(&store->volumes, "a")->map.root;
 	delete_volume("a");
@@ -250,10 +246,7 @@ static void a_missing_node_is_asked_for(void **state)
 
 static void the_queue_survives_a_restart(void **state)
 {
-	struct volume_handle *h = create_volume("a", 10);
-
-	put(h, 0, 3, 1);
-	volume_close(h);
+	make_volume("a", 10, 3);
 	must(store_checkpoint(store, &err));
 	delete_volume("a");
 	reopen(true);
@@ -270,12 +263,10 @@ static void the_queue_survives_a_restart(void **state)
 
 static void a_damaged_tree_stops_the_store(void **state)
 {
-	struct volume_handle *h = create_volume("a", 10);
 	struct node *root;
 	uint32_t missing;
 
-	put(h, 0, 3, 1);
-	volume_close(h);
+	make_volume("a", 10, 3);
 	lock_core();
 	must(node_get(&store->nodes,
 		      volume_find_head(&store->volumes, "a")->map.root,
@@ -330,12 +321,9 @@ static void an_unreadable_tree_stops_the_reaper_and_not_the_store(void **s)
 }
 
 /* Volume a, full, as of a checkpoint. */
-static void make_volume(uint32_t nr_blocks)
+static void make_full_volume(uint32_t nr_blocks)
 {
-	struct volume_handle *h = create_volume("a", nr_blocks);
-
-	put(h, 0, nr_blocks, 1);
-	volume_close(h);
+	make_volume("a", nr_blocks, nr_blocks);
 	must(store_checkpoint(store, &err));
 }
 
@@ -343,7 +331,7 @@ static void frames_come_back_with_the_second_checkpoint(void **state)
 {
 	uint64_t before;
 
-	make_volume(500);
+	make_full_volume(500);
 	before = stat_now().frames_used;
 	delete_volume("a");
 	must(store_reap(store, &err));
@@ -359,7 +347,7 @@ static void reclaiming_by_hand_frees_what_was_deleted(void **state)
 	struct reclaim reclaim = {0};
 	uint64_t before;
 
-	make_volume(500);
+	make_full_volume(500);
 	before = stat_now().frames_used;
 	delete_volume("a");
 	while (!reclaim.done)
@@ -377,7 +365,7 @@ static void what_was_deleted_is_waited_for(void **state)
 	struct reclaim reclaim = {0};
 	uint64_t before;
 
-	make_volume(500);
+	make_full_volume(500);
 	before = stat_now().frames_used;
 	must(store_start(store, &err));
 	delete_volume("a");
@@ -449,7 +437,7 @@ static void what_a_reader_held_comes_back_when_he_leaves(void **state)
 	struct reclaim reclaim = {0};
 	struct segment *pinned;
 
-	make_volume(500);
+	make_full_volume(500);
 	must(store_start(store, &err));
 	lock_core();
 	pinned = first_data_segment();
@@ -535,7 +523,7 @@ static uint32_t idle_checkpoints(uint32_t max)
 
 static void a_store_that_was_emptied_gives_its_frames_back(void **state)
 {
-	make_volume(700);
+	make_full_volume(700);
 	assert_true(stat_now().frames_used > 700 / TEST_SLOTS);
 	delete_volume("a");
 	must(store_reap(store, &err));
@@ -551,7 +539,7 @@ static void a_store_that_was_emptied_gives_its_frames_back(void **state)
 
 static void a_store_that_is_closed_gives_its_frames_back(void **state)
 {
-	make_volume(700);
+	make_full_volume(700);
 	delete_volume("a");
 	must(store_reap(store, &err));
 	reopen(true);

@@ -18,32 +18,13 @@ static const struct store_open_options with_tail = {.tail_dirs = dirs};
 
 static int set_up(void **state)
 {
-	struct volume_handle *h;
 	int r = open_store(state);
 
 	if (r < 0)
 		return r;
-	h = create_volume("a", 200);
-	put(h, 0, 10, 1);
-	volume_close(h);
+	make_volume("a", 200, 10);
 	must(store_checkpoint(store, &err));
 	return 0;
-}
-
-static void expect_blocks(uint64_t first, uint32_t nr, uint32_t seed)
-{
-	struct volume_handle *h = open_snapshot("a");
-
-	expect(h, first, nr, seed);
-	volume_close(h);
-}
-
-static void put_blocks(uint64_t first, uint32_t nr, uint32_t seed)
-{
-	struct volume_handle *h = open_volume("a");
-
-	put(h, first, nr, seed);
-	volume_close(h);
 }
 
 /* ---- superblocks ---- */
@@ -85,13 +66,13 @@ static void the_older_copy_is_written_first(void **state)
 {
 	uint64_t id = stat_now().checkpoint_id;
 
-	put_blocks(0, 10, 2);
+	put_in("a", 0, 10, 2);
 	must(store_flush(store, &err));
 	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 2, EIO, false);
 	refused(store_checkpoint(store, &err), EIO, "reopen");
 	reopen_recorded(); /* A is newer */
 	expect_super_writes(1, 0);
-	expect_blocks(0, 10, 2);
+	expect_in("a", 0, 10, 2);
 	assert_true(stat_now().checkpoint_id >= id + 1);
 	check_is_clean();
 }
@@ -101,26 +82,26 @@ static void the_invalid_copy_is_written_first(void **state)
 	memory_disk_damage_super(disk, 0, 50, 1);
 	reopen_recorded();
 	expect_super_writes(0, 1);
-	expect_blocks(0, 10, 1);
+	expect_in("a", 0, 10, 1);
 	memory_disk_damage_super(disk, 1, 50, 1);
 	reopen_recorded();
 	expect_super_writes(1, 0);
-	expect_blocks(0, 10, 1);
+	expect_in("a", 0, 10, 1);
 	check_is_clean();
 }
 
 static void the_newer_copy_is_the_store(void **state)
 {
-	put_blocks(0, 10, 2);
+	put_in("a", 0, 10, 2);
 	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 1, EIO, false);
 	refused(store_checkpoint(store, &err), EIO, "reopen");
 	reopen(false);
-	expect_blocks(0, 10, 2); /* from the log */
-	put_blocks(0, 10, 3);
+	expect_in("a", 0, 10, 2); /* from the log */
+	put_in("a", 0, 10, 3);
 	must(store_checkpoint(store, &err));
 	memory_disk_damage_super(disk, 0, 50, 1);
 	reopen(false);
-	expect_blocks(0, 10, 3);
+	expect_in("a", 0, 10, 3);
 	check_is_clean();
 }
 
@@ -162,7 +143,7 @@ static void unknown_features_are_respected(void **state)
 	refused(test_store_open(disk, &writable, &store, &err), ENOTSUP,
 		"read-only");
 	must(test_store_open(disk, &read_only, &store, &err));
-	expect_blocks(0, 10, 1);
+	expect_in("a", 0, 10, 1);
 	stop(false);
 	set_features(4, 0);
 	refused(test_store_open(disk, &read_only, &store, &err), ENOTSUP, "");
@@ -194,7 +175,7 @@ static void no_incarnation_and_no_segno_comes_twice(void **state)
 	assert_true(stat_now().open_incarnation >= incarnation + 2);
 	assert_true(store->core.next_segno > segno);
 	assert_true(store->log.current->segno > segno);
-	expect_blocks(0, 10, 1);
+	expect_in("a", 0, 10, 1);
 	check_is_clean();
 }
 
@@ -233,7 +214,7 @@ static void the_old_tail_and_its_successor_are_not_overwritten(void **state)
 	uint64_t current = store->log.current->place;
 	uint64_t successor = store->log.successor->place;
 
-	put_blocks(0, 10, 2);
+	put_in("a", 0, 10, 2);
 	must(store_flush(store, &err));
 	stop(false);
 	/* dies after its claim: the old tail must be there for the next */
@@ -245,7 +226,7 @@ static void the_old_tail_and_its_successor_are_not_overwritten(void **state)
 	assert_int_not_equal(store->log.current->place, successor);
 	assert_int_not_equal(store->log.successor->place, current);
 	assert_int_not_equal(store->log.successor->place, successor);
-	expect_blocks(0, 10, 2);
+	expect_in("a", 0, 10, 2);
 	check_is_clean();
 }
 
@@ -256,15 +237,15 @@ static void a_read_only_open_replays_and_writes_nothing(void **state)
 	static const struct store_open_options read_only = {.read_only = true};
 	uint64_t before[NR_MEMORY_OPS];
 
-	put_blocks(5, 10, 2);
+	put_in("a", 5, 10, 2);
 	must(store_flush(store, &err));
 	stop(false);
 	for (int op = 0; op < NR_MEMORY_OPS; op++)
 		before[op] = memory_disk_count(disk, (enum memory_op)op);
 	must(test_store_open(disk, &read_only, &store, &err));
 	assert_true(stat_now().recovered_batches > 0);
-	expect_blocks(0, 5, 1);
-	expect_blocks(5, 10, 2);
+	expect_in("a", 0, 5, 1);
+	expect_in("a", 5, 10, 2);
 	check_is_clean();
 	stop(true);
 	for (int op = MEMORY_WRITE; op < NR_MEMORY_OPS; op++)
@@ -279,13 +260,13 @@ static void at_the_checkpoint_there_is_no_replay(void **state)
 	static const struct store_open_options options = {
 		.read_only = true, .at_checkpoint = true};
 
-	put_blocks(5, 10, 2);
+	put_in("a", 5, 10, 2);
 	must(store_flush(store, &err));
 	stop(false);
 	must(test_store_open(disk, &options, &store, &err));
 	assert_int_equal(stat_now().recovered_batches, 0);
-	expect_blocks(0, 10, 1);
-	expect_blocks(10, 5, 0);
+	expect_in("a", 0, 10, 1);
+	expect_in("a", 10, 5, 0);
 }
 
 /* ---- the tail file ---- */
@@ -320,11 +301,11 @@ static void the_tail_holds_what_was_never_written(void **state)
 {
 	uint64_t nr_writes = memory_disk_count(disk, MEMORY_WRITE);
 
-	put_blocks(0, 40, 2); /* two sealed batches and an open one */
+	put_in("a", 0, 40, 2); /* two sealed batches and an open one */
 	assert_int_equal(memory_disk_count(disk, MEMORY_WRITE), nr_writes);
 	assert_non_null(store->log.open);
 	reopen_with_tail();
-	expect_blocks(0, 40, 2);
+	expect_in("a", 0, 40, 2);
 	assert_true(stat_now().recovered_tail_batches >= 3);
 	check_is_clean();
 }
@@ -333,20 +314,20 @@ static void the_tail_goes_on_where_the_log_on_disk_ends(void **state)
 {
 	struct volume_handle *h;
 
-	put_blocks(0, 20, 2);
+	put_in("a", 0, 20, 2);
 	must(store_flush(store, &err));
-	put_blocks(10, 30, 3);
+	put_in("a", 10, 30, 3);
 	must(store_create(store, "b", 4096, &err)); /* flushes, too */
-	put_blocks(20, 5, 4);
+	put_in("a", 20, 5, 4);
 	h = open_volume("a");
 	must(volume_trim(h, 5 * BLOCK_SIZE, 0, false, &err));
 	volume_close(h);
 	reopen_with_tail();
-	expect_blocks(0, 5, 0);
-	expect_blocks(5, 5, 2);
-	expect_blocks(10, 10, 3);
-	expect_blocks(20, 5, 4);
-	expect_blocks(25, 15, 3);
+	expect_in("a", 0, 5, 0);
+	expect_in("a", 5, 5, 2);
+	expect_in("a", 10, 10, 3);
+	expect_in("a", 20, 5, 4);
+	expect_in("a", 25, 15, 3);
 	check_is_clean();
 }
 
@@ -355,14 +336,14 @@ static void a_torn_payload_ends_the_tail(void **state)
 	struct log_buffer *b;
 	uint8_t *payload;
 
-	put_blocks(0, 6, 2);
+	put_in("a", 0, 6, 2);
 	b = store->log.open;
 	assert_non_null(b);
 	payload = b->memory + SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE;
 	payload[3 * BLOCK_SIZE + 17] ^= 1; /* of the fourth block */
 	reopen_with_tail();
-	expect_blocks(0, 3, 2);
-	expect_blocks(3, 7, 1);
+	expect_in("a", 0, 3, 2);
+	expect_in("a", 3, 7, 1);
 	check_is_clean();
 }
 
@@ -372,39 +353,39 @@ static void a_torn_sealed_batch_ends_the_tail_too(void **state)
 	struct log_buffer *b;
 	uint32_t nr;
 
-	put_blocks(0, 40, 2);
+	put_in("a", 0, 40, 2);
 	b = &store->log.buffers[seq % store->log.nr_buffers];
 	assert_int_equal(b->state, BATCH_SEALED);
 	nr = b->nr_payload;
 	b = &store->log.buffers[(seq + 1) % store->log.nr_buffers];
 	b->memory[SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE] ^= 1;
 	reopen_with_tail();
-	expect_blocks(0, nr, 2);
-	expect_blocks(nr, 40 - nr, nr < 10 ? 1 : 0);
+	expect_in("a", 0, nr, 2);
+	expect_in("a", nr, 40 - nr, nr < 10 ? 1 : 0);
 	check_is_clean();
 }
 
 static void without_its_tail_the_log_ends_on_disk(void **state)
 {
-	put_blocks(0, 10, 2);
+	put_in("a", 0, 10, 2);
 	must(store_flush(store, &err));
-	put_blocks(0, 10, 3);
+	put_in("a", 0, 10, 3);
 	stop(false);
 	must(test_store_open(disk, &writable, &store, &err));
-	expect_blocks(0, 10, 2);
+	expect_in("a", 0, 10, 2);
 	check_is_clean();
 }
 
 static void a_tail_is_not_taken_twice(void **state)
 {
-	put_blocks(0, 10, 2);
+	put_in("a", 0, 10, 2);
 	reopen_with_tail();
 	assert_true(stat_now().recovered_tail_batches > 0);
-	put_blocks(0, 10, 3);
+	put_in("a", 0, 10, 3);
 	must(store_flush(store, &err));
 	reopen_with_tail();
 	assert_int_equal(stat_now().recovered_tail_batches, 0);
-	expect_blocks(0, 10, 3);
+	expect_in("a", 0, 10, 3);
 }
 
 static void a_reader_sees_the_tail_and_leaves_it(void **state)
@@ -412,21 +393,21 @@ static void a_reader_sees_the_tail_and_leaves_it(void **state)
 	static const struct store_open_options read_only = {.read_only = true,
 							    .tail_dirs = dirs};
 
-	put_blocks(0, 40, 2);
+	put_in("a", 0, 40, 2);
 	stop(false);
 	for (int i = 0; i < 2; i++) {
 		must(test_store_open(disk, &read_only, &store, &err));
-		expect_blocks(0, 40, 2);
+		expect_in("a", 0, 40, 2);
 		check_is_clean();
 		stop(false);
 	}
 	must(test_store_open(disk, &with_tail, &store, &err));
-	expect_blocks(0, 40, 2);
+	expect_in("a", 0, 40, 2);
 }
 
 static void a_clean_stop_leaves_no_tail_file(void **state)
 {
-	put_blocks(0, 10, 2);
+	put_in("a", 0, 10, 2);
 	assert_true(stat_now().tail_shared);
 	assert_int_equal(access(store->log.tail.path, F_OK), 0);
 	stop(true);

@@ -270,11 +270,9 @@ static void a_lost_snapshot_takes_no_other_with_it(void **state)
 
 static void the_log_of_a_lost_volume_is_given_up(void **state)
 {
-	struct volume_handle *h = open_volume("b");
 	char words[100];
 
-	put(h, 5, 1, 9);
-	volume_close(h);
+	put_in("b", 5, 1, 9);
 	snapshot("b@late");
 	(void)snprintf(words, sizeof(words), "volume %" PRIu32 ": what batch",
 		       volume("b")->id);

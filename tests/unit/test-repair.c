@@ -74,10 +74,7 @@ static void damage_newer_root(void)
 /* A crash between the two superblocks of a checkpoint. */
 static void the_older_root_is_as_good(void **state)
 {
-	struct volume_handle *h = open_volume("a");
-
-	put(h, 20, 5, 9);
-	volume_close(h);
+	put_in("a", 20, 5, 9);
 	must(store_flush(store, &err));
 	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 2, EIO, false);
 	refused(store_checkpoint(store, &err), EIO, "reopen");

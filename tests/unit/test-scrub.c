@@ -65,26 +65,11 @@ static void scrub_finds(uint64_t nr_errors, const char *words)
 /* a of 1000 blocks, 200 of them written, and a@s; nothing in log buffers. */
 static int set_up(void **state)
 {
-	struct volume_handle *h;
-	int r = open_store(state);
+	int r = open_store_with_snapshot(1000, 200, state);
 
-	if (r < 0)
-		return r;
-	h = create_volume("a", 1000);
-	put(h, 0, 200, 1);
-	snapshot("a@s");
-	volume_close(h);
-	reopen(true);
-	return 0;
-}
-
-static void rewrite(const char *name, uint64_t block, uint32_t nr,
-		    uint32_t seed)
-{
-	struct volume_handle *h = open_volume(name);
-
-	put(h, block, nr, seed);
-	volume_close(h);
+	if (r == 0)
+		reopen(true);
+	return r;
 }
 
 static struct birth name_of(const char *name, uint64_t block)
@@ -177,7 +162,7 @@ static void a_damaged_block_is_found_with_all_that_share_it(void **state)
 			 -EIO);
 	volume_close(h);
 	/* whoever writes it makes it good; the snapshot stays damaged */
-	rewrite("a", 70, 1, 2);
+	put_in("a", 70, 1, 2);
 	scrub_finds(1, "a@s: offset 286720, length 4096: damaged block");
 	delete_volume("a@s");
 	must(store_reap(store, &err));
@@ -323,7 +308,7 @@ static void an_older_superblock_is_found(void **state)
 	struct disk_superblock old;
 
 	must(backend_super_read(be, 1, &old, &err));
-	rewrite("a", 0, 1, 2);
+	put_in("a", 0, 1, 2);
 	must(store_checkpoint(store, &err));
 	must(backend_super_write(be, 1, &old, &err));
 	backend_close(be);
@@ -359,8 +344,8 @@ static void a_block_that_many_share_is_read_once(void **state)
 	before = progress.bytes;
 	for (uint32_t i = 0; i < 10; i++) { /* each has leaves of its own */
 		(void)snprintf(name, sizeof(name), "a@t%u", i);
-		rewrite("a", 0, 1, 3 + i);
-		rewrite("a", 64, 1, 3 + i);
+		put_in("a", 0, 1, 3 + i);
+		put_in("a", 64, 1, 3 + i);
 		snapshot(name);
 	}
 	reopen(true);
@@ -387,7 +372,7 @@ static void what_is_not_written_yet_is_not_looked_for(void **state)
 /* The log keeps what was written for reads; what counts is the medium. */
 static void what_memory_has_is_read_from_the_medium(void **state)
 {
-	rewrite("a", 7, 1, 2);
+	put_in("a", 7, 1, 2);
 	must(store_flush(store, &err));
 	damage_block("a", 7);
 	scrub_finds(1, "a: offset 28672, length 4096");
@@ -401,7 +386,7 @@ static void a_batch_takes_several_slices(void **state)
 	do {
 		must(slice(16 * BLOCK_SIZE));
 		nr_slices++;
-		rewrite("a", 200 + nr_slices, 1, 2); /* meanwhile */
+		put_in("a", 200 + nr_slices, 1, 2); /* meanwhile */
 	} while (!progress.done);
 	assert_true(nr_slices > 5);
 	assert_int_equal(progress.errors, 0);
@@ -409,7 +394,7 @@ static void a_batch_takes_several_slices(void **state)
 	must(slice(16 * BLOCK_SIZE));
 	for (uint64_t block = 0; block < 200; block++)
 		damage_block("a", block);
-	rewrite("a", 0, 200, 3);
+	put_in("a", 0, 200, 3);
 	delete_volume("a@s");
 	must(store_reap(store, &err));
 	must(store_checkpoint(store, &err));
@@ -576,7 +561,7 @@ static void a_block_that_moves_behind_the_scrub_is_not_missed(void **state)
 	       store->scrub_position < leaf);
 	assert_int_equal(store->scrub_position, leaf);
 	snapshot("b@x");
-	rewrite("b", 1, 1, 2);
+	put_in("b", 1, 1, 2);
 	assert_true(node_of("b", 0, 0) < leaf);
 	delete_volume("b@x");
 	must(store_reap(store, &err));
@@ -587,7 +572,7 @@ static void a_failed_store_is_scrubbed_too(void **state)
 {
 	damage_block("a", 3);
 	memory_disk_fault(disk, MEMORY_SYNC, 1, EIO, true);
-	rewrite("a", 500, 1, 2);
+	put_in("a", 500, 1, 2);
 	assert_int_equal(store_flush(store, &err), -EIO);
 	assert_true(stat_now().failed);
 	scrub_finds(1, "a: offset 12288, length 4096: damaged block");

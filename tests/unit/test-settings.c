@@ -30,18 +30,10 @@ static int set_up(void **state)
 	return r;
 }
 
-static struct volume_info info(const char *name)
-{
-	struct volume_info ret;
-
-	must(store_find(store, name, &ret, &err));
-	return ret;
-}
-
 static void expect_settings(const char *name, uint64_t quota,
 			    uint64_t reservation, bool pause)
 {
-	struct volume_info i = info(name);
+	struct volume_info i = info_of(name);
 
 	assert_int_equal(i.quota_bytes, quota);
 	assert_int_equal(i.reservation_bytes, reservation);
@@ -217,7 +209,7 @@ static void settings_survive_rollback_and_undo_but_not_a_clone(void **state)
 	must(store_clone(store, "a@s", c, 1, &err));
 	expect_settings("c", 0, 0, false);
 	expect_settings("a@s", 0, 0, false);
-	assert_string_equal(info("a@s").message, "text");
+	assert_string_equal(info_of("a@s").message, "text");
 }
 
 /* ---- a full store ---- */

@@ -125,11 +125,9 @@ static void a_private_view_is_counted_where_it_is(void **state)
 
 static void a_name_follows_a_rename(void **state)
 {
-	struct volume_handle *h = create_volume("a", 10);
 	const char *from[] = {"a"}, *to[] = {"b"};
 
-	put(h, 0, 5, 1);
-	volume_close(h);
+	make_volume("a", 10, 5);
 	must(store_rename(store, from, to, 1, &err));
 	look();
 	assert_int_equal(of("b", TRAFFIC_WRITE)->bytes, 5 * BLOCK_SIZE);
