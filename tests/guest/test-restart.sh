@@ -28,11 +28,12 @@ attach() {
 	patience "$device"
 }
 
+# write_and_verify SECONDS: all of it is read only at the end.
 write_and_verify() {
-	fio --name=verify --filename=/dev/nbd0 --size=64M --rw=randwrite \
-		--bsrange=1k-64k --ioengine=libaio --iodepth=8 --direct=1 \
-		--verify=crc32c --time_based --runtime="$1" --fsync=64 \
-		--rate=2m >"$tmp/fio" 2>&1
+	fio --name=verify --filename=/dev/nbd0 --size=$((2 * $1))m \
+		--rw=randwrite --bsrange=1k-64k --ioengine=libaio --iodepth=8 \
+		--direct=1 --verify=crc32c --fsync=64 --rate=,2m \
+		>"$tmp/fio" 2>&1
 }
 
 files_are_written() {
@@ -73,7 +74,7 @@ all_is_served() {
 
 expect 0 "$VARVE" -s "$store" init
 serve "$store"
-expect 0 "$VARVE" -s "$store" create raw 64M
+expect 0 "$VARVE" -s "$store" create raw "$((restarts * 16))M"
 expect 0 "$VARVE" -s "$store" create files 256M
 attach raw
 attach files
@@ -101,6 +102,7 @@ wait "$fio" || {
 	cat "$tmp/fio"
 	fail "fio"
 }
+grep -q '^ *READ: .* io=[1-9]' "$tmp/fio" || fail "fio has verified nothing"
 wait_for 60 all_is_served || fail "something waits"
 umount "$tmp/mnt" || fail "umount"
 e2fsck -fn /dev/nbd1 >"$tmp/out" || fail "e2fsck"
