@@ -10,6 +10,9 @@
 # $PLUGIN (of $BUILD_DIR) and a runtime directory of its own.  It ends with 0,
 # with 77 when it was skipped, and at the first command that fails.
 
+# Once is enough, where two files want it.
+! declare -F run_cleanups >/dev/null || return 0
+
 set -eu -o pipefail
 
 : "${BUILD_DIR:=$PWD/build}"

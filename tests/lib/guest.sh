@@ -77,8 +77,8 @@ guest_add() {
 	done
 }
 
-# guest_disk NAME SIZE|FILE|URI: an empty disk, or what is there already.  In
-# the guest: /dev/disk/by-id/virtio-NAME.
+# guest_disk NAME SIZE|FILE|URI: an empty disk, or what is there already; QEMU's
+# options may follow it, after commas.  In the guest: /dev/disk/by-id/virtio-NAME.
 guest_disk() {
 	local file=$2
 	[ -z "$IN_GUEST" ] || return 0
@@ -129,6 +129,23 @@ guest_make_job() {
 	mke2fs -q -F -t ext4 -O ^has_journal -d "$job" "$job.img" 4M >/dev/null
 }
 
+# guest_debian DIRECTORY PACKAGE...: a root file system, a Debian of the release
+# that this machine has, with these packages.
+guest_debian() {
+	local directory=$1 suite
+	shift
+	requires test "$(id -u)" -eq 0
+	requires command -v mmdebstrap
+	suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	mmdebstrap --quiet --variant=minbase --mode=root \
+		--include="$(IFS=, && echo "$*")" \
+		"$suite" "$directory" >"$tmp/log" 2>&1 || {
+		tail -n 20 "$tmp/log"
+		echo "skipped: no Debian can be made here"
+		exit 77
+	}
+}
+
 # ---- running it ----
 
 # Is there all that a machine is made of?
@@ -143,23 +160,25 @@ guest_requires() {
 	}
 }
 
-# guest_start [-m MIB] [-c CPUS] [-r ROOT] [-i INIT] [-k WORDS] [-q OPTION]...
-# SCRIPT [ARGUMENT...]: boot; $guest_pid is the machine.
+# guest_start [-m MIB] [-c CPUS] [-r ROOT] [-i INIT] [-k WORDS] [-s CONSOLE]
+# [-q OPTION]... SCRIPT [ARGUMENT...]: boot; $guest_pid is the machine.
 #
 # -r: its root file system, a file or URI that it writes to, instead of the
 # programs that were added; -i: its first process, instead of one that runs
-# the script; -k: more words for the kernel; -q: more for QEMU.
+# the script; -k: more words for the kernel; -s: where its console is, as for
+# QEMU's -serial, instead of a file; -q: more for QEMU.
 guest_start() {
 	local memory=1024 cpus=2 root='' init=/run/guest/init words='' option
-	local qemu=()
+	local console=file:$guest_console qemu=()
 	OPTIND=1
-	while getopts m:c:r:i:k:q: option; do
+	while getopts m:c:r:i:k:s:q: option; do
 		case $option in
 		m) memory=$OPTARG ;;
 		c) cpus=$OPTARG ;;
 		r) root=$OPTARG ;;
 		i) init=$OPTARG ;;
 		k) words=$OPTARG ;;
+		s) console=$OPTARG ;;
 		q) qemu+=("$OPTARG") ;;
 		*) fail "guest_start: bad option" ;;
 		esac
@@ -184,7 +203,7 @@ guest_start() {
 		-kernel "$guest_kernel/vmlinuz" \
 		-initrd "$guest_kernel/initramfs" \
 		-append "console=ttyS0 loglevel=5 panic=-1 guest.init=$init $words" \
-		-serial "file:$guest_console" -serial "file:$tmp/output" \
+		-serial "$console" -serial "file:$tmp/output" \
 		"${guest_drives[@]}" "${qemu[@]}" \
 		</dev/null >"$tmp/qemu.log" 2>&1 &
 	guest_pid=$!
