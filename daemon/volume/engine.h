@@ -530,7 +530,9 @@ int store_dump(struct store *store, const char *what, line_fn *line,
 /*
  * Open by export name: vol, vol@s, vol:attached, vol@s:scratch (a scratch
  * view of this handle's own), vol@s:scratch.N.  Snapshots refuse
- * VOLUME_OPEN_WRITE with -EROFS.  The volume is not deleted while open.
+ * VOLUME_OPEN_WRITE with -EROFS.  The volume is not deleted while open, nor
+ * renamed; the snapshot of vol@s:scratch until the first request makes the
+ * view.
  */
 int volume_open(struct store *store, const char *name, unsigned int flags,
 		struct volume_handle **ret, struct error *err);

@@ -14,9 +14,12 @@
 
 struct volume_handle {
 	struct store *store;
-	struct volume *volume;	       /* NULL: a private view not yet made */
-	char name[NAME_MAX_BYTES + 1]; /* private: the snapshot */
-	uint64_t size;
+	struct volume *volume; /* NULL: a private view not yet made */
+	/*
+	 * Until it is made, whose view it will be: the handle is a reader of
+	 * that, so that the view shows what was opened, whatever gets its name.
+	 */
+	struct volume *origin;
 	bool writer;
 	bool attached;
 	bool private;
@@ -50,12 +53,12 @@ static int handle_bind(struct volume_handle *h, const char *name,
 	r = volume_find(&store->volumes, name, &v, err);
 	if (r < 0)
 		return r;
-	h->size = v->size;
 	if (h->private) {
 		if (store->core.read_only)
 			return error_set(err, EROFS,
 					 "%s: store is open read-only", name);
-		volume_full_name(&store->volumes, v, h->name);
+		h->origin = v;
+		v->nr_readers++;
 		return 0;
 	}
 	h->read_only = v->kind == VOLUME_SNAPSHOT || store->core.read_only;
@@ -102,52 +105,56 @@ int volume_open(struct store *store, const char *name, unsigned int flags,
 	return 0;
 }
 
-/* A private view is made at the first request, not when it is opened. */
-static int handle_make_private(struct volume_handle *h, struct error *err)
+/* The view @name is the handle's; its origin may go.  Core held. */
+static int handle_bind_private(struct volume_handle *h, const char *name,
+			       struct error *err)
 {
-	char name[NAME_MAX_BYTES + 1];
 	struct volume *v;
 	int r;
 
-	r = store_scratch(h->store, h->name, name, err);
+	mutex_assert_held(&h->store->core.lock);
+	r = volume_find(&h->store->volumes, name, &v, err);
+	if (r == 0)
+		r = start_traffic(v, err);
 	if (r < 0)
 		return r;
-	mutex_lock(&h->store->core.lock);
-	r = h->volume ? 0 : volume_find(&h->store->volumes, name, &v, err);
-	if (r == 0 && !h->volume)
-		r = start_traffic(v, err);
-	if (r == 0 && !h->volume) {
-		h->writer = true;
-		h->volume = v;
-		v->nr_writers++;
-	}
-	mutex_unlock(&h->store->core.lock);
-	return r;
+	h->writer = true;
+	h->volume = v;
+	v->nr_writers++;
+	h->origin->nr_readers--;
+	h->origin = NULL;
+	return 0;
 }
 
+/* A private view is made at the first request, not when it is opened. */
 static int handle_volume(struct volume_handle *h, struct volume **ret,
 			 struct error *err)
 {
-	struct mutex *lock = &h->store->core.lock;
-	int r = 0;
+	struct store *store = h->store;
+	struct mutex *lock = &store->core.lock;
+	char from[NAME_MAX_BYTES + 1], name[NAME_MAX_BYTES + 1];
+	int r;
 
 	if (!h->private) {
 		*ret = h->volume;
 		return 0;
 	}
-	/* two first requests may come at once */
 	mutex_lock(lock);
+	/* a stopping server makes no view and gives no answer either */
+	while (!h->volume && store->stopped)
+		cond_wait(&store->core.changed, lock);
 	*ret = h->volume;
+	if (h->origin)
+		volume_full_name(&store->volumes, h->origin, from);
 	mutex_unlock(lock);
 	if (*ret)
 		return 0;
-	/* a stopping server makes no view and gives no answer either */
+	r = store_scratch(store, from, name, err);
 	mutex_lock(lock);
-	while (h->store->stopped)
-		cond_wait(&h->store->core.changed, lock);
-	mutex_unlock(lock);
-	r = handle_make_private(h, err);
-	mutex_lock(lock);
+	if (h->volume) /* another first request was faster */
+		r = 0;
+	else if (r == 0)
+		r = handle_bind_private(h, name, err);
 	*ret = h->volume;
 	mutex_unlock(lock);
 	return r;
@@ -164,6 +171,11 @@ void volume_close(struct volume_handle *h)
 		return;
 	store = h->store;
 	v = h->volume;
+	if (h->origin) {
+		mutex_lock(&store->core.lock);
+		h->origin->nr_readers--;
+		mutex_unlock(&store->core.lock);
+	}
 	if (v) {
 		mutex_lock(&store->core.lock);
 		(*handle_counter(h, v))--;
@@ -185,7 +197,7 @@ uint64_t volume_size(const struct volume_handle *h)
 	if (h->attached)
 		return VOLUME_BYTES_MAX;
 	mutex_lock(&h->store->core.lock);
-	size = h->volume ? h->volume->size : h->size;
+	size = (h->volume ? h->volume : h->origin)->size;
 	mutex_unlock(&h->store->core.lock);
 	return size;
 }
