@@ -82,8 +82,7 @@ static int find_snapshot(struct store *store, uint32_t id, struct volume **ret,
 	return 0;
 }
 
-static bool item_names(const struct operation_item *items, uint32_t nr,
-		       uint32_t id)
+bool items_name(const struct operation_item *items, uint32_t nr, uint32_t id)
 {
 	for (uint32_t i = 0; i < nr; i++)
 		if (items[i].volume == id)
@@ -197,7 +196,7 @@ static int check_item(struct store *store, enum op op,
 		if (other->parent != head->id)
 			return error_set(err, EUCLEAN, "%s: not its snapshot",
 					 head->name);
-		if (item_names(items, i, head->id))
+		if (items_name(items, i, head->id))
 			return error_set(err, EINVAL, "%s: named twice",
 					 head->name);
 		r = check_no_writer(head, err);
@@ -444,6 +443,8 @@ int operation_apply(struct store *store, const struct operation *operation,
 	store->nr_operations++;
 	for (uint32_t i = 0; r == 0 && i < operation->nr_items; i++)
 		r = apply_item(store, operation, &items[i], seq, err);
+	if (r == 0 && operation->op == OP_SET_NAME)
+		rename_views(store, items, operation->nr_items);
 	return r;
 }
 

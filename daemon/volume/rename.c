@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "change.h"
@@ -154,6 +155,48 @@ int rename_check(struct store *store, const struct operation_item *items,
 			v->new_name = NULL;
 	}
 	return r;
+}
+
+/* ---- apply ---- */
+
+/*
+ * View @v keeps its number, and so its name is free.  Where it would be too
+ * long the old one stays.
+ */
+static void rename_view(struct store *store, struct volume *v,
+			const struct volume *origin)
+{
+	char from[NAME_MAX_BYTES + 1], name[2 * NAME_MAX_BYTES + 1];
+	const char *view = strrchr(v->name, ':');
+	size_t length;
+
+	if (!view) /* hostile */
+		return;
+	volume_full_name(&store->volumes, origin, from);
+	length = (size_t)snprintf(name, sizeof(name), "%s%s", from, view);
+	if (length > NAME_MAX_BYTES ||
+	    volume_find_name(&store->volumes, 0, name, length))
+		return;
+	volume_rename(&store->volumes, v, name, length);
+}
+
+void rename_views(struct store *store, const struct operation_item *items,
+		  uint32_t nr)
+{
+	const struct volume_vector *all = &store->volumes.all;
+
+	mutex_assert_held(&store->core.lock);
+	for (size_t i = 0; i < all->len; i++) {
+		struct volume *v = all->ptr[i];
+		const struct volume *origin;
+
+		if (v->kind != VOLUME_HEAD || !(v->flags & VOLUME_FLAG_SCRATCH))
+			continue;
+		origin = named_after(store, v);
+		if (origin && (items_name(items, nr, origin->id) ||
+			       items_name(items, nr, origin->parent)))
+			rename_view(store, v, origin);
+	}
 }
 
 /* ---- the verb ---- */

@@ -255,6 +255,9 @@ unsigned int scrub_percent(struct store *store);
 
 /* ---- operations.c ---- */
 
+/* Is one of @items about volume @id? */
+bool items_name(const struct operation_item *items, uint32_t nr, uint32_t id);
+
 /*
  * Would @operation with @items be possible now?  Errors as engine.h says,
  * naming the operand.  Core held.
@@ -290,6 +293,9 @@ int operation_run(struct store *store, struct operation *operation,
 /* operation_check() of a SET_NAME. */
 int rename_check(struct store *store, const struct operation_item *items,
 		 uint32_t nr, struct error *err);
+/* After one was applied: the scratch views of what it names follow. */
+void rename_views(struct store *store, const struct operation_item *items,
+		  uint32_t nr);
 
 /* ---- resize.c: the same three steps of a RESIZE of one head ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Other names: what they take along, and what is refused whole. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +198,33 @@ static void nothing_is_renamed_under_anybody(void **state)
 	must(rename_one("a", "c"));
 }
 
+/* Nobody has them open. */
+static void scratch_views_follow_what_they_are_named_after(void **state)
+{
+	char view[NAME_MAX_BYTES + 1], name[NAME_MAX_BYTES + 1];
+	uint32_t id;
+
+	must(store_scratch(store, "a@s", view, &err));
+	id = volume(view)->id;
+	must(rename_one("a@s", "a@r"));
+	(void)snprintf(name, sizeof(name), "a@r:scratch.%" PRIu32, id);
+	assert_false(exists(view));
+	expect_in(name, 0, 10, 1);
+	must(rename_one("b", "a2"));
+	assert_true(exists(name));
+	must(rename_one("a", "c"));
+	reopen(false);
+	(void)snprintf(name, sizeof(name), "c@r:scratch.%" PRIu32, id);
+	expect_in(name, 0, 10, 1);
+	assert_int_equal(volume(name)->id, id);
+	/* as long as the name is not too long */
+	memset(view, 'x', sizeof(view));
+	view[NAME_MAX_BYTES - 4] = '\0';
+	must(rename_one("c", view));
+	expect_in(name, 0, 10, 1);
+	check_is_clean();
+}
+
 static void a_dry_run_answers_as_the_verb(void **state)
 {
 	refused_whole(
@@ -222,6 +250,7 @@ int main(void)
 		TEST(a_bad_set_changes_nothing),
 		TEST(no_snapshot_gets_a_name_that_is_too_long),
 		TEST(nothing_is_renamed_under_anybody),
+		TEST(scratch_views_follow_what_they_are_named_after),
 		TEST(a_dry_run_answers_as_the_verb),
 	};
 
