@@ -240,6 +240,30 @@ struct range {
 	uint64_t first, last; /* blocks, last included */
 };
 
+/* Can the entries @from to @to be cleared? */
+static int check_leaf(struct nodes *nodes, const struct node *leaf,
+		      uint32_t from, uint32_t to, struct error *err)
+{
+	struct segment *holder;
+	uint32_t at;
+	int r = 0;
+
+	for (uint32_t i = from; r == 0 && i <= to; i++) {
+		struct leaf_entry e = leaf->leaf->entries[i];
+
+		if (leaf_entry_kind(e) != ENTRY_DATA)
+			continue;
+		if (count_get(nodes->segments, leaf_entry_birth(e)) == 0)
+			return error_set(err, EUCLEAN,
+					 "node %" PRIu32 ": its block %" PRIu32
+					 " is not counted",
+					 leaf->id, i);
+		r = segment_resolve(nodes->segments, leaf_entry_birth(e),
+				    &holder, &at, err);
+	}
+	return r;
+}
+
 static int clear_leaf(struct nodes *nodes, struct node *leaf, uint32_t from,
 		      uint32_t to, uint64_t *removed, struct error *err)
 {
@@ -260,28 +284,34 @@ static int clear_leaf(struct nodes *nodes, struct node *leaf, uint32_t from,
 	return 0;
 }
 
-static int detach_child(struct nodes *nodes, struct node *parent, uint32_t i,
-			uint64_t *removed, struct error *err)
+/* Can child @i of @parent be detached? */
+static int check_child(const struct nodes *nodes, const struct node *parent,
+		       uint32_t i, struct error *err)
 {
 	uint32_t id = parent->inner->children[i];
 
-	if (id == 0)
+	if (node_exists(nodes, id))
 		return 0;
-	if (!node_exists(nodes, id))
-		return error_set(err, EUCLEAN,
-				 "node %" PRIu32 ": child %" PRIu32
-				 " does not exist",
-				 parent->id, id);
+	return error_set(err, EUCLEAN,
+			 "node %" PRIu32 ": child %" PRIu32 " does not exist",
+			 parent->id, id);
+}
+
+static void detach_child(struct nodes *nodes, struct node *parent, uint32_t i,
+			 uint64_t *removed)
+{
+	uint32_t id = parent->inner->children[i];
+
 	node_touch(nodes, parent);
 	parent->inner->children[i] = 0;
 	*removed += node_entry(nodes, id)->used;
 	node_reap(nodes, id);
-	return 0;
 }
 
 /*
  * Walk owned @n, which begins at block @base.  Without @detach only own what
- * @range covers in part; with it make the holes.
+ * @range covers in part, and see that nothing of it is damaged; with it make
+ * the holes.
  */
 static int clear_walk(struct nodes *nodes, const struct extent_map *map,
 		      struct node *n, uint64_t base, struct range range,
@@ -292,11 +322,12 @@ static int clear_walk(struct nodes *nodes, const struct extent_map *map,
 	int r = 0;
 
 	if (n->level == 0) {
+		uint32_t from = (uint32_t)(range.first - base);
+		uint32_t to = (uint32_t)(range.last - base);
+
 		if (!detach)
-			return 0;
-		r = clear_leaf(nodes, n, (uint32_t)(range.first - base),
-			       (uint32_t)(range.last - base), &child_removed,
-			       err);
+			return check_leaf(nodes, n, from, to, err);
+		r = clear_leaf(nodes, n, from, to, &child_removed, err);
 	}
 	step = n->level ? level_blocks(n->level - 1u) : 0;
 	for (uint32_t i = 0; n->level && r == 0 && i < INNER_CHILDREN; i++) {
@@ -308,9 +339,9 @@ static int clear_walk(struct nodes *nodes, const struct extent_map *map,
 		if (part.first > part.last || n->inner->children[i] == 0)
 			continue;
 		if (part.first == first && part.last == last) {
-			if (detach)
-				r = detach_child(nodes, n, i, &child_removed,
-						 err);
+			r = check_child(nodes, n, i, err);
+			if (r == 0 && detach)
+				detach_child(nodes, n, i, &child_removed);
 			continue;
 		}
 		r = own_child(nodes, map, n, i, &child, ret_missing, err);
@@ -337,6 +368,10 @@ static int clear(struct nodes *nodes, struct extent_map *map,
 	if (map->root == 0)
 		return 0;
 	if (range.first == 0 && range.last == VOLUME_BLOCKS_MAX - 1) {
+		if (!node_exists(nodes, map->root))
+			return error_set(err, EUCLEAN,
+					 "node %" PRIu32 " does not exist",
+					 map->root);
 		if (!detach)
 			return 0;
 		node_reap(nodes, map->root);

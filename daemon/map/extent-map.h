@@ -55,8 +55,9 @@ int extent_map_set(struct nodes *nodes, struct extent_map *map,
 
 /*
  * Make holes of @nr blocks from @first.  prepare owns what is covered in
- * part, so that clear in the same hold cannot miss a node.  Whole subtrees
- * go to the reaper in O(depth).
+ * part, so that clear in the same hold cannot miss a node, and finds the
+ * damage that clear would meet half-way.  Whole subtrees go to the reaper in
+ * O(depth).
  */
 int extent_map_prepare_clear(struct nodes *nodes, struct extent_map *map,
 			     struct vblock first, uint64_t nr,

@@ -188,6 +188,45 @@ static void bad_sizes_are_refused(void **state)
 	expect(a, 0, BLOCKS, 1);
 }
 
+/* Neither is logged, and the store goes on. */
+static void expect_clear_refused(uint64_t block, const char *words)
+{
+	uint64_t was, nr = BLOCKS - block;
+
+	refused(volume_trim(a, nr * BLOCK_SIZE, block * BLOCK_SIZE, false,
+			    &err),
+		EUCLEAN, words);
+	let_go();
+	refused(store_resize(store, "a", block * BLOCK_SIZE, true, &was, &err),
+		EUCLEAN, words);
+	a = open_volume("a");
+	assert_false(stat_now().failed);
+	assert_int_equal(volume_size(a), BLOCKS * BLOCK_SIZE);
+	assert_int_equal(refer(), BLOCKS);
+	expect(a, 0, LEAF_BLOCKS, 1);
+}
+
+static void what_meets_damage_is_refused_whole(void **state)
+{
+	struct node *inner = load_node_of("a", 1, 0);
+	struct node *leaf = load_node_of("a", 0, LEAF_BLOCKS);
+	uint32_t id = inner->inner->children[2];
+	struct birth name = leaf_entry_birth(leaf->leaf->entries[60]);
+
+	inner->inner->children[2] = 4711;
+	expect_clear_refused(LEAF_BLOCKS + 10, "child 4711");
+	inner->inner->children[2] = id;
+	lock_core();
+	must(count_add(&store->segments, name, -1, &err));
+	unlock_core();
+	expect_clear_refused(LEAF_BLOCKS + 10, "block 60 is not counted");
+	lock_core();
+	must(count_add(&store->segments, name, 1, &err));
+	unlock_core();
+	shrink(LEAF_BLOCKS + 10);
+	check_is_clean();
+}
+
 static void a_dry_run_says_what_would_be_lost(void **state)
 {
 	uint64_t was, lost = 1;
@@ -221,6 +260,7 @@ int main(void)
 		TEST(shrinking_gives_space_back),
 		TEST(what_shrinks_is_not_charged_any_more),
 		TEST(bad_sizes_are_refused),
+		TEST(what_meets_damage_is_refused_whole),
 		TEST(a_dry_run_says_what_would_be_lost),
 	};
 
