@@ -74,6 +74,19 @@ static uint64_t frame_bytes(const struct store *store)
 }
 
 /*
+ * Are there more frames for @user than whatever is dirty and pending could
+ * take, and as much again?  The reserve is for headers, the root, and what one
+ * hold adds to a limit.
+ */
+static bool frames_abound(const struct store *store, enum frame_user user)
+{
+	return frames_suffice(&store->frames, user,
+			      store->frames.reserve +
+				      2 * DIRTY_BYTES_ENOUGH /
+					      frame_bytes(store));
+}
+
+/*
  * What may be dirty: what a quarter of the reserve takes, which is always
  * there, and half of the frames that are ready beyond the reserve.  With many
  * snapshots all that is dirty by a delete is most of the tables, as blocks and
@@ -101,8 +114,7 @@ static bool frames_suffice_then(const struct store *store, enum frame_user user)
 {
 	uint64_t nr = store->log.spare ? 0 : 1, bytes;
 
-	/* no more is ever dirty and pending */
-	if (frames_suffice(&store->frames, user, 2 * store->frames.reserve))
+	if (frames_abound(store, user))
 		return true;
 	bytes = dirty_bytes(store) +
 		(store->checkpoint_running ? store->pending_bytes : 0);
@@ -140,8 +152,7 @@ bool checkpoint_fits(const struct store *store, uint64_t bytes, uint64_t nr)
  */
 static bool is_short(const struct store *store, uint64_t nr)
 {
-	if (frames_suffice(&store->frames, FRAME_USER_CHECKPOINT,
-			   2 * store->frames.reserve))
+	if (frames_abound(store, FRAME_USER_CHECKPOINT))
 		return false;
 	return !checkpoint_fits(
 		store, 2 * dirty_bytes(store) + store->pending_bytes, nr);

@@ -166,6 +166,25 @@ static void what_a_snapshot_holds_is_not_free(void **state)
 	check_is_clean();
 }
 
+/* Not only where few frames are left. */
+static void what_is_dirty_is_compared_with_the_frames_left(void **state)
+{
+	const uint64_t half =
+		UINT64_C(1) * TEST_FRAMES / 2 * TEST_SLOTS * BLOCK_SIZE;
+
+	bool before, then;
+
+	assert_true(stat_now().frames_used < TEST_FRAMES / 8);
+	lock_core();
+	before = room_is_short(store);
+	store->nodes.dirty_bytes += half; /* it may be moved once more */
+	then = room_is_short(store);
+	store->nodes.dirty_bytes -= half;
+	unlock_core();
+	assert_false(before);
+	assert_true(then);
+}
+
 /* ---- the host ---- */
 
 static void a_full_host_stops_growth_and_not_the_store(void **state)
@@ -267,6 +286,7 @@ int main(void)
 		TEST(nobody_waits_for_space_more_than_ten_seconds),
 		TEST(rewriting_needs_no_more_room_than_writing),
 		TEST(what_a_snapshot_holds_is_not_free),
+		TEST_ALONE(what_is_dirty_is_compared_with_the_frames_left),
 		TEST(a_full_host_stops_growth_and_not_the_store),
 		TEST(a_failed_write_stops_the_store_until_reopened),
 		TEST(a_failed_sync_stops_the_store_until_reopened),
