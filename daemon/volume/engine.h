@@ -136,8 +136,8 @@ struct reclaim {
  * A slice, of waiting when there are workers and else of work, of making all
  * free that was deleted before the first call; the caller calls again, with
  * the same @reclaim, until it is done.  -EUCLEAN: a map node cannot be read,
- * so that what lies below it stays; -EINVAL: no such checkpoint is due;
- * -EIO: fail-stop.
+ * so that what lies below it stays; -ENOSPC: no frame is left that freeing
+ * takes; -EINVAL: no such checkpoint is due; -EIO: fail-stop.
  */
 int store_reclaim(struct store *store, struct reclaim *reclaim,
 		  struct error *err);

@@ -66,7 +66,9 @@ void revoke_images(struct store *store)
 
 /* ---- nodes ---- */
 
-/* May what is reaped become dirty?  0, 1: not before a checkpoint, or -ENOSPC.
+/*
+ * May what is reaped become dirty?  0; 1: not before a checkpoint; -ENOSPC:
+ * not until somebody else makes room.
  */
 static int check_room(const struct store *store, struct error *err)
 {
@@ -227,6 +229,8 @@ static int wait_slice(struct store *store, struct reclaim *reclaim,
 			r = error_set(err, EUCLEAN,
 				      "what was deleted cannot be freed: a map "
 				      "node cannot be read");
+		if (r == 0 && !store->checkpoint_running)
+			r = check_room(store, err);
 		if (r < 0)
 			return r;
 		if (reclaim->checkpoint_id > store->sb.checkpoint_id &&

@@ -5,6 +5,8 @@
  * of the segment table dirty, and each checkpoint of these takes frames before
  * any comes back.  The blocks live on, so that no frame of data becomes free.
  */
+#include <errno.h>
+
 #include "fixture.h"
 
 #define NR_FRAMES 2048u
@@ -111,6 +113,34 @@ static void and_with_what_the_checkpoint_of_a_delete_leaves(void **state)
 	reap_with_few_frames(stat_now().frames_reserve / 2 - 1);
 }
 
+static int wait_until_free(void)
+{
+	struct reclaim reclaim = {0};
+	int r = 0;
+
+	/* each waits for a fifth of a second at most */
+	for (int i = 0; r == 0 && !reclaim.done && i < 150; i++)
+		r = store_reclaim(store, &reclaim, &err);
+	return r < 0 || reclaim.done ? r : -ETIME;
+}
+
+static void nobody_waits_for_what_cannot_be_freed(void **state)
+{
+	put(a, 0, 10, 1);
+	snapshot("a@s");
+	put(a, 0, 10, 2);
+	delete_volume("a@s");
+	must(store_checkpoint(store, &err));
+	leave_frames(stat_now().frames_reserve / 4 + 2);
+	must(store_start(store, &err));
+	refused(wait_until_free(), ENOSPC, "too full to free what was deleted");
+	assert_int_equal(stat_now().reaper_queue, 1);
+	assert_false(stat_now().failed);
+	give_frames_back();
+	must(wait_until_free());
+	assert_int_equal(stat_now().live_blocks, 10);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -118,6 +148,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(all_is_reaped_with_what_deletes_leave),
 		TEST(and_with_what_the_checkpoint_of_a_delete_leaves),
+		TEST(nobody_waits_for_what_cannot_be_freed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
