@@ -27,6 +27,21 @@ requires_tools() {
 	done
 }
 
+# wants_disks NAME...: skip unless a volume can become a disk with a file system;
+# the directories $tmp/NAME are to mount them on.
+wants_disks() {
+	local name
+	requires_tools jq nbdfuse mkfs.ext4 losetup
+	requires test "$(id -u)" -eq 0
+	requires test -e /dev/fuse
+	requires test -e /dev/loop-control
+	cleanup_fn detach_all
+	for name; do
+		mkdir "$tmp/$name"
+		cleanup_fn umount -q "$tmp/$name"
+	done
+}
+
 # Devices whose server may be gone already; a name may be attached twice.
 detach_all() {
 	local state device
@@ -110,6 +125,15 @@ serve() {
 # It is no child of ours, so it cannot be waited for.
 kill_server() {
 	kill -9 "$1" 2>/dev/null && wait_for_end "$1"
+}
+
+# wait_for_writer VOLUME PID: until the process has the volume of $store open.
+wait_for_writer() {
+	until "$VARVE" -s "$store" --json show "$1" |
+		jq -e '.data.writers > 0' >/dev/null; do
+		kill -0 "$2" || fail "the writer has ended"
+		sleep 0.05
+	done
 }
 
 # stop: the server of the last serve, in order.

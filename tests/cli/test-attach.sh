@@ -6,16 +6,9 @@
 # can be.  guest/test-attach.sh has the kernel's NBD client.
 
 . "$(dirname "$0")/cli.sh"
-requires_tools jq nbdfuse mkfs.ext4 losetup
-requires test "$(id -u)" -eq 0
-requires test -e /dev/fuse
-requires test -e /dev/loop-control
+wants_disks mnt mnt2
 
 store=$tmp/main.varve
-mkdir "$tmp/mnt" "$tmp/mnt2"
-cleanup_fn detach_all
-cleanup_fn umount -q "$tmp/mnt"
-cleanup_fn umount -q "$tmp/mnt2"
 
 # attach OPERAND...: the device becomes $device.
 attach() {

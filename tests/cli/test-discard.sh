@@ -5,15 +5,10 @@
 # attached disk make the store's file smaller, or the device's, by themselves.
 
 . "$(dirname "$0")/cli.sh"
-requires_tools jq nbdfuse mkfs.ext4 fstrim losetup nbdsh
-requires test "$(id -u)" -eq 0
-requires test -e /dev/fuse
-requires test -e /dev/loop-control
+requires_tools fstrim nbdsh
+wants_disks mnt
 
 store=$tmp/main.varve
-mkdir "$tmp/mnt"
-cleanup_fn detach_all
-cleanup_fn umount -q "$tmp/mnt"
 
 allocated_mib() {
 	echo $(($(stat -c %b "$1") / 2048))

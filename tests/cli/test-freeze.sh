@@ -5,16 +5,10 @@
 # snapshot is taken, the snapshot is clean, and they are thawed whatever dies.
 
 . "$(dirname "$0")/cli.sh"
-requires_tools jq nbdfuse mkfs.ext4 e2fsck losetup fsfreeze
-requires test "$(id -u)" -eq 0
-requires test -e /dev/fuse
-requires test -e /dev/loop-control
+requires_tools e2fsck fsfreeze
+wants_disks mnt mnt2
 
 store=$tmp/main.varve
-mkdir "$tmp/mnt" "$tmp/mnt2"
-cleanup_fn detach_all
-cleanup_fn umount -q "$tmp/mnt"
-cleanup_fn umount -q "$tmp/mnt2"
 # a sanitized program wants its runtime first
 export ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0
 # how long a command sleeps that is to be ended; nobody else sleeps so long

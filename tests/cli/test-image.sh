@@ -192,11 +192,7 @@ PYTHON
 	STOP=$tmp/stop nbdsh -u "nbd+unix:///busy?socket=$socket" \
 		-c "$(cat "$tmp/writer.py")" &
 	writer=$!
-	until "$VARVE" -s "$store" --json show busy |
-		jq -e '.data.writers > 0' >/dev/null; do
-		kill -0 "$writer" || fail "the writer has ended"
-		sleep 0.05
-	done
+	wait_for_writer busy "$writer"
 	run export busy "$tmp/busy.img"
 	touch "$tmp/stop"
 	wait "$writer" || fail "the writer"

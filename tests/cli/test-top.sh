@@ -30,11 +30,7 @@ while not os.path.exists('$tmp/stop'):
     time.sleep(0.002)
 " &
 	writer=$!
-	until "$VARVE" -s "$store" --json show vm1 |
-		jq -e '.data.writers > 0' >/dev/null; do
-		kill -0 "$writer" || fail "the writer has ended"
-		sleep 0.05
-	done
+	wait_for_writer vm1 "$writer"
 }
 
 lines_say_what_happens() {
