@@ -249,21 +249,6 @@ static void recoveries(struct workload *w)
 	work_flush(w);
 }
 
-static void frames_used_again(struct workload *w)
-{
-	for (unsigned int i = 0; i < 12; i++) {
-		work_write(w, "a", 300 << 10, 0, false);
-		if (i % 2)
-			work_flush(w);
-		if (i % 3 == 2)
-			work_checkpoint(w);
-	}
-	work_flush(w);
-	work_checkpoint(w);
-	work_write(w, "b", 100 << 10, 0, false);
-	work_flush(w);
-}
-
 static void random_work_item(struct workload *w, unsigned int i)
 {
 	char name[32];
@@ -354,21 +339,6 @@ static void many_references(struct workload *w)
 	work_flush(w);
 }
 
-/* META segments that are nearly empty are emptied. */
-static void metadata_moves(struct workload *w)
-{
-	char name[16];
-
-	for (unsigned int i = 0; i < 12; i++) {
-		(void)snprintf(name, sizeof(name), "v%u", i);
-		work_create(w, name, 64 << 10);
-		work_write(w, name, 4096, 0, false);
-		work_write(w, "a", 20000, 1000 * i, false);
-		work_checkpoint(w);
-	}
-	work_flush(w);
-}
-
 /* A scrub that is always somewhere in the middle. */
 static void scrubs(struct workload *w)
 {
@@ -387,24 +357,6 @@ static void scrubs(struct workload *w)
 	work_flush(w);
 }
 
-/* Frames that were needed once are given back to the host. */
-static void space_comes_back(struct workload *w)
-{
-	work_create(w, "big", 3 << 20);
-	for (unsigned int i = 0; i < 24; i++) {
-		work_write(w, "big", 128 << 10, (uint64_t)i << 17, false);
-		work_flush(w);
-	}
-	work_trim(w, "big", 3 << 20, 0, false);
-	for (unsigned int i = 0; i < 4; i++) {
-		work_write(w, "a", 4096, 0, false);
-		work_reap(w);
-		work_checkpoint(w);
-	}
-	work_write(w, "a", 60 << 10, 0, false);
-	work_flush(w);
-}
-
 /* A whole leaf whose blocks lie one behind the other. */
 static void long_runs(struct workload *w)
 {
@@ -414,76 +366,6 @@ static void long_runs(struct workload *w)
 	work_write(w, "long", 4096, 100 << 10, false);
 	work_checkpoint(w);
 	work_write(w, "long", 256 << 10, 256 << 10, false);
-	work_flush(w);
-	work_checkpoint(w);
-}
-
-/* Full, and every way out of it. */
-static void full_store(struct workload *w)
-{
-	char name[16];
-	const char *const names[] = {name};
-
-	work_snapshot(w, a_s, 1);
-	for (unsigned int i = 0; i < 5; i++) {
-		(void)snprintf(name, sizeof(name), "a@f%u", i);
-		work_write(w, "a", 300 << 10, 0, false);
-		work_snapshot(w, names, 1);
-	}
-	work_write(w, "b", 4096, 0, true);
-	work_trim(w, "b", 64 << 10, 0, true);
-	work_rollback(w, a_s, 1);
-	work_delete(w, a_s, 1);
-	work_reopen(w, false);
-	work_delete(w, volume_a, 1);
-	work_reap(w);
-	work_checkpoint(w);
-	work_write(w, "b", 100 << 10, 0, false);
-	work_flush(w);
-}
-
-/* The host is full long before the store is. */
-static void full_host(struct workload *w)
-{
-	memory_disk_limit_frames(w->disk, 24);
-	full_store(w);
-	memory_disk_limit_frames(w->disk, UINT64_MAX);
-	work_write(w, "b", 100 << 10, 0, false);
-	work_flush(w);
-}
-
-/* Full, larger, full again; and the frames that came are used. */
-static void growth(struct workload *w)
-{
-	char name[16];
-	const char *const names[] = {name};
-
-	work_grow(w, 1);
-	for (unsigned int i = 0; i < 7; i++) {
-		(void)snprintf(name, sizeof(name), "a@g%u", i);
-		work_write(w, "a", 300 << 10, 0, false);
-		work_snapshot(w, names, 1);
-		if (i == 3)
-			work_grow(w, 12);
-	}
-	work_write(w, "b", 100 << 10, 0, true);
-	work_reopen(w, false);
-	work_write(w, "b", 4096, 0, false);
-	work_grow(w, 1);
-	work_reopen(w, true);
-	work_write(w, "a", 100 << 10, 0, false);
-	work_flush(w);
-}
-
-/* By so much that the reserve grows, too. */
-static void growth_of_the_reserve(struct workload *w)
-{
-	work_write(w, "a", 4096, 0, false);
-	work_grow(w, 2048);
-	work_write(w, "a", 100 << 10, 0, false);
-	work_snapshot(w, a_s, 1);
-	work_reopen(w, false);
-	work_write(w, "b", 8192, 0, false);
 	work_flush(w);
 	work_checkpoint(w);
 }
@@ -560,89 +442,6 @@ static void random_verbs(struct workload *w)
 			random_verb(w, i);
 		else
 			random_work_item(w, i);
-	work_flush(w);
-}
-
-/* Every other block of a, so that its segments are half dead. */
-static void thin_out(struct workload *w, uint64_t first)
-{
-	for (uint64_t i = first; i < 75; i += 2)
-		work_write(w, "a", BLOCK_SIZE, i * BLOCK_SIZE, false);
-}
-
-static void cleaning(struct workload *w)
-{
-	static const char *const c[] = {"c"};
-
-	work_write(w, "a", 300 << 10, 0, false);
-	work_snapshot(w, a_s, 1);
-	thin_out(w, 0);
-	work_clean(w);
-	thin_out(w, 1);
-	work_delete(w, a_s, 1);
-	work_reap(w);
-	work_clean(w);
-	work_reopen(w, false);
-	work_snapshot(w, a_s, 1);
-	work_clone(w, "a@s", c, 1);
-	thin_out(w, 0);
-	work_clean(w);
-	work_write(w, "c", 100 << 10, 0, false);
-	work_flush(w);
-}
-
-/* What happens to blocks between their reading and their moving. */
-static void blocks_on_their_way(struct workload *w)
-{
-	work_write(w, "a", 300 << 10, 0, false);
-	work_snapshot(w, a_s, 1);
-	thin_out(w, 0);
-	work_checkpoint(w);
-	thin_out(w, 1);
-	work_clean_some(w);
-	work_write(w, "a", 80 << 10, 40 << 10, false);
-	work_delete(w, a_s, 1);
-	work_reap(w);
-	work_checkpoint(w);
-	work_clean(w);
-	/* and those that were moved before */
-	thin_out(w, 1);
-	work_snapshot(w, a_s, 1);
-	work_checkpoint(w);
-	work_clean_some(w);
-	work_write(w, "a", BLOCK_SIZE, 20 * BLOCK_SIZE, true);
-	work_checkpoint(w);
-	work_clean(w);
-	work_delete(w, a_s, 1);
-	work_reap(w);
-	thin_out(w, 0);
-	work_checkpoint(w);
-	work_clean_some(w);
-	work_trim(w, "a", 100 << 10, 8 << 10, false);
-	work_clean(w);
-	work_flush(w);
-}
-
-/* Names of moved blocks, given up by the writer and by the reaper. */
-static void renames(struct workload *w)
-{
-	work_write(w, "a", 300 << 10, 0, false);
-	for (uint64_t round = 0; round < 4; round++) {
-		thin_out(w, round % 2);
-		work_clean(w);
-		work_write(w, "a", BLOCK_SIZE, 20 * BLOCK_SIZE, false);
-		work_write(w, "a", 300, 70 * BLOCK_SIZE + 100, true);
-		if (round == 1)
-			work_snapshot(w, a_s, 1);
-		if (round == 2)
-			work_reopen(w, true);
-	}
-	work_trim(w, "a", 100 << 10, 0, false);
-	work_delete(w, a_s, 1);
-	work_reap(w);
-	work_checkpoint(w);
-	work_clean(w);
-	work_write(w, "a", 64 << 10, 0, false);
 	work_flush(w);
 }
 

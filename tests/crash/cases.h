@@ -15,6 +15,20 @@ struct crash_case {
 	bool may_fill_up; /* operations may be refused for lack of space */
 };
 
+/* cases-space.c */
+void frames_used_again(struct workload *w);
+void space_comes_back(struct workload *w);
+void full_store(struct workload *w);
+void full_host(struct workload *w);
+void growth(struct workload *w);
+void growth_of_the_reserve(struct workload *w);
+
+/* cases-cleaner.c */
+void cleaning(struct workload *w);
+void blocks_on_their_way(struct workload *w);
+void renames(struct workload *w);
+void metadata_moves(struct workload *w);
+
 extern const struct crash_case crash_cases[];
 extern const size_t nr_crash_cases;
 

@@ -89,11 +89,13 @@ void model_read(const struct model_volume *volume, void *ret, uint64_t length,
 bool model_is_zero(const struct model_volume *volume, uint64_t length,
 		   uint64_t offset);
 
+/* Of blocks that are not all zeros: what the volume refers to. */
+uint64_t model_nr_data(const struct model_volume *volume);
+
 /*
  * Compare with the engine: names, sizes, settings, the capacity and every
  * byte; extents: a hole must be zeros in the model.  On a difference false, and
- * a sentence in
- * @err.
+ * a sentence in @err.
  */
 bool model_volume_equals(const struct model_volume *volume,
 			 struct volume_handle *handle, struct error *err);
@@ -103,8 +105,7 @@ bool model_volume_check_extents(const struct model_volume *volume,
 bool model_equals_store(const struct model *model, struct store *store,
 			struct error *err);
 
-/* What model.hash of a model equal to @store would be; 0 and *ret, or -errno.
- */
+/* *ret: what model.hash of a model equal to @store would be. */
 int model_hash_store(struct store *store, uint64_t *ret, struct error *err);
 
 #endif
