@@ -3,42 +3,15 @@
 #
 # The README's second use: a disk for QEMU, snapshotted while it is written to.
 #
-# The machine boots from boot-writer.S, which fills 64 places of the disk, one
-# after the other, with the number of a round, and then begins the next round.
-# So a snapshot must hold the places of one instant.
+# A snapshot must hold the places of one instant.
 
-here=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source=readme.sh
-. "$(dirname "$0")/readme.sh"
+# shellcheck source=boot-writer.sh
+. "$(dirname "$0")/boot-writer.sh"
 
-for tool in qemu-system-x86_64 as ld; do
-	command -v $tool >/dev/null || { echo "no $tool"; exit 77; }
-done
-[ "$(uname -m)" = x86_64 ] || { echo "no x86 assembler"; exit 77; }
-
-# The README's command, and then a few seconds for the BIOS.
+# The README's command, and then it writes.
 qemu-system-x86_64() {
-	local i
 	command qemu-system-x86_64 "$@" || return
-	for ((i = 0; i < 60; i++)); do
-		sleep 1
-		rounds vm1 | awk '$1 == 0 { bad = 1 } END { exit bad }' &&
-			return
-	done
-	fail "the machine does not write to its disk"
-}
-
-# rounds EXPORT: the number in each of the 64 places, by another client.
-rounds() {
-	local place byte reads=()
-	for place in {1..64}; do
-		reads+=(-c "read -v ${place}M 16")
-	done
-	qemu-io -r -f raw "${reads[@]}" \
-		"nbd+unix:///$1?socket=$tmp/run/main.sock" |
-		while read -r place byte _; do
-			[[ $place != *: ]] || echo $((16#$byte))
-		done
+	wait_for_round
 }
 
 # The machine is stopped once it has written something after the snapshot.
@@ -63,9 +36,7 @@ check_rounds() {
 
 varve init --size 4G
 varve serve --daemon
-as --32 -o boot.o "$here/boot-writer.S"
-ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o boot.img boot.o
-truncate -s 128M boot.img
+make_boot_image boot.img
 qemu-img convert -f raw -O qcow2 boot.img debian.qcow2
 
 run_console qemu
