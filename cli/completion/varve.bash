@@ -11,6 +11,16 @@ _varve_help()
 	varve "${verb:-help}" --help 2>/dev/null | sed -n "$1"
 }
 
+# _varve_kind OPTION: what it takes, as the verb's help calls it; "": nothing.
+_varve_kind()
+{
+	case $1 in
+	--*=*) ;;
+	--*) _varve_help "s/^  .\{4\}$1 \([A-Z]*\) .*/\1/p" ;;
+	-?) _varve_help "s/^  $1, --[a-z-]* \([A-Z]*\) .*/\1/p" ;;
+	esac
+}
+
 # _varve_names TYPES [SUFFIX]
 _varve_names()
 {
@@ -108,7 +118,7 @@ _varve()
 		case ${words[i]} in
 		-s | --store) store=(-s "${words[++i]}") ;;
 		--store=*) store=("${words[i]}") ;;
-		-*) ;;
+		-*) [ -z "$(_varve_kind "${words[i]}")" ] || ((i++)) ;;
 		*)
 			if [ -z "$verb" ]; then
 				verb=${words[i]}
@@ -118,11 +128,7 @@ _varve()
 			;;
 		esac
 	done
-	kind=''
-	case $prev in
-	--*) kind=$(_varve_help "s/^  .\{4\}$prev \([A-Z]*\) .*/\1/p") ;;
-	-?) kind=$(_varve_help "s/^  $prev, --[a-z-]* \([A-Z]*\) .*/\1/p") ;;
-	esac
+	kind=$(_varve_kind "$prev")
 	if [ -n "$kind" ]; then
 		_varve_argument "$kind"
 	elif [[ $cur == -* ]]; then

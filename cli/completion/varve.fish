@@ -10,6 +10,17 @@ function __varve_help
     varve $verb --help 2>/dev/null | sed -n $argv[2]
 end
 
+# __varve_kind VERB OPTION: what it takes, as the help calls it; "": nothing.
+function __varve_kind
+    switch $argv[2]
+        case '--*=*'
+        case '--*'
+            __varve_help "$argv[1]" "s/^  .\{4\}$argv[2] \([A-Z]*\) .*/\1/p"
+        case '-?'
+            __varve_help "$argv[1]" "s/^  $argv[2], --[a-z-]* \([A-Z]*\) .*/\1/p"
+    end
+end
+
 # __varve_list WORD...: behind what a list with commas has already.
 function __varve_list
     set -l before (string match -r '^.*,' -- (commandline -ct))
@@ -95,6 +106,9 @@ function __varve_complete
             case '--store=*'
                 set store $words[$i]
             case '-*'
+                if test -n "$(__varve_kind "$verb" $words[$i])"
+                    set i (math $i + 1)
+                end
             case '*'
                 if test -z "$verb"
                     set verb $words[$i]
@@ -104,14 +118,7 @@ function __varve_complete
         end
         set i (math $i + 1)
     end
-    set -l last $words[-1]
-    set -l kind
-    switch $last
-        case '--*'
-            set kind (__varve_help "$verb" "s/^  .\{4\}$last \([A-Z]*\) .*/\1/p")
-        case '-?'
-            set kind (__varve_help "$verb" "s/^  $last, --[a-z-]* \([A-Z]*\) .*/\1/p")
-    end
+    set -l kind (__varve_kind "$verb" $words[-1])
     if test -n "$kind"
         __varve_argument "$verb" $kind
     else if string match -q -- '-*' (commandline -ct)

@@ -52,6 +52,8 @@ varve export da<TAB>@t<TAB> other.v<TAB> | varve export data@tuesday other.varve
 varve export data other.v<TAB> | varve export data other.varve
 varve import da<TAB> other.v<TAB> | varve import da other.varve
 varve import --format qc<TAB> new | varve import --format qcow2 new
+varve export --format raw da<TAB> new | varve export --format raw data new
+varve serve --control=/x --sock<TAB> y | varve serve --control=/x --socket y
 varve --vers<TAB> | varve --version
 varve serve --sock<TAB> other.v<TAB> | varve serve --socket other.varve
 '
