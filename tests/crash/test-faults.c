@@ -14,7 +14,11 @@
  * The first round does everything a store can do, one after the other; the
  * rounds after it work at random.
  *
- * test-faults [--seed N] [--long] [--fault N [--k N] [--forever N]]
+ * test-faults [--seed N] [--long] [--every N] [--allocations]
+ *             [--fault N [--k N] [--forever N] [--round N]]
+ *
+ * --every N: of the faults of a kind each N-th; --allocations: of that kind
+ * only.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -569,15 +573,20 @@ int main(int argc, char **argv)
 {
 	bool is_long = test_flag(&argc, argv, "long");
 	uint64_t rounds = is_long ? ROUNDS_LONG : ROUNDS_DEFAULT;
-	uint64_t only, k, forever, round;
+	uint64_t only, k, forever, round, every;
 
 	seed = test_option(&argc, argv, "seed", rng_time_seed());
+	every = test_option(&argc, argv, "every", 1);
 	only = test_option(&argc, argv, "fault", NR_FAULTS);
+	if (test_flag(&argc, argv, "allocations"))
+		only = FAULT_ALLOCATION;
 	k = test_option(&argc, argv, "k", 0);
 	forever = test_option(&argc, argv, "forever", 0);
 	round = test_option(&argc, argv, "round", 0);
 	if (argc > 1)
 		die("%s: unknown option %s", argv[0], argv[1]);
+	if (every == 0)
+		die("%s: --every: must be above 0", argv[0]);
 	printf("seed %" PRIu64 "\n", seed);
 	fflush(stdout);
 	if (mkstemp(file) < 0)
@@ -595,8 +604,9 @@ int main(int argc, char **argv)
 		for (uint64_t i = 0; i < rounds; i++) {
 			if (only != NR_FAULTS && only != f)
 				continue;
-			try_fault(f, false, i, 1);
-			try_fault(f, true, i, is_long ? 1 : FOREVER_EVERY);
+			try_fault(f, false, i, every);
+			try_fault(f, true, i,
+				  is_long ? every : every * FOREVER_EVERY);
 		}
 		print_tally(f);
 	}
