@@ -6,8 +6,11 @@
  * any comes back.  The blocks live on, so that no frame of data becomes free.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "fixture.h"
+#include "random.h"
 
 #define NR_FRAMES 2048u
 #define NR_LEAVES 331u
@@ -141,6 +144,43 @@ static void nobody_waits_for_what_cannot_be_freed(void **state)
 	assert_int_equal(stat_now().live_blocks, 10);
 }
 
+/* Random blocks, and snapshots that hold on to them, until one is refused. */
+static void fill_up(struct rng *rng)
+{
+	char name[32];
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0; i++) {
+		r = try_put(a, rng_below(rng, NR_BLOCKS), 1, i + 1);
+		if (i % 100 == 0) {
+			(void)snprintf(name, sizeof(name), "a@%" PRIu32, i);
+			(void)store_snapshot(store, (const char *const[]){name},
+					     1, NULL, NULL);
+		}
+	}
+	refused(r, ENOSPC, "store is full");
+}
+
+/* Each writes metadata anew, whose frames come back with the next one. */
+static void checkpoints_that_gain_nothing_come_to_an_end(void **state)
+{
+	struct rng rng = {1};
+	uint64_t before, start;
+
+	leave_frames(512);
+	must(store_start(store, &err));
+	fill_up(&rng);
+	before = stat_now().checkpoint_id;
+	start = monotonic_ms();
+	for (int i = 0; i < 10; i++)
+		(void)try_put(a, rng_below(&rng, NR_BLOCKS), 1, 1);
+	assert_in_range(stat_now().checkpoint_id - before, 0, 200);
+	assert_in_range(monotonic_ms() - start, 0, 20000);
+	give_frames_back();
+	put(a, 0, 10, 1);
+	check_is_clean();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -149,6 +189,7 @@ int main(void)
 		TEST(all_is_reaped_with_what_deletes_leave),
 		TEST(and_with_what_the_checkpoint_of_a_delete_leaves),
 		TEST(nobody_waits_for_what_cannot_be_freed),
+		TEST(checkpoints_that_gain_nothing_come_to_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
