@@ -494,3 +494,58 @@ int extent_map_lookup(struct nodes *nodes, const struct extent_map *map,
 	ret->nr_blocks = end - at;
 	return 0;
 }
+
+/* Data blocks of the leaf from entry @at on. */
+static uint64_t count_leaf(const struct node *leaf, uint32_t at)
+{
+	uint64_t ret = 0;
+
+	for (; at < LEAF_BLOCKS; at++)
+		ret += leaf_entry_kind(leaf->leaf->entries[at]) == ENTRY_DATA;
+	return ret;
+}
+
+/* Data blocks below the children of @inner from @at on. */
+static uint64_t count_children(const struct nodes *nodes,
+			       const struct node *inner, uint32_t at)
+{
+	uint64_t ret = 0;
+
+	for (; at < INNER_CHILDREN; at++) {
+		uint32_t id = inner->inner->children[at];
+
+		if (id && node_exists(nodes, id))
+			ret += node_entry(nodes, id)->used;
+	}
+	return ret;
+}
+
+int extent_map_count_from(struct nodes *nodes, const struct extent_map *map,
+			  struct vblock first, uint64_t *ret,
+			  uint32_t *ret_missing, struct error *err)
+{
+	uint32_t id = map->root;
+	uint64_t sum = 0;
+	struct node *n;
+	int r;
+
+	mutex_assert_held(&nodes->core->lock);
+	assert(first.index < VOLUME_BLOCKS_MAX);
+	for (unsigned int level = INNER_LEVELS; id; level--) {
+		uint32_t at;
+
+		r = node_get(nodes, id, level, &n, ret_missing, err);
+		if (r < 0)
+			return r;
+		if (level == 0) {
+			at = (uint32_t)(first.index % LEAF_BLOCKS);
+			sum += count_leaf(n, at);
+			break;
+		}
+		at = child_index(level, first);
+		sum += count_children(nodes, n, at + 1);
+		id = n->inner->children[at];
+	}
+	*ret = sum;
+	return 0;
+}

@@ -86,6 +86,14 @@ uint32_t extent_map_find_missing(struct nodes *nodes,
 				 const struct extent_map *map,
 				 struct vblock block, unsigned int *ret_level);
 
+/*
+ * How many data blocks there are from @first on.  Only the nodes above @first
+ * are looked at.
+ */
+int extent_map_count_from(struct nodes *nodes, const struct extent_map *map,
+			  struct vblock first, uint64_t *ret,
+			  uint32_t *ret_missing, struct error *err);
+
 struct extent {
 	bool is_data; /* or lost */
 	uint64_t nr_blocks;

@@ -81,8 +81,39 @@ int resize_apply(struct store *store, struct volume *head, uint64_t size,
 
 /* ---- the verb ---- */
 
+/*
+ * Bytes of data that @head has beyond @size.  Admin is held: its size stays,
+ * and so does the volume.
+ */
+static int count_lost(struct store *store, const struct volume *head,
+		      uint64_t size, uint64_t *ret, struct error *err)
+{
+	const struct vblock end = {bytes_to_blocks_up(size)};
+	uint32_t missing = 0;
+	uint64_t nr = 0;
+	int r = 0;
+
+	mutex_lock(&store->core.lock);
+	while (nr_lost(head, size) > 0) {
+		r = extent_map_count_from(&store->nodes, &head->map, end, &nr,
+					  &missing, err);
+		if (r != -EAGAIN)
+			break;
+		r = store_fault(store, missing, err);
+		if (r < 0)
+			break;
+	}
+	/* the last block may be one in part */
+	*ret = nr * BLOCK_SIZE;
+	if (size<head->size && * ret> head->size - size)
+		*ret = head->size - size;
+	mutex_unlock(&store->core.lock);
+	return r;
+}
+
+/* @ret_lost: a dry run, which says what would be lost. */
 static int resize_one(struct store *store, const char *name, uint64_t size,
-		      bool shrink, bool dry_run, uint64_t *ret_was,
+		      bool shrink, uint64_t *ret_was, uint64_t *ret_lost,
 		      struct error *err)
 {
 	struct operation_item item;
@@ -96,7 +127,7 @@ static int resize_one(struct store *store, const char *name, uint64_t size,
 		r = volume_size_check(name, size, err);
 	if (r < 0)
 		return r;
-	r = change_begin(&change, store, OP_RESIZE, dry_run, err);
+	r = change_begin(&change, store, OP_RESIZE, ret_lost != NULL, err);
 	if (r < 0)
 		return r;
 	r = change_find(store, name, &head, err);
@@ -113,6 +144,8 @@ static int resize_one(struct store *store, const char *name, uint64_t size,
 		r = change_add(&change, &item, err);
 	}
 	r = change_run(&change, r, err);
+	if (r == 0 && ret_lost)
+		r = count_lost(store, head, size, ret_lost, err);
 	change_end(&change);
 	return r;
 }
@@ -120,48 +153,12 @@ static int resize_one(struct store *store, const char *name, uint64_t size,
 int store_resize(struct store *store, const char *name, uint64_t size,
 		 bool shrink, uint64_t *ret_was, struct error *err)
 {
-	return resize_one(store, name, size, shrink, false, ret_was, err);
-}
-
-static int add_data(void *opaque, uint64_t offset, uint64_t length,
-		    bool is_hole)
-{
-	uint64_t *sum = opaque;
-
-	*sum += is_hole ? 0 : length;
-	return 0;
-}
-
-/* Bytes of data of @name in [@offset, @end). */
-static int count_data(struct store *store, const char *name, uint64_t offset,
-		      uint64_t end, uint64_t *ret, struct error *err)
-{
-	const uint64_t slice = UINT64_C(1) << 30; /* volume_extents()'s most */
-	struct volume_handle *handle;
-	int r;
-
-	*ret = 0;
-	if (offset >= end)
-		return 0;
-	r = volume_open(store, name, 0, &handle, err);
-	if (r < 0)
-		return r;
-	for (; r == 0 && offset < end; offset += slice)
-		r = volume_extents(handle,
-				   end - offset < slice ? end - offset : slice,
-				   offset, add_data, ret, err);
-	volume_close(handle);
-	return r;
+	return resize_one(store, name, size, shrink, ret_was, NULL, err);
 }
 
 int store_resize_dry_run(struct store *store, const char *name, uint64_t size,
 			 bool shrink, uint64_t *ret_was, uint64_t *ret_lost,
 			 struct error *err)
 {
-	int r;
-
-	r = resize_one(store, name, size, shrink, true, ret_was, err);
-	if (r < 0)
-		return r;
-	return count_data(store, name, size, *ret_was, ret_lost, err);
+	return resize_one(store, name, size, shrink, ret_was, ret_lost, err);
 }

@@ -248,6 +248,27 @@ static void a_dry_run_says_what_would_be_lost(void **state)
 	expect(a, 0, 190, 1);
 }
 
+/* So that nobody is in its way, and it in nobody's. */
+static void a_dry_run_opens_nothing_and_looks_at_one_path(void **state)
+{
+	uint64_t was, lost;
+
+	must(store_resize(store, "a", 300 * BLOCK_SIZE + 512, false, &was,
+			  &err));
+	must(volume_write(a, "end", 3, 300 * BLOCK_SIZE + 509, false, &err));
+	let_go();
+	reopen(true);
+	must(store_resize_dry_run(store, "a", 100 * BLOCK_SIZE, true, &was,
+				  &lost, &err));
+	assert_int_equal(lost, 100 * BLOCK_SIZE + BLOCK_SIZE);
+	assert_int_equal(store->nodes.nr_loaded, INNER_LEVELS + 1);
+	assert_null(volume("a")->traffic); /* it was never open */
+	must(store_resize_dry_run(store, "a", 300 * BLOCK_SIZE, true, &was,
+				  &lost, &err));
+	assert_int_equal(lost, 512);
+	a = open_volume("a");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +283,7 @@ int main(void)
 		TEST(bad_sizes_are_refused),
 		TEST(what_meets_damage_is_refused_whole),
 		TEST(a_dry_run_says_what_would_be_lost),
+		TEST(a_dry_run_opens_nothing_and_looks_at_one_path),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
