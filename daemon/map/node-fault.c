@@ -108,11 +108,11 @@ static int read_entry(struct nodes *nodes, uint32_t id,
 		      struct error *err) NO_THREAD_SAFETY_ANALYSIS
 {
 	struct core *core = nodes->core;
-	struct segment *s = segment_find(nodes->segments, e->segno);
+	struct segment *s = segment_find_meta(nodes->segments, e->segno);
 	int r;
 
 	node_note_use(nodes);
-	if (!s || s->kind != SEGMENT_META)
+	if (!s)
 		return error_set(err, EUCLEAN,
 				 "node %" PRIu32
 				 ": its record is in no META segment",
@@ -160,8 +160,8 @@ bool nodes_find_record(struct nodes *nodes, uint32_t id, struct read_range *ret)
 	if (!node_exists(nodes, id))
 		return false;
 	e = node_entry(nodes, id);
-	s = segment_find(nodes->segments, e->segno);
-	if (!s || s->kind != SEGMENT_META)
+	s = segment_find_meta(nodes->segments, e->segno);
+	if (!s)
 		return false;
 	*ret = (struct read_range){s->place, e->offset, e->length};
 	return true;

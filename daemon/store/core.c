@@ -74,18 +74,25 @@ void core_tail_owner(const struct core *core, struct tail_owner *ret)
 	memcpy(ret->uuid, core->uuid, sizeof(ret->uuid));
 }
 
-uint64_t clock_ns(void)
+static uint64_t now_ns(clockid_t id)
 {
 	struct timespec ts;
 
-	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	(void)clock_gettime(id, &ts); /* both are always there */
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t clock_ns(void)
+{
+	return now_ns(CLOCK_REALTIME);
+}
+
+uint64_t monotonic_ns(void)
+{
+	return now_ns(CLOCK_MONOTONIC);
 }
 
 uint64_t monotonic_ms(void)
 {
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return monotonic_ns() / 1000000;
 }

@@ -17,7 +17,7 @@ void read_ahead_add(struct read_ahead *ahead, uint64_t place, uint32_t offset,
 		read_ahead_submit(ahead);
 }
 
-static int compare_ranges(const void *a, const void *b)
+int read_range_compare(const void *a, const void *b)
 {
 	const struct read_range *x = a, *y = b;
 
@@ -49,7 +49,7 @@ void read_ahead_submit(struct read_ahead *ahead)
 
 	if (nr == 0)
 		return;
-	qsort(ranges, nr, sizeof(*ranges), compare_ranges);
+	qsort(ranges, nr, sizeof(*ranges), read_range_compare);
 	for (size_t i = 1; i < nr; i++) {
 		if (ranges_are_near(last, &ranges[i])) {
 			range_extend(last, &ranges[i]);

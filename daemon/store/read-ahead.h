@@ -19,6 +19,9 @@ struct read_range {
 	uint32_t offset, length;
 };
 
+/* qsort(): in the order in which they lie there. */
+int read_range_compare(const void *a, const void *b);
+
 DEFINE_VECTOR(read_range_vector, struct read_range);
 
 struct read_ahead {

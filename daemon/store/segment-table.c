@@ -135,6 +135,13 @@ struct segment *segment_find(struct segment_table *table, uint64_t segno)
 	return NULL;
 }
 
+struct segment *segment_find_meta(struct segment_table *table, uint64_t segno)
+{
+	struct segment *s = segment_find(table, segno);
+
+	return s && s->kind == SEGMENT_META ? s : NULL;
+}
+
 static int buckets_grow(struct segment_table *table)
 {
 	uint32_t nr = table->nr_buckets * 2;
@@ -464,11 +471,10 @@ void segment_quarantine(struct segment_table *table, struct segment *s)
 int segment_add_meta(struct segment_table *table, uint64_t segno, int64_t delta,
 		     struct error *err)
 {
-	struct segment *s = segment_find(table, segno);
+	struct segment *s = segment_find_meta(table, segno);
 
 	mutex_assert_held(&table->core->lock);
-	if (!s || s->kind != SEGMENT_META ||
-	    (delta < 0 && s->live < (uint64_t)-delta))
+	if (!s || (delta < 0 && s->live < (uint64_t)-delta))
 		return error_set(err, EUCLEAN,
 				 "segment %" PRIu64
 				 " holds no such metadata record",

@@ -89,6 +89,8 @@ struct segment *segment_new(const struct core *core, enum segment_kind kind);
 void segment_free(struct segment *segment);
 
 struct segment *segment_find(struct segment_table *table, uint64_t segno);
+/* One of META; NULL as well when it is of another kind. */
+struct segment *segment_find_meta(struct segment_table *table, uint64_t segno);
 
 /* Make the hash, the table of pages and the overflow table large enough for
  * one more segment and a leaf's worth of counts.  -ENOMEM. */

@@ -108,11 +108,11 @@ static void window_move(struct store *store, struct window *w, uint64_t place,
 static int read_record(struct store *store, const struct page_ref *ref,
 		       void **ret, struct error *err)
 {
-	struct segment *s = segment_find(&store->segments, ref->segno);
+	struct segment *s = segment_find_meta(&store->segments, ref->segno);
 	void *data;
 	int r;
 
-	if (!s || s->kind != SEGMENT_META)
+	if (!s)
 		return error_set(err, EUCLEAN,
 				 "a record is in segment %" PRIu64
 				 ", which holds no metadata",
@@ -279,10 +279,10 @@ static int load_page(struct store *store, enum table t, uint32_t index,
 static const void *find_page(struct store *store, const struct page_ref *ref,
 			     const struct page_ref *next, struct window *w)
 {
-	struct segment *s = segment_find(&store->segments, ref->segno);
+	struct segment *s = segment_find_meta(&store->segments, ref->segno);
 	const void *ret;
 
-	if (!s || s->kind != SEGMENT_META)
+	if (!s)
 		return NULL;
 	ret = window_find(w, s->place, ref);
 	if (!ret)
@@ -322,9 +322,9 @@ static int load_ref(struct store *store, struct page_table *table,
 static void hint_ref(struct store *store, struct read_ahead *ahead,
 		     const struct page_ref *ref)
 {
-	struct segment *s = segment_find(&store->segments, ref->segno);
+	struct segment *s = segment_find_meta(&store->segments, ref->segno);
 
-	if (s && s->kind == SEGMENT_META)
+	if (s)
 		read_ahead_add(ahead, s->place, ref->offset, ref->length);
 }
 

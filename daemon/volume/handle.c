@@ -250,7 +250,7 @@ static int count(const struct volume *v, enum traffic_kind kind,
 int volume_read(struct volume_handle *h, void *ret, uint32_t length,
 		uint64_t offset, struct error *err)
 {
-	uint64_t began_ns = traffic_now_ns();
+	uint64_t began_ns = monotonic_ns();
 	struct volume *v = NULL;
 	int r = begin(h, offset, length, EINVAL, false, &v, err);
 
@@ -271,7 +271,7 @@ static int finish(struct volume_handle *h, bool fua,
 int volume_write(struct volume_handle *h, const void *data, uint32_t length,
 		 uint64_t offset, bool fua, struct error *err)
 {
-	uint64_t began_ns = traffic_now_ns();
+	uint64_t began_ns = monotonic_ns();
 	struct request request = {0};
 	struct volume *v = NULL;
 	int r = begin(h, offset, length, ENOSPC, true, &v, err);
@@ -286,7 +286,7 @@ int volume_write(struct volume_handle *h, const void *data, uint32_t length,
 int volume_zero(struct volume_handle *h, uint64_t length, uint64_t offset,
 		bool fua, struct error *err)
 {
-	uint64_t began_ns = traffic_now_ns();
+	uint64_t began_ns = monotonic_ns();
 	struct request request = {0};
 	struct volume *v = NULL;
 	int r = begin(h, offset, length, ENOSPC, true, &v, err);
@@ -298,20 +298,30 @@ int volume_zero(struct volume_handle *h, uint64_t length, uint64_t offset,
 	return count(v, TRAFFIC_ZERO, length, began_ns, r);
 }
 
+/* Whole blocks only; the last block of the volume may be short. */
+static int trim_blocks(struct store *store, struct volume *v, uint64_t length,
+		       uint64_t offset, struct request *request,
+		       struct error *err)
+{
+	uint64_t first = bytes_to_blocks_up(offset);
+	uint64_t end = (offset + length) / BLOCK_SIZE;
+
+	if (first >= end)
+		return 0;
+	return volume_clear_range(store, v, OP_TRIM, end - first,
+				  (struct vblock){first}, request, err);
+}
+
 int volume_trim(struct volume_handle *h, uint64_t length, uint64_t offset,
 		bool fua, struct error *err)
 {
-	uint64_t first, last, began_ns = traffic_now_ns();
+	uint64_t began_ns = monotonic_ns();
 	struct request request = {0};
 	struct volume *v = NULL;
 	int r = begin(h, offset, length, ENOSPC, true, &v, err);
 
-	/* whole blocks only; the last block of the volume may be short */
-	first = r < 0 ? 0 : bytes_to_blocks_up(offset);
-	last = r < 0 ? 0 : (offset + length) / BLOCK_SIZE;
-	if (first < last)
-		r = volume_clear_range(h->store, v, OP_TRIM, last - first,
-				       (struct vblock){first}, &request, err);
+	if (r == 0)
+		r = trim_blocks(h->store, v, length, offset, &request, err);
 	r = finish(h, fua, &request, r, err);
 	return count(v, TRAFFIC_TRIM, length, began_ns, r);
 }
@@ -330,7 +340,7 @@ static struct volume *private_volume(struct volume_handle *h)
 int volume_flush(struct volume_handle *h, struct error *err)
 {
 	struct volume *v = h->private ? private_volume(h) : h->volume;
-	uint64_t began_ns = traffic_now_ns();
+	uint64_t began_ns = monotonic_ns();
 
 	return count(v, TRAFFIC_FLUSH, 0, began_ns, store_flush(h->store, err));
 }

@@ -107,20 +107,15 @@ static int check_delete(struct store *store, const struct operation_item *item,
 			struct error *err)
 {
 	struct volume *v = volume_find_id(&store->volumes, item->volume);
-	char name[NAME_MAX_BYTES + 1];
-	uint32_t left = 0, nr_open;
+	uint32_t left = 0;
+	int r;
 
 	if (!v)
 		return error_set(err, ENOENT, "volume %" PRIu32 " is gone",
 				 item->volume);
-	volume_full_name(&store->volumes, v, name);
-	nr_open = v->nr_readers + v->nr_writers + v->nr_attached;
-	if (nr_open > 0)
-		return error_set(err, EBUSY,
-				 "%s: in use by %" PRIu32 " client%s", name,
-				 nr_open, nr_open == 1 ? "" : "s");
-	if (v->kind == VOLUME_SNAPSHOT)
-		return 0;
+	r = volume_check_unused(&store->volumes, v, "", err);
+	if (r < 0 || v->kind == VOLUME_SNAPSHOT)
+		return r;
 	for (size_t k = 0; k < store->volumes.all.len; k++) {
 		const struct volume *s = store->volumes.all.ptr[k];
 
@@ -131,7 +126,7 @@ static int check_delete(struct store *store, const struct operation_item *item,
 		return error_set(err, EBUSY,
 				 "%s: has %" PRIu32
 				 " snapshot%s, delete %s first or use -r",
-				 name, left, left == 1 ? "" : "s",
+				 v->name, left, left == 1 ? "" : "s",
 				 left == 1 ? "it" : "them");
 	return 0;
 }
@@ -185,7 +180,7 @@ static int check_item(struct store *store, enum op op,
 		return find_head(store, item->volume, &head, err);
 	case OP_RESIZE:
 		r = find_head(store, item->volume, &head, err);
-		return r < 0 ? r : resize_check(head, item->size, err);
+		return r < 0 ? r : resize_check(store, head, item->size, err);
 	case OP_ROLLBACK:
 	case OP_UNDO:
 		r = find_head(store, item->volume, &head, err);

@@ -42,18 +42,14 @@ static bool is_renamed(const struct store *store, const struct volume *v)
 static int check_affected(const struct store *store, const struct volume *v,
 			  struct error *err)
 {
-	uint32_t nr_open = v->nr_readers + v->nr_writers + v->nr_attached;
 	char name[NAME_MAX_BYTES + 1];
 	const struct volume *parent;
+	int r = 0;
 
-	if (nr_open && is_renamed(store, v)) {
-		volume_full_name(&store->volumes, v, name);
-		return error_set(err, EBUSY,
-				 "%s: in use by %" PRIu32 " client%s", name,
-				 nr_open, nr_open == 1 ? "" : "s");
-	}
-	if (v->kind != VOLUME_SNAPSHOT)
-		return 0;
+	if (is_renamed(store, v))
+		r = volume_check_unused(&store->volumes, v, "", err);
+	if (r < 0 || v->kind != VOLUME_SNAPSHOT)
+		return r;
 	parent = volume_find_id(&store->volumes, v->parent);
 	if (!parent || !parent->new_name)
 		return 0;

@@ -104,10 +104,7 @@ static int compare_missing(const void *a, const void *b)
 {
 	const struct missing *x = a, *y = b;
 
-	if (x->range.place != y->range.place)
-		return x->range.place < y->range.place ? -1 : 1;
-	return (x->range.offset > y->range.offset) -
-	       (x->range.offset < y->range.offset);
+	return read_range_compare(&x->range, &y->range);
 }
 
 /* So many are on their way while those before them are decoded. */

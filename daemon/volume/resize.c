@@ -22,23 +22,17 @@ static uint64_t nr_lost(const struct volume *head, uint64_t size)
 	return now > then ? now - then : 0;
 }
 
-int resize_check(const struct volume *head, uint64_t size, struct error *err)
+int resize_check(const struct store *store, const struct volume *head,
+		 uint64_t size, struct error *err)
 {
-	uint32_t nr_open =
-		head->nr_readers + head->nr_writers + head->nr_attached;
-
 	if (size >= head->size)
 		return 0;
 	if (size % BLOCK_SIZE)
 		return error_set(err, EINVAL,
 				 "%s: shrinks to a multiple of 4 KiB only",
 				 head->name);
-	if (nr_open)
-		return error_set(err, EBUSY,
-				 "%s: in use by %" PRIu32
-				 " client%s, and would shrink",
-				 head->name, nr_open, nr_open == 1 ? "" : "s");
-	return 0;
+	return volume_check_unused(&store->volumes, head, ", and would shrink",
+				   err);
 }
 
 int resize_prepare(struct store *store, struct volume *head, uint64_t size,

@@ -316,7 +316,8 @@ void rename_views(struct store *store, const struct operation_item *items,
 
 /* ---- resize.c: the same three steps of a RESIZE of one head ---- */
 
-int resize_check(const struct volume *head, uint64_t size, struct error *err);
+int resize_check(const struct store *store, const struct volume *head,
+		 uint64_t size, struct error *err);
 int resize_prepare(struct store *store, struct volume *head, uint64_t size,
 		   struct error *err);
 int resize_apply(struct store *store, struct volume *head, uint64_t size,

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "traffic.h"
 
-#include <time.h>
+#include "core.h"
 
 const uint64_t traffic_bounds_us[TRAFFIC_BUCKETS - 1] = {
 	10,    25,    50,    100,    250,    500,    1000,    2500,    5000,
 	10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 10000000,
 };
-
-uint64_t traffic_now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* always there */
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 static void add(_Atomic uint64_t *to, uint64_t n)
 {
@@ -29,7 +21,7 @@ static uint64_t get(const _Atomic uint64_t *from)
 void traffic_add(struct traffic *traffic, enum traffic_kind kind,
 		 uint64_t length, uint64_t began_ns, int r)
 {
-	uint64_t ns = traffic_now_ns() - began_ns;
+	uint64_t ns = monotonic_ns() - began_ns;
 	unsigned int bucket = 0;
 
 	if (!traffic)

@@ -25,10 +25,8 @@ struct traffic {
 	} kinds[NR_TRAFFIC_KINDS];
 };
 
-/* A clock that only goes forward. */
-uint64_t traffic_now_ns(void);
-
-/* A request that began at @began_ns ended with @r; @traffic NULL: nothing. */
+/* A request that began at monotonic @began_ns ended with @r; @traffic NULL:
+ * nothing. */
 void traffic_add(struct traffic *traffic, enum traffic_kind kind,
 		 uint64_t length, uint64_t began_ns, int r);
 

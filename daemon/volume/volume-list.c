@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "store.h"
-#include "store.h"
 #include "text.h"
 #include "traffic.h"
 

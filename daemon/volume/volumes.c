@@ -365,6 +365,19 @@ bool volume_is_open(const struct volume *v)
 	return v->nr_readers || v->nr_writers || v->nr_attached;
 }
 
+int volume_check_unused(const struct volumes *volumes, const struct volume *v,
+			const char *what, struct error *err)
+{
+	uint32_t nr = v->nr_readers + v->nr_writers + v->nr_attached;
+	char name[NAME_MAX_BYTES + 1];
+
+	if (nr == 0)
+		return 0;
+	volume_full_name(volumes, v, name);
+	return error_set(err, EBUSY, "%s: in use by %" PRIu32 " client%s%s",
+			 name, nr, nr == 1 ? "" : "s", what);
+}
+
 uint32_t volume_nr_snapshots(const struct volumes *volumes, uint32_t id)
 {
 	uint32_t nr = 0;

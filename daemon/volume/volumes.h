@@ -84,8 +84,7 @@ struct volumes {
 	uint32_t nr_names;	  /* buckets: a power of two */
 	uint32_t next_id;
 	uint32_t next_epoch;
-	struct traffic
-		*gone; /* asked of volumes that are gone; NULL: nothing */
+	struct traffic *gone; /* of volumes that are gone; NULL: nothing */
 };
 
 int volumes_init(struct volumes *volumes, struct core *core);
@@ -123,6 +122,12 @@ int volume_find(const struct volumes *volumes, const char *text,
 void volume_full_name(const struct volumes *volumes, const struct volume *v,
 		      char ret[NAME_MAX_BYTES + 1]);
 bool volume_is_open(const struct volume *v);
+/*
+ * -EBUSY when somebody has @v open, with who it is about, "in use by N
+ * clients" and @what, which may be "".
+ */
+int volume_check_unused(const struct volumes *volumes, const struct volume *v,
+			const char *what, struct error *err);
 uint32_t volume_nr_snapshots(const struct volumes *volumes, uint32_t id);
 
 /* Room for @nr more volumes, so that adding them cannot fail.  -ENOMEM. */

@@ -143,7 +143,7 @@ static void what_took_long_is_in_a_later_bucket(void **state)
 
 	for (size_t i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++)
 		traffic_add(&traffic, TRAFFIC_READ, 1,
-			    traffic_now_ns() - seconds[i] * 1000000000, 0);
+			    monotonic_ns() - seconds[i] * 1000000000, 0);
 	traffic_read(&traffic, &count);
 	assert_int_equal(c->requests, 4);
 	assert_int_equal(c->buckets[TRAFFIC_BUCKETS - 3], 1); /* to 2.5 s */
