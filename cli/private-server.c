@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,8 +61,8 @@ static int check_access(const char *store, bool read_only)
 }
 
 static void __attribute__((noreturn))
-become_server(const struct private_server *server, const char *varved,
-	      const char *store, bool read_only)
+become_server(const struct private_server *server, pid_t command,
+	      const char *varved, const char *store, bool read_only)
 {
 	char socket[sizeof(server->dir) + 16];
 	const char *args[] = {varved,
@@ -75,6 +76,10 @@ become_server(const struct private_server *server, const char *varved,
 	snprintf(socket, sizeof(socket), "%s/nbd.sock", server->dir);
 	/* Ctrl-C is for the command: it still needs its server */
 	(void)setsid();
+	/* one that is killed cannot end it, and it would keep the store */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != command)
+		_exit(EXIT_FAILED);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 ||
 	    dup2(server->log, STDOUT_FILENO) < 0 ||
 	    dup2(server->log, STDERR_FILENO) < 0)
@@ -136,6 +141,7 @@ static int wait_until_served(struct private_server *server, const char *store)
 static int launch(struct private_server *server, const char *varved,
 		  const char *store, bool read_only)
 {
+	pid_t command = getpid();
 	char path[PATH_MAX];
 
 	if (!realpath(store, path)) {
@@ -151,7 +157,7 @@ static int launch(struct private_server *server, const char *varved,
 		return EXIT_FAILED;
 	}
 	if (server->pid == 0)
-		become_server(server, varved, path, read_only);
+		become_server(server, command, varved, path, read_only);
 	return wait_until_served(server, store);
 }
 

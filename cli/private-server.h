@@ -3,8 +3,9 @@
  * A server for one command: where a store is not served, and its volumes are
  * wanted by a program that speaks NBD.
  *
- * Nobody else finds it, since it ends with the command: for others the store
- * is locked.  Its sockets lie in a directory of its own.
+ * Nobody else finds it, since it ends with the command, even with one that is
+ * killed: for others the store is locked.  Its sockets lie in a directory of
+ * its own.
  */
 #ifndef CLI_PRIVATE_SERVER_H
 #define CLI_PRIVATE_SERVER_H

@@ -178,6 +178,31 @@ a_signal_takes_everything_away() {
 	expect 0 "$VARVE" -s "$store" check
 }
 
+# Killed, by the kernel for want of memory or by a second Ctrl-C, it cannot
+# take anything away; but its server goes, and the store is free.
+a_killed_one_does_not_keep_the_store() {
+	local verb pid private
+	for verb in "import new $tmp/large" "export a $tmp/x.img"; do
+		# shellcheck disable=SC2086
+		"$VARVE" -s "$store" $verb >"$tmp/out" 2>"$tmp/err" &
+		pid=$!
+		until pgrep -P "$pid" -f "qemu-img convert" >/dev/null; do
+			kill -0 "$pid" || fail "too early: $verb"
+			sleep 0.01
+		done
+		private=$(pgrep -P "$pid" nbdkit) || fail "no server"
+		cleanup_fn end_process "$private"
+		kill -9 "$pid"
+		wait "$pid" 2>/dev/null
+		wait_for 60 wait_for_end "$private" ||
+			fail "its server goes on: $verb"
+	done
+	run delete new.importing
+	rm "$tmp"/x.img.*
+	rmdir "$RUNTIME_DIRECTORY"/private-* || fail "not empty"
+	expect 0 "$VARVE" -s "$store" check
+}
+
 # A volume that is written to is exported as of one instant.
 a_volume_in_use_is_exported_whole() {
 	cat >"$tmp/writer.py" <<'PYTHON'
@@ -215,13 +240,13 @@ try_all() {
 	what_cannot_be_done_leaves_nothing
 	a_full_store_is_left_as_it_was
 	a_signal_takes_everything_away
-	rm "$tmp/large"
 }
 
 make_images
 store=$tmp/alone
 init_store "$store"
 try_all
+a_killed_one_does_not_keep_the_store
 store=$tmp/served
 init_store "$store"
 serve "$store"
