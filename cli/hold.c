@@ -21,6 +21,7 @@
 struct holds {
 	int fds[HOLDS_MAX];
 	size_t nr;
+	int lock; /* while it is held nobody attaches; negative: none */
 };
 
 /* Does @operand, vol or vol@s, name the head attached as @a? */
@@ -81,6 +82,8 @@ static void holds_release(struct holds *holds)
 		(void)close(holds->fds[i]); /* nothing was written */
 	}
 	holds->nr = 0;
+	if (holds->lock >= 0)
+		(void)close(holds->lock); /* nor there */
 }
 
 /*
@@ -97,6 +100,8 @@ static int holds_take(const struct options *options, struct holds *ret)
 	ret->nr = 0;
 	if (!store)
 		return EXIT_USAGE;
+	/* only root attaches, and not where it cannot have this lock */
+	ret->lock = geteuid() == 0 ? attachments_lock(NULL) : -1;
 	attachments_load_of(store, &all);
 	for (i = 0; i < all.nr && r == 0; i++)
 		if (all.ptr[i].device[0] && operands_name(options, &all.ptr[i]))

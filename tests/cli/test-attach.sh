@@ -153,6 +153,24 @@ rollback_shows_through_the_device() {
 	nothing_is_left
 }
 
+waits_for_the_lock() {
+	grep -qE -- "-> FLOCK .* $1 " /proc/locks
+}
+
+# A device that comes while a volume is swapped would show half of each.
+an_attach_under_way_is_waited_for() {
+	local verb
+	for verb in "rollback data@clean" "undo data"; do
+		exec 7>"$RUNTIME_DIRECTORY/attach/lock"
+		flock 7
+		# shellcheck disable=SC2086
+		"$VARVE" -q -s "$store" $verb 7>&- &
+		wait_for 60 waits_for_the_lock $! || fail "no wait: $verb"
+		exec 7>&-
+		wait $! || fail "$verb"
+	done
+}
+
 # The device and the mounted file system in it grow; a rollback takes the
 # device back to the size of then.
 a_mounted_device_grows_with_its_volume() {
@@ -267,6 +285,7 @@ a_volume_becomes_a_disk
 what_is_in_use_stays
 a_snapshot_is_attached_as_a_scratch_view
 rollback_shows_through_the_device
+an_attach_under_way_is_waited_for
 a_mounted_device_grows_with_its_volume
 a_killed_nbdfuse_is_cleaned_up
 a_killed_server_is_survived

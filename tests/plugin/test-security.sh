@@ -202,6 +202,9 @@ cli_refuses() {
 names_are_names() {
 	local before name
 	start_varved "$store" "$socket" 2>"$tmp/log"
+	# what rollback and undo lock
+	mkdir "$RUNTIME_DIRECTORY/attach"
+	touch "$RUNTIME_DIRECTORY/attach/lock"
 	before=$(cd "$tmp" && find . | sort)
 	(cd "$tmp" && PYTHONPATH=$here python3 -B names.py "$here" "$socket" \
 		"$store")
