@@ -60,22 +60,30 @@ int image_init(const struct options *options, struct image *ret)
 }
 
 /* Said here in one word, where qemu-img has many. */
-static int check_readable(const struct image *image)
+static int open_file(struct image *image)
 {
-	CLEANUP_CLOSE int fd =
-		open(image->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
-	int code = errno;
+	int code;
 
-	if (fd >= 0 && fstat(fd, &st) == 0) {
+	image->fd = open(image->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	code = errno;
+	if (image->fd >= 0 && fstat(image->fd, &st) == 0) {
 		if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
 			return 0;
 		code = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
 	}
+	image_close_file(image);
 	print_error("%s: %s", image->operand, strerror(code));
 	return code == ENOENT || code == ENOTDIR ? EXIT_NOT_FOUND
 	       : code == EACCES			 ? EXIT_PERMISSION
 						 : EXIT_FAILED;
+}
+
+void image_close_file(struct image *image)
+{
+	if (image->fd > 0)
+		(void)close(image->fd); /* what was written is synced */
+	image->fd = 0;
 }
 
 struct text {
@@ -99,6 +107,17 @@ static void hear_nothing(void *opaque, const char *data, size_t length)
 {
 }
 
+/* @operand is said already, and is what was typed. */
+static const char *without_path(const char *complaint)
+{
+	const char *at = strstr(complaint, IMAGE_PATH);
+
+	if (!at)
+		return complaint;
+	at += strlen(IMAGE_PATH);
+	return at + strspn(at, "': ");
+}
+
 static int program_failed(const struct program *program, const char *operand,
 			  int status)
 {
@@ -113,7 +132,8 @@ static int program_failed(const struct program *program, const char *operand,
 		return EXIT_FAILED;
 	}
 	print_error("%s: %s: %s", operand, name,
-		    program->complaint[0] ? program->complaint : "failed");
+		    program->complaint[0] ? without_path(program->complaint)
+					  : "failed");
 	return EXIT_FAILED;
 }
 
@@ -156,14 +176,19 @@ static int look_at_info(const struct image *image, struct json_object *info,
  * What a truncated qcow2 file lacks would be read as zeros.  Clusters that
  * nobody refers to (3) do no harm.
  */
-static int check_qcow2(const struct image *image)
+int image_check(const struct image *image)
 {
-	const char *const args[] = {"qemu-img",	   "check",	"-q", "-f",
-				    image->format, image->path, NULL};
-	struct program program = {
-		.args = args, .heard_fd = STDOUT_FILENO, .hear = hear_nothing};
-	int r = program_run(&program);
+	const char *const args[] = {"qemu-img",	   "check",    "-q", "-f",
+				    image->format, IMAGE_PATH, NULL};
+	struct program program = {.args = args,
+				  .input_fd = image->fd,
+				  .heard_fd = STDOUT_FILENO,
+				  .hear = hear_nothing};
+	int r;
 
+	if (strcmp(image->format, "qcow2") != 0)
+		return 0;
+	r = program_run(&program);
 	if (r == 0 || r == 3)
 		return 0;
 	if (r == 2)
@@ -172,22 +197,20 @@ static int check_qcow2(const struct image *image)
 	return program_failed(&program, image->operand, r);
 }
 
-int image_look(const struct image *image, uint64_t *ret_size)
+static int look(const struct image *image, uint64_t *ret_size)
 {
 	const char *const args[] = {"qemu-img", "info",	       "--output=json",
-				    "-f",	image->format, image->path,
+				    "-f",	image->format, IMAGE_PATH,
 				    NULL};
 	struct text text = {NULL, 0};
 	struct program program = {.args = args,
+				  .input_fd = image->fd,
 				  .heard_fd = STDOUT_FILENO,
 				  .hear = hear_text,
 				  .opaque = &text};
 	struct json_object *info;
 	int r;
 
-	r = check_readable(image);
-	if (r)
-		return r;
 	r = program_run(&program);
 	if (r) {
 		free(text.bytes);
@@ -197,9 +220,17 @@ int image_look(const struct image *image, uint64_t *ret_size)
 	free(text.bytes);
 	r = look_at_info(image, info, ret_size);
 	json_object_put(info);
-	if (r == 0 && strcmp(image->format, "qcow2") == 0)
-		r = check_qcow2(image);
 	return r;
+}
+
+int image_open_file(struct image *image, uint64_t *ret_size)
+{
+	int r;
+
+	r = open_file(image);
+	if (r == 0)
+		r = look(image, ret_size);
+	return r ? r : image_check(image);
 }
 
 /* ---- copying ---- */

@@ -21,16 +21,29 @@ struct image {
 	const char *operand; /* as it was typed, for messages */
 	char path[PATH_MAX]; /* absolute: no word of another meaning */
 	const char *format;  /* of qemu-img: raw or qcow2 */
+	int fd;		     /* of the file; 0: not open */
 };
+
+/*
+ * What programs call the file: their input_fd is image.fd.  So whatever
+ * becomes of its name, all of them, and we, have the same file.
+ */
+#define IMAGE_PATH "/dev/stdin"
 
 /* The file of operand 1, and its format: as --format says, else its name. */
 int image_init(const struct options *options, struct image *ret);
 
 /*
- * The size of the disk in it, of whole sectors.  One that reads other files
- * is refused: it would bring along whatever of this host it names.
+ * Open it, to be read.  Its size is that of the disk in it, of whole sectors.
+ * One that reads other files is refused: it would bring along whatever of
+ * this host it names.
  */
-int image_look(const struct image *image, uint64_t *ret_size);
+int image_open_file(struct image *image, uint64_t *ret_size);
+
+/* Is all of an open one there, as far as its format can tell? */
+int image_check(const struct image *image);
+
+void image_close_file(struct image *image);
 
 /*
  * Run a copying @program that says how far it is.  Complaints are printed,

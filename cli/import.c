@@ -67,10 +67,11 @@ static int copy(struct import *im)
 	/* -n: it is there, and reads as zeros; unordered, since nothing lies
 	 * in order in a volume anyway */
 	const char *const args[] = {
-		"qemu-img", "convert", "-p",	       "-n", "--target-is-zero",
-		"-W",	    "-t",      "writeback",    "-f", im->image.format,
-		"-O",	    "raw",     im->image.path, uri,  NULL};
-	struct program program = {.args = args, .heard_fd = 1};
+		"qemu-img", "convert", "-p",	    "-n", "--target-is-zero",
+		"-W",	    "-t",      "writeback", "-f", im->image.format,
+		"-O",	    "raw",     IMAGE_PATH,  uri,  NULL};
+	struct program program = {
+		.args = args, .input_fd = im->image.fd, .heard_fd = 1};
 	int r = image_uri(im->store, im->unfinished, uri);
 
 	if (r)
@@ -168,7 +169,7 @@ static int import_run(const struct options *options)
 	if (r == 0)
 		r = store_identify(im.store, &identity);
 	if (r == 0)
-		r = image_look(&im.image, &im.size);
+		r = image_open_file(&im.image, &im.size);
 	if (r == 0)
 		r = options->dry_run
 			    ? connect_run(options, "create",
@@ -176,6 +177,7 @@ static int import_run(const struct options *options)
 			    : import_now(&im);
 	if (r == 0)
 		print_imported(&im);
+	image_close_file(&im.image);
 	return r;
 }
 

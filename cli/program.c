@@ -20,11 +20,12 @@ enum { HEARD, COMPLAINT, NR_PIPES };
 static void __attribute__((noreturn))
 become(const struct program *program, int pipes[NR_PIPES][2])
 {
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int input = program->input_fd ? program->input_fd
+				      : open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	/* a copy that nobody waits for is of no use to anybody */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0 ||
+	if (input < 0 || dup2(input, STDIN_FILENO) < 0 ||
 	    dup2(pipes[HEARD][1], program->heard_fd) < 0 ||
 	    dup2(pipes[COMPLAINT][1], STDERR_FILENO) < 0 ||
 	    setenv("LC_ALL", "C", 1) < 0)

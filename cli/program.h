@@ -15,6 +15,7 @@
 
 struct program {
 	const char *const *args; /* NULL-terminated; args[0]: looked for */
+	int input_fd;		 /* its standard input; 0: /dev/null */
 	/* descriptor of the program on which it is heard; its standard output
 	 * is ours, unless it is that one */
 	int heard_fd;

@@ -145,6 +145,33 @@ what_cannot_be_done_leaves_nothing() {
 	rm "$tmp/short.qcow2" "$tmp/over.qcow2"
 }
 
+# with_qemu_img LINES COMMAND...: run it with a qemu-img that is a script.
+with_qemu_img() {
+	mkdir -p "$tmp/fake"
+	# shellcheck disable=SC2016
+	printf '#!/bin/sh\nPATH=${PATH#*:}\n%s\n' "$1" >"$tmp/fake/qemu-img"
+	chmod +x "$tmp/fake/qemu-img"
+	shift
+	PATH=$tmp/fake:$PATH "$@"
+}
+
+# What was looked at is what is copied, whoever puts what in its place.
+a_file_that_is_swapped_meanwhile_is_imported() {
+	cp "$qcow2" "$tmp/swapped.qcow2"
+	qemu-img create -q -f qcow2 -b "$raw" -F raw "$tmp/over.qcow2" 1G
+	# shellcheck disable=SC2016
+	with_qemu_img '[ "$1" != convert ] ||
+		mv "'"$tmp"'/over.qcow2" "'"$tmp"'/swapped.qcow2"
+		exec qemu-img "$@"' run import swapped "$tmp/swapped.qcow2"
+	[ ! -e "$tmp/over.qcow2" ] || fail "not swapped"
+	run export swapped "$tmp/x.img"
+	same_disk raw "$raw" raw "$tmp/x.img"
+	[ "$(stat -c %s "$tmp/x.img")" = "$(stat -c %s "$raw")" ] ||
+		fail "its size"
+	rm "$tmp/x.img" "$tmp/swapped.qcow2"
+	run delete swapped
+}
+
 # What does not fit is taken away again.
 a_full_store_is_left_as_it_was() {
 	head -c 600M /dev/urandom >"$tmp/large"
@@ -238,6 +265,7 @@ PYTHON
 try_all() {
 	there_and_back
 	what_cannot_be_done_leaves_nothing
+	a_file_that_is_swapped_meanwhile_is_imported
 	a_full_store_is_left_as_it_was
 	a_signal_takes_everything_away
 }
