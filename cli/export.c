@@ -41,7 +41,7 @@ struct export
 	bool of_volume;
 	bool to_stdout;
 	char source[NAME_MAX_BYTES + 64]; /* what is copied */
-	char temporary[PATH_MAX];	  /* "": none */
+	char temporary[PATH_MAX];	  /* name of image.fd; "": none */
 	struct image image;
 	uint64_t size;
 	struct progress progress;
@@ -83,10 +83,8 @@ static int check_target(const struct export *ex)
 /* Beside the file, so that it can take its name. */
 static int make_temporary(struct export *ex)
 {
-	mode_t mask = umask(077);
 	int fd;
 
-	(void)umask(mask);
 	if (snprintf(ex->temporary, sizeof(ex->temporary), "%s.XXXXXX",
 		     ex->image.path) >= (int)sizeof(ex->temporary)) {
 		ex->temporary[0] = '\0';
@@ -97,39 +95,48 @@ static int make_temporary(struct export *ex)
 		ex->temporary[0] = '\0';
 		return file_failed(ex, errno);
 	}
-	if (fchmod(fd, 0666 & ~mask) < 0) {
-		(void)close(fd); /* the failure told is the first */
-		return file_failed(ex, errno);
-	}
-	(void)close(fd); /* nothing was written */
+	ex->image.fd = fd;
 	return 0;
 }
 
-static int sync_path(const struct export *ex, const char *path, int flags)
+/* As for any new file. */
+static int give_mode(int fd)
 {
-	CLEANUP_CLOSE int fd = open(path, flags | O_CLOEXEC);
+	mode_t mask = umask(077);
 
-	if (fd < 0 || fsync(fd) < 0)
-		return file_failed(ex, errno);
-	return 0;
+	(void)umask(mask);
+	return fchmod(fd, 0666 & ~mask);
 }
 
-/* Durable under its name. */
-static int finish_file(struct export *ex)
+static int sync_parent(const char *path)
 {
 	char parent[PATH_MAX];
-	int r = sync_path(ex, ex->temporary, O_RDWR);
+	CLEANUP_CLOSE int fd = -1;
+
+	snprintf(parent, sizeof(parent), "%s", path);
+	fd = open(dirname(parent), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -1 : fsync(fd);
+}
+
+/*
+ * Durable under its name.  The descriptor is older than all that was written,
+ * so that no failure to write it out was told to somebody else.
+ */
+static int finish_file(struct export *ex)
+{
+	int r = image_check(&ex->image);
 
 	if (r)
 		return r;
+	if (give_mode(ex->image.fd) < 0 || fsync(ex->image.fd) < 0)
+		return file_failed(ex, errno);
 	/* somebody else may have made one meanwhile */
 	if (ex->options->force ? rename(ex->temporary, ex->image.path)
 	    : link(ex->temporary, ex->image.path) == 0 ? unlink(ex->temporary)
 						       : -1)
 		return file_failed(ex, errno);
 	ex->temporary[0] = '\0';
-	memcpy(parent, ex->image.path, sizeof(parent));
-	return sync_path(ex, dirname(parent), O_RDONLY | O_DIRECTORY);
+	return sync_parent(ex->image.path) < 0 ? file_failed(ex, errno) : 0;
 }
 
 /* ---- the volume ---- */
@@ -195,13 +202,14 @@ static int copy(struct export *ex)
 {
 	char uri[NBD_URI_MAX];
 	const char *const to_file[] = {
-		"qemu-img",	  "convert", "-p",	    "-t",
-		"writeback",	  "-f",	     "raw",	    "-O",
-		ex->image.format, uri,	     ex->temporary, NULL};
+		"qemu-img",	  "convert", "-p",	 "-t",
+		"writeback",	  "-f",	     "raw",	 "-O",
+		ex->image.format, uri,	     IMAGE_PATH, NULL};
 	const char *const to_stdout[] = {"nbdcopy", "--progress=3", uri, "-",
 					 NULL};
 	struct program program = {
 		.args = ex->to_stdout ? to_stdout : to_file,
+		.input_fd = ex->image.fd,
 		.heard_fd = ex->to_stdout ? PROGRESS_FD : STDOUT_FILENO,
 	};
 	int r = image_uri(ex->store, ex->source, uri);
@@ -230,6 +238,7 @@ static int export_served(struct export *ex)
 		r = finish_file(ex);
 	if (ex->temporary[0])
 		(void)unlink(ex->temporary); /* what failed has been said */
+	image_close_file(&ex->image);
 	return r;
 }
 

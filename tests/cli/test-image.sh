@@ -172,6 +172,26 @@ a_file_that_is_swapped_meanwhile_is_imported() {
 	run delete swapped
 }
 
+a_file_that_is_not_whole_does_not_appear() {
+	# shellcheck disable=SC2016
+	with_qemu_img 'for last; do :; done
+		qemu-img "$@" || exit
+		[ "$1" != convert ] || truncate -s 300K "$last"' \
+		refused 1 "it is damaged" export a "$tmp/x.img" --format qcow2
+}
+
+# An error of the disk is told once, to who has the file open.
+the_file_is_held_open_while_it_is_written() {
+	# shellcheck disable=SC2016
+	with_qemu_img '[ "$1" != convert ] ||
+		readlink /proc/$PPID/fd/* | grep -F "'"$tmp"'/x.img." || {
+			echo not open >&2
+			exit 1
+		}
+		exec qemu-img "$@"' run export a "$tmp/x.img"
+	rm "$tmp/x.img"
+}
+
 # What does not fit is taken away again.
 a_full_store_is_left_as_it_was() {
 	head -c 600M /dev/urandom >"$tmp/large"
@@ -266,6 +286,8 @@ try_all() {
 	there_and_back
 	what_cannot_be_done_leaves_nothing
 	a_file_that_is_swapped_meanwhile_is_imported
+	a_file_that_is_not_whole_does_not_appear
+	the_file_is_held_open_while_it_is_written
 	a_full_store_is_left_as_it_was
 	a_signal_takes_everything_away
 }
