@@ -52,7 +52,8 @@ struct export
 static int file_failed(const struct export *ex, int code)
 {
 	print_error("%s: %s", ex->image.operand, strerror(code));
-	return code == EACCES || code == EPERM || code == EROFS
+	return code == EEXIST ? EXIT_EXISTS
+	       : code == EACCES || code == EPERM || code == EROFS
 		       ? EXIT_PERMISSION
 		       : EXIT_FAILED;
 }
@@ -118,6 +119,21 @@ static int sync_parent(const char *path)
 	return fd < 0 ? -1 : fsync(fd);
 }
 
+/* Somebody else may have made one meanwhile: only --force replaces it. */
+static int take_name(const struct export *ex)
+{
+	const char *from = ex->temporary, *to = ex->image.path;
+
+	if (ex->options->force)
+		return rename(from, to);
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	/* not all file systems know this, and not all have hard links */
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	return link(from, to) == 0 ? unlink(from) : -1;
+}
+
 /*
  * Durable under its name.  The descriptor is older than all that was written,
  * so that no failure to write it out was told to somebody else.
@@ -128,12 +144,8 @@ static int finish_file(struct export *ex)
 
 	if (r)
 		return r;
-	if (give_mode(ex->image.fd) < 0 || fsync(ex->image.fd) < 0)
-		return file_failed(ex, errno);
-	/* somebody else may have made one meanwhile */
-	if (ex->options->force ? rename(ex->temporary, ex->image.path)
-	    : link(ex->temporary, ex->image.path) == 0 ? unlink(ex->temporary)
-						       : -1)
+	if (give_mode(ex->image.fd) < 0 || fsync(ex->image.fd) < 0 ||
+	    take_name(ex) < 0)
 		return file_failed(ex, errno);
 	ex->temporary[0] = '\0';
 	return sync_parent(ex->image.path) < 0 ? file_failed(ex, errno) : 0;

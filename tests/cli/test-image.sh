@@ -10,17 +10,19 @@ requires_tools jq qemu-img nbdcopy nbdsh
 
 # A sanitizer has to be there before nbdkit, which every import may start; it
 # is not meant for qemu-img, of which it would say things.
+mkdir -p "$tmp/bin"
 if [ -n "$preload" ]; then
-	mkdir "$tmp/bin"
 	printf '#!/bin/sh\nunset LD_PRELOAD\nexec "%s" "$@"\n' \
 		"$(command -v qemu-img)" >"$tmp/bin/qemu-img"
 	chmod +x "$tmp/bin/qemu-img"
 	PATH=$tmp/bin:$PATH
-	printf '#!/bin/sh\nLD_PRELOAD=%s exec "%s" "$@"\n' "$preload" \
-		"$VARVE" >"$tmp/varve"
-	chmod +x "$tmp/varve"
-	VARVE=$tmp/varve
 fi
+cat >"$tmp/varve" <<END
+#!/bin/sh
+LD_PRELOAD=$preload\${REFUSE:+:$REFUSE_CALL_LIBRARY} exec "$VARVE" "\$@"
+END
+chmod +x "$tmp/varve"
+VARVE=$tmp/varve
 
 raw=$tmp/disk.raw
 qcow2=$tmp/disk.qcow2
@@ -192,6 +194,26 @@ the_file_is_held_open_while_it_is_written() {
 	rm "$tmp/x.img"
 }
 
+# Not all file systems have hard links, or know how not to replace a file.
+no_link_is_needed() {
+	local refuse made
+	for refuse in link renameat2; do
+		REFUSE=$refuse run export a "$tmp/x.img"
+		same_disk raw "$raw" raw "$tmp/x.img"
+		[ "$(stat -c %h "$tmp/x.img")" = 1 ] || fail "two names"
+		rm "$tmp/x.img"
+		# one that somebody makes meanwhile is not replaced
+		made="echo theirs >$tmp/x.img"
+		# shellcheck disable=SC2016
+		REFUSE=$refuse with_qemu_img "$made"'
+			exec qemu-img "$@"' expect_error 7 "x.img: File exists" \
+			"$VARVE" -s "$store" export a "$tmp/x.img"
+		[ "$(cat "$tmp/x.img")" = theirs ] || fail "replaced"
+		rm "$tmp/x.img"
+		nothing_is_left
+	done
+}
+
 # What does not fit is taken away again.
 a_full_store_is_left_as_it_was() {
 	head -c 600M /dev/urandom >"$tmp/large"
@@ -229,14 +251,16 @@ a_signal_takes_everything_away() {
 # take anything away; but its server goes, and the store is free.
 a_killed_one_does_not_keep_the_store() {
 	local verb pid private
-	for verb in "import new $tmp/large" "export a $tmp/x.img"; do
+	# one that does not come to its end
+	# shellcheck disable=SC2016
+	with_qemu_img '[ "$1" != convert ] || exec sleep 300
+		exec qemu-img "$@"' true
+	for verb in "import new $raw" "export a $tmp/x.img"; do
 		# shellcheck disable=SC2086
-		"$VARVE" -s "$store" $verb >"$tmp/out" 2>"$tmp/err" &
+		PATH=$tmp/fake:$PATH "$VARVE" -s "$store" $verb \
+			>"$tmp/out" 2>"$tmp/err" &
 		pid=$!
-		until pgrep -P "$pid" -f "qemu-img convert" >/dev/null; do
-			kill -0 "$pid" || fail "too early: $verb"
-			sleep 0.01
-		done
+		wait_for 60 pgrep -P "$pid" -x sleep || fail "no copy: $verb"
 		private=$(pgrep -P "$pid" nbdkit) || fail "no server"
 		cleanup_fn end_process "$private"
 		kill -9 "$pid"
@@ -288,6 +312,7 @@ try_all() {
 	a_file_that_is_swapped_meanwhile_is_imported
 	a_file_that_is_not_whole_does_not_appear
 	the_file_is_held_open_while_it_is_written
+	no_link_is_needed
 	a_full_store_is_left_as_it_was
 	a_signal_takes_everything_away
 }
