@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "run-command.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -13,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -50,7 +52,12 @@ static void __attribute__((noreturn)) cannot_exec(const char *name, int started)
 static void __attribute__((noreturn))
 become_command(const struct run_command *c, pid_t parent, int started)
 {
+	pid_t group = getpid();
+
 	(void)setpgid(0, 0); /* the parent does it too */
+	/* before there is anybody in it who could go on without the parent */
+	if (c->told)
+		(void)!send(c->told, &group, sizeof(group), MSG_NOSIGNAL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(EXIT_CANNOT_RUN);
@@ -164,33 +171,70 @@ become_minder(const struct run_command *command, int socket)
 	for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		(void)signal(ignored[i], SIG_IGN); /* these can be set */
 	c.watched = socket;
+	c.told = socket;
 	run_command(&c, &result);
 	/* nobody there any more: then nobody wants to know */
 	(void)!send(socket, &result, sizeof(result), MSG_NOSIGNAL);
 	_exit(0);
 }
 
-/* A signal makes us say that the end is wanted, once. */
-static bool receive_result(int socket, struct run_result *ret)
+/* What comes from the minder: the group's number, and then the result. */
+union word {
+	pid_t group;
+	struct run_result result;
+};
+
+static_assert(sizeof(pid_t) != sizeof(struct run_result), "told by the size");
+
+/*
+ * A signal makes us say that the end is wanted, once.  False: the minder has
+ * died.  *ret_group stays as it is while there is none.
+ */
+static bool receive_result(int socket, struct run_result *ret, pid_t *ret_group)
 {
 	struct pollfd pollfd = {.fd = socket, .events = POLLIN};
 	bool asked = false;
+	union word word;
+	ssize_t n;
 
-	/* in slices: a signal may come just before the wait */
-	while (poll(&pollfd, 1, SIGNAL_SLICE_MS) <= 0)
-		if (interrupt_signal() && !asked) {
-			(void)shutdown(socket, SHUT_WR); /* a dead one: below */
-			asked = true;
-		}
-	return recv(socket, ret, sizeof(*ret), 0) == (ssize_t)sizeof(*ret);
+	for (;;) {
+		/* in slices: a signal may come just before the wait */
+		while (poll(&pollfd, 1, SIGNAL_SLICE_MS) <= 0)
+			if (interrupt_signal() && !asked) {
+				/* a dead one: below */
+				(void)shutdown(socket, SHUT_WR);
+				asked = true;
+			}
+		n = recv(socket, &word, sizeof(word), 0);
+		if (n != (ssize_t)sizeof(word.group))
+			break;
+		*ret_group = word.group;
+	}
+	if (n != (ssize_t)sizeof(word.result))
+		return false;
+	*ret = word.result;
+	return true;
+}
+
+/*
+ * The kernel has killed the command with its minder, but not what the command
+ * had started.  Not for ever: one may wait for a disk.
+ */
+static void end_orphans(pid_t group)
+{
+	struct timespec ts = {.tv_nsec = 10000000};
+	int64_t deadline = now_ms() + GRACE_MS;
+
+	while (group && kill(-group, SIGKILL) == 0 && now_ms() < deadline)
+		(void)nanosleep(&ts, NULL); /* cut short: once more */
 }
 
 void run_command_minded(const struct run_command *command,
 			struct run_result *ret)
 {
 	struct run_result result;
+	pid_t pid = -1, group = 0;
 	int sockets[2];
-	pid_t pid = -1;
 
 	*ret = (struct run_result){.exit_code = EXIT_CANNOT_RUN,
 				   .not_started = true};
@@ -206,10 +250,12 @@ void run_command_minded(const struct run_command *command,
 		return;
 	}
 	(void)close(sockets[1]);
-	if (receive_result(sockets[0], &result))
+	if (receive_result(sockets[0], &result, &group)) {
 		*ret = result;
-	else /* killed, and the command with it */
+	} else { /* killed, and the command with it */
 		*ret = (struct run_result){.exit_code = 128 + SIGKILL};
+		end_orphans(group);
+	}
 	(void)close(sockets[0]);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;

@@ -22,6 +22,7 @@ struct run_command {
 	char *const *args;    /* NULL-terminated */
 	int64_t deadline_ms;  /* now_ms(); 0: none */
 	int watched;	      /* its other end closed: end it; -1: none */
+	int told;	      /* the group's number is sent there; 0: none */
 	bool output_is_error; /* standard output goes to standard error */
 	bool terminal;	      /* it may read from the terminal */
 };
@@ -38,6 +39,7 @@ void run_command(const struct run_command *command, struct run_result *ret);
 /*
  * The same, in a process in between, which ends the command when we die, and
  * holds our descriptors until it has; and a signal (interrupt.h) cancels it.
+ * When that process dies, we end the command.
  */
 void run_command_minded(const struct run_command *command,
 			struct run_result *ret);

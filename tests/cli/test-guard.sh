@@ -347,6 +347,16 @@ a_killed_resume_is_resumed() {
 	clean_up
 }
 
+# Nobody goes on who could still change the volume.
+a_dead_minder_ends_all_of_the_command() {
+	prepare
+	# shellcheck disable=SC2016
+	guarded -- sh -c '"$tmp/change" ok; sleep $nap & kill -9 $PPID
+		exec sleep $nap'
+	nobody_naps || fail "a child of the command goes on"
+	outcome 137 before "signal 9 ("
+}
+
 a_dead_server_does_not_stop_it() {
 	prepare
 	guarded -- "$tmp/change" kills-server
@@ -472,6 +482,7 @@ killed_at_each_step ok true guard
 killed_at_each_step ok false server
 killed_at_each_step fails true guard
 a_killed_resume_is_resumed
+a_dead_minder_ends_all_of_the_command
 a_dead_server_does_not_stop_it
 what_is_in_use_waits_for_resume
 a_mounted_disk_is_unmounted_and_comes_back
