@@ -18,7 +18,8 @@
  *
  * Nothing a guardian does may need the frozen file system: its memory is
  * locked, it speaks to nobody but us, and it is in a session of its own,
- * where no terminal ends it.  Should it be killed, we thaw instead.
+ * where no terminal ends it.  Should it be killed, we thaw instead: also when
+ * that was within FIFREEZE, which comes to its end first, and freezes.
  */
 #include "guardian.h"
 
@@ -263,8 +264,8 @@ int guardian_start(const struct frozen *what, struct guardian *ret,
 void guardian_freeze(struct guardian *guardian)
 {
 	guardian->deadline_ms = now_ms() + guardian->what.limit_ms;
-	/* a command may get far before it ends; a file system is told of */
-	guardian->may_be_frozen = guardian->pid && guardian->what.fd < 0;
+	/* until it says that it has not done it */
+	guardian->may_be_frozen = guardian->pid != 0;
 	/* a dead guardian is met when it is waited for */
 	(void)!send(guardian->socket, "f", 1, MSG_NOSIGNAL);
 }
@@ -324,6 +325,8 @@ static int thaw_instead(struct guardian *guardian, struct error *err)
 	if (guardian->may_be_frozen)
 		code = thaw(&k, &r);
 	guardian->may_be_frozen = false;
+	if (code == EINVAL) /* it had not come so far */
+		code = 0;
 	if (code)
 		return error_set(err, code,
 				 "its guardian was killed, and it cannot be "

@@ -24,7 +24,7 @@ can_be_written() {
 }
 
 thawed() {
-	wait_for 60 can_be_written "${1:-$tmp/mnt}" || fail "still frozen: $1"
+	wait_for 60 can_be_written "${1:-$tmp/mnt}" || fail "still frozen: ${1:-$tmp/mnt}"
 }
 
 nobody_naps() {
@@ -201,6 +201,34 @@ a_killed_guardian_is_replaced() {
 	thawed
 }
 
+# It freezes, and dies: the kernel lets it come to the end of that first.
+a_guardian_killed_while_it_freezes_is_replaced() {
+	local guardian nbdfuse
+	nbdfuse=$(pgrep -f "^nbdfuse $RUNTIME_DIRECTORY/.*/data%3Aattached") ||
+		fail "no nbdfuse"
+	SIGNAL_AT=$((asked - 1)) SIGNAL=$(kill -l STOP) \
+		LD_PRELOAD=$SIGNAL_AT_LIBRARY "$VARVE" -s "$store" snapshot \
+		--freeze data@held --freeze-timeout 60 \
+		>"$tmp/held.out" 2>"$tmp/held.err" &
+	cli=$!
+	cleanup_fn end_process "$cli"
+	wait_for 60 is_stopped_or_gone "$cli"
+	read -r guardian _ <"/proc/$cli/task/$cli/children"
+	echo dirty >"$tmp/mnt/dirty"
+	kill -STOP "$nbdfuse"
+	cleanup_fn kill -CONT "$nbdfuse"
+	kill -CONT "$cli"
+	wait_for 60 is_in_state "$guardian" D || fail "it does not freeze"
+	kill -9 "$guardian"
+	kill -CONT "$nbdfuse"
+	wait "$cli" && fail "nobody kept it frozen"
+	grep -q "$tmp/mnt: its guardian was killed" "$tmp/held.err" ||
+		fail "said: $(cat "$tmp/held.err")"
+	thawed
+	rm "$tmp/mnt/dirty"
+	no_such data@held
+}
+
 # What is frozen while another file system cannot be.
 a_killed_guardian_is_replaced_when_others_fail() {
 	local at guardian writer
@@ -281,7 +309,8 @@ several_mounts_are_one_file_system() {
 it_is_found_in_another_namespace() {
 	unshare -m true 2>/dev/null || return 0
 	local holder
-	umount "$tmp/mnt"
+	# a guardian whose command was killed may be about to go
+	wait_for 60 umount "$tmp/mnt" || fail "umount"
 	# shellcheck disable=SC2016
 	unshare -m sh -c 'mount "$1" "$2" && echo ready && exec sleep 60' - \
 		"$1" "$tmp/mnt" >"$tmp/ready" &
@@ -432,6 +461,7 @@ find_steps
 nobody_writes_meanwhile
 the_time_limit_thaws
 a_killed_guardian_is_replaced
+a_guardian_killed_while_it_freezes_is_replaced
 a_killed_guardian_is_replaced_when_others_fail "$more_disk"
 what_only_has_its_name_is_not_mounted_from_it "$more_disk"
 killed_at_any_step_it_is_thawed
