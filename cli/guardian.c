@@ -17,9 +17,10 @@
  * that is stuck keeps none of the others frozen.
  *
  * Nothing a guardian does may need the frozen file system: its memory is
- * locked, it speaks to nobody but us, and it is in a session of its own,
- * where no terminal ends it.  Should it be killed, we thaw instead: also when
- * that was within FIFREEZE, which comes to its end first, and freezes.
+ * locked, it is not ended when memory is short, it speaks to nobody but us,
+ * and it is in a session of its own, where no terminal ends it.  Should it be
+ * killed, we thaw instead: also when that was within FIFREEZE, which comes to
+ * its end first, and freezes.
  */
 #include "guardian.h"
 
@@ -39,6 +40,7 @@
 #include <unistd.h>
 
 #include "duration.h"
+#include "oom.h"
 #include "run-command.h"
 
 /* For what comes after the limit: the thaw, and a busy machine. */
@@ -230,6 +232,7 @@ static void __attribute__((noreturn)) become_guardian(struct keeper *k)
 		_exit(1);
 	keep_descriptors(k);
 	(void)mlockall(MCL_CURRENT | MCL_FUTURE); /* if it is allowed */
+	oom_protect(OOM_NEVER);
 	keep(k);
 	_exit(0);
 }

@@ -6,26 +6,13 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "oom.h"
+
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
 #endif
 
 #define CANNOT_BEGIN 126
-
-/*
- * Memory it needs while the kernel writes pages out must not wait for pages
- * to be written out; and it goes last when memory is short.
- */
-static void protect_from_memory_pressure(void)
-{
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); /* if it is allowed */
-	if (fd < 0)
-		return;
-	(void)!write(fd, "-900", 4); /* the same */
-	(void)close(fd);
-}
 
 static void redirect(int fd, const char *path, int flags)
 {
@@ -44,5 +31,8 @@ void helper_process_begin(const char *log)
 	(void)setsid(); /* fails only for who has one */
 	if (chdir("/") < 0)
 		_exit(CANNOT_BEGIN);
-	protect_from_memory_pressure();
+	/* memory it needs while the kernel writes pages out must not wait for
+	 * pages to be written out; if that is allowed */
+	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	oom_protect(OOM_LATE);
 }

@@ -20,6 +20,7 @@
 #include "cleanup.h"
 #include "duration.h"
 #include "interrupt.h"
+#include "oom.h"
 
 /* From the first word to the last one, SIGKILL. */
 #define GRACE_MS 5000
@@ -68,6 +69,7 @@ become_command(const struct run_command *c, pid_t parent, int started)
 		(void)signal(SIGTSTP, SIG_IGN);
 	}
 	reset_signals();
+	oom_expose();
 	if (c->output_is_error && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		_exit(EXIT_CANNOT_RUN);
 	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);

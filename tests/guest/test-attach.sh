@@ -13,6 +13,7 @@ enter_guest -m 512
 
 store=/dev/disk/by-id/virtio-store
 mkdir -p "$tmp/mnt" "$tmp/mnt2"
+export tmp
 
 # attach OPERAND...: the device becomes $device.
 attach() {
@@ -252,10 +253,22 @@ a_killed_attach_leaves_no_harm() {
 	nothing_is_left
 }
 
+# What keeps things frozen is not ended then; what it runs is as ever.
+a_guardian_is_safe_where_memory_is_short() {
+	# shellcheck disable=SC2016
+	expect 0 "$VARVE" -s "$store" snapshot xfs@oom --thaw-cmd true \
+		--freeze-cmd 'cat /proc/$PPID/oom_score_adj \
+			/proc/self/oom_score_adj >"$tmp/scores"'
+	[ "$(cat "$tmp/scores")" = "-1000
+$(cat /proc/self/oom_score_adj)" ] || fail "$(cat "$tmp/scores")"
+	expect 0 "$VARVE" -s "$store" delete xfs@oom
+}
+
 expect 0 "$VARVE" -s "$store" init
 serve "$store"
 expect 0 "$VARVE" -s "$store" create data 1G
 expect 0 "$VARVE" -s "$store" create xfs 1G
+a_guardian_is_safe_where_memory_is_short
 a_volume_is_a_device_of_the_kernel
 a_device_is_chosen_or_named
 file_systems_work
