@@ -360,10 +360,13 @@ static int roll_back_volumes(struct guard *g)
 	return r;
 }
 
-static int decide_to_roll_back(struct guard *g)
+/* What the failed state is to be kept as; once chosen, it stays that. */
+static int choose_failed_word(struct guard *g)
 {
 	char word[GUARD_WORD_BYTES];
 
+	if (member_is_known(g->journal.what, "failed"))
+		return 0;
 	if (guard_find_word(g, volumes_of(g), "failed", word) < 0)
 		return EXIT_FAILED;
 	json_object_object_add(g->journal.what, "failed",
@@ -387,8 +390,11 @@ int guard_roll_back(struct guard *g)
 	int r = 0;
 
 	ignore_signals();
+	/* decided, also when the store cannot be reached just now */
 	if (g->journal.state < GUARD_ROLLBACK)
-		r = decide_to_roll_back(g);
+		(void)guard_set_state(g, GUARD_ROLLBACK); /* as below */
+	if (g->journal.state == GUARD_ROLLBACK)
+		r = choose_failed_word(g);
 	if (r == 0 && g->journal.state == GUARD_ROLLBACK) {
 		run_if_given(g, "stop");
 		r = roll_back_volumes(g);

@@ -33,7 +33,7 @@ kills-server) kill -9 "$server"; exit 7 ;;
 esac
 END
 chmod +x "$tmp/change"
-export tmp
+export tmp store
 
 nobody_naps() {
 	! pgrep -f "^sleep $nap"
@@ -266,7 +266,7 @@ the_journal_is_durable() {
 		}
 		step == "rename" { renames++ }
 		{ last = step; lastwhat = what }
-		END { exit bad || renames != 5 }' "$tmp/steps" >"$tmp/out" ||
+		END { exit bad || renames != 6 }' "$tmp/steps" >"$tmp/out" ||
 		fail "$(cat "$tmp/out" "$tmp/steps")"
 	clean_up
 }
@@ -344,6 +344,22 @@ a_killed_resume_is_resumed() {
 	[ "$at" -gt 8 ] || fail "only $at steps"
 	nothing_is_unfinished
 	out "rollback  v w"
+	clean_up
+}
+
+# Neither the check again, with another outcome, nor anything kept.
+a_failed_check_stays_failed_where_the_store_is_away() {
+	prepare
+	# shellcheck disable=SC2016
+	guarded --check 'mv "$store" "$store.away"; exit 3' -- "$tmp/change" ok
+	[ "$code" -eq 1 ] || fail "exit $code"
+	grep -q "varve guard --resume" "$tmp/err" || fail "what to do"
+	mv "$store.away" "$store"
+	expect 0 "$VARVE" -s "$store" guard --resume -n
+	out "rollback  v w"
+	resume
+	is v before
+	is "$(snapshot failed)" after
 	clean_up
 }
 
@@ -483,6 +499,7 @@ killed_at_each_step ok false server
 killed_at_each_step fails true guard
 a_killed_resume_is_resumed
 a_dead_minder_ends_all_of_the_command
+a_failed_check_stays_failed_where_the_store_is_away
 a_dead_server_does_not_stop_it
 what_is_in_use_waits_for_resume
 a_mounted_disk_is_unmounted_and_comes_back
