@@ -168,7 +168,8 @@ void attachment_device(const struct attachment *a, struct nbd_device *ret)
 		.number = (unsigned int)a->number,
 		.size = a->size,
 	};
-	snprintf(ret->backend, sizeof(ret->backend), "varve/%s", a->name);
+	snprintf(ret->backend, sizeof(ret->backend), "varve/%s/%s", a->uuid,
+		 a->name);
 }
 
 static void find_nbd(struct attachment *a)

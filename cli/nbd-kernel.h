@@ -3,8 +3,8 @@
  * The kernel's NBD client: /dev/nbdN, told what to do by netlink.
  *
  * What is connected is asked of the kernel each time (sysfs), never
- * remembered: a device is ours when its backend identifier, "varve/" and the
- * name of what is attached, is.
+ * remembered: a device is ours when its backend identifier is: "varve/", the
+ * store's uuid, "/" and the name of what is attached.
  *
  * Typical use: nbd_kernel_open(), nbd_kernel_connect() with sockets that have
  * been negotiated, and for as long as the device lives nbd_kernel_wait() for
@@ -21,7 +21,7 @@
 #include "error.h"
 #include "names.h"
 
-#define NBD_BACKEND_MAX (NAME_MAX_BYTES + 16)
+#define NBD_BACKEND_MAX (NAME_MAX_BYTES + 64)
 
 struct nbd_kernel;
 

@@ -51,7 +51,8 @@ a_volume_is_a_device_of_the_kernel() {
 	[ "$device" = /dev/nbd0 ] || fail "not the first: $device"
 	out "  data  1 GiB  rw"
 	[ "$(blockdev --getsize64 "$device")" -eq 1073741824 ] || fail "size"
-	[ "$(cat /sys/block/nbd0/backend)" = varve/data ] || fail "backend"
+	[ "$(cat /sys/block/nbd0/backend)" = "varve/$("$VARVE" -s "$store" \
+		status --json | jq -r .data.uuid)/data" ] || fail "backend"
 	[ "$(cat /sys/block/nbd0/queue/write_cache)" = "write back" ] ||
 		fail "it would not flush"
 	[ "$(cat /sys/block/nbd0/queue/discard_max_bytes)" -gt 0 ] ||
@@ -170,6 +171,21 @@ a_device_in_use_is_not_taken_for_another() {
 	detach /dev/nbd5
 }
 
+# As if this device had been one of another store's volume of that name.
+another_stores_device_is_not_ours() {
+	local theirs=$RUNTIME_DIRECTORY/attach/77
+	mkdir "$theirs"
+	jq -c '.uuid = "11111111-2222-3333-4444-555555555555" | .store += "2" |
+		.inode += 1' \
+		"$RUNTIME_DIRECTORY/attach/0/state.json" >"$theirs/state.json"
+	attach xfs /dev/nbd7
+	detach xfs
+	[ ! -e "$theirs" ] || fail "what is left of theirs stays"
+	[ -e /sys/block/nbd0/pid ] || fail "ours was detached"
+	expect 0 "$VARVE" -s "$store" list -o name,attached
+	out /dev/nbd0
+}
+
 rollback_shows_through_the_device() {
 	expect_error 5 "/dev/nbd0 is in use" "$VARVE" -s "$store" rollback \
 		data@clean
@@ -274,6 +290,7 @@ a_device_is_chosen_or_named
 file_systems_work
 a_snapshot_of_a_mounted_disk_is_mounted
 a_device_in_use_is_not_taken_for_another
+another_stores_device_is_not_ours
 rollback_shows_through_the_device
 an_idle_server_is_started_anew
 a_monitor_that_was_killed_is_replaced
