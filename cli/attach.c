@@ -215,6 +215,8 @@ static int make_loop(struct attach *at, const char *socket, struct error *err)
 	int r = nbdfuse_start(a, socket, err);
 
 	if (r == 0)
+		r = attachment_mounted(a, err);
+	if (r == 0)
 		r = loop_make(a->mount, a->size, a->read_only, at->wanted,
 			      a->device, err);
 	return r;

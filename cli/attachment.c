@@ -57,6 +57,8 @@ static bool read_state(struct attachment *a)
 	a->is_nbd = json_object_object_get_ex(state, "nbd", &number);
 	a->number = a->is_nbd ? json_object_get_int(number) : -1;
 	a->size = member_number(state, "size");
+	a->mount_device = member_number(state, "mount_device");
+	a->mount_inode = member_number(state, "mount_inode");
 	json_object_put(state);
 	return true;
 }
@@ -88,6 +90,10 @@ int attachment_save(const struct attachment *a, struct error *err)
 	json_object_object_add(state, "read_only",
 			       json_object_new_boolean(a->read_only));
 	json_object_object_add(state, "size", json_object_new_uint64(a->size));
+	json_object_object_add(state, "mount_device",
+			       json_object_new_uint64(a->mount_device));
+	json_object_object_add(state, "mount_inode",
+			       json_object_new_uint64(a->mount_inode));
 	snprintf(path, sizeof(path), "%s/state.json", a->dir);
 	snprintf(new, sizeof(new), "%s/state.new", a->dir);
 	if (json_object_to_file_ext(new, state, JSON_C_TO_STRING_PLAIN) < 0 ||
@@ -181,6 +187,30 @@ static void find_nbd(struct attachment *a)
 		nbd_format_path(device.number, a->device);
 }
 
+static void find_loop(struct attachment *a)
+{
+	const struct backing_file file = {
+		.path = a->mount,
+		.device = a->mount_device,
+		.inode = a->mount_inode,
+	};
+
+	if (file.device)
+		(void)loop_find(&file, a->device); /* none: stays "" */
+}
+
+int attachment_mounted(struct attachment *a, struct error *err)
+{
+	struct stat st;
+
+	if (stat(a->mount, &st) < 0)
+		return error_set(err, errno, "%s: %s", a->mount,
+				 strerror(errno));
+	a->mount_device = st.st_dev;
+	a->mount_inode = st.st_ino;
+	return attachment_save(a, err);
+}
+
 void attachment_refresh(struct attachment *a)
 {
 	a->device[0] = '\0';
@@ -189,7 +219,7 @@ void attachment_refresh(struct attachment *a)
 		(void)read_state(a);
 		find_nbd(a);
 	} else {
-		(void)loop_find(a->mount, a->device); /* none: stays "" */
+		find_loop(a);
 	}
 	a->pid = running_pid(a);
 }

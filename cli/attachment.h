@@ -8,10 +8,10 @@
  *
  * The device is /dev/nbdN, and the helper a monitor that connects it anew
  * (monitor.h); or, where the kernel has no NBD client, a loop device, and the
- * helper nbdfuse.  A loop device is found by its backing file, /dev/nbdN by
- * the identifier of its backend, and whether the helper lives by its pid: so
- * any process may die at any point, and what it left behind is still seen,
- * used or cleaned up.
+ * helper nbdfuse.  A loop device is found by its backing file, its path and
+ * what it is, /dev/nbdN by the identifier of its backend, and whether the
+ * helper lives by its pid: so any process may die at any point, and what it
+ * left behind is still seen, used or cleaned up.
  */
 #ifndef CLI_ATTACHMENT_H
 #define CLI_ATTACHMENT_H
@@ -45,6 +45,7 @@ struct attachment {
 	bool is_nbd;
 	int number; /* of /dev/nbdN; -1: none yet */
 	uint64_t size;
+	uint64_t mount_device, mount_inode; /* of the mounted file; 0: none */
 	/* seen in the system */
 	char device[DEVICE_PATH_MAX]; /* "": none */
 	pid_t pid;		      /* of the helper; 0: not running */
@@ -74,6 +75,8 @@ int attachments_lock(struct error *err);
 int attachment_make(struct attachment *a, struct error *err);
 /* Write state.json anew. */
 int attachment_save(const struct attachment *a, struct error *err);
+/* The file is mounted: write down what it is, for its loop device. */
+int attachment_mounted(struct attachment *a, struct error *err);
 /* What the kernel is told of a->number; its flags are left 0. */
 void attachment_device(const struct attachment *a, struct nbd_device *ret);
 /* Look at the system again. */

@@ -31,7 +31,7 @@ static void wait_50_ms(void)
 }
 
 /* The backing file of loop device @number; false: it has none. */
-static bool backing_file(unsigned int number, char ret[PATH_MAX])
+static bool backing_path(unsigned int number, char ret[PATH_MAX])
 {
 	char path[64];
 	FILE *file;
@@ -60,27 +60,50 @@ static bool loop_number(const char *name, unsigned int *ret)
 	       sscanf(name + 4, "%6u%c", ret, &rest) == 1;
 }
 
-bool loop_find(const char *file, char ret_device[DEVICE_PATH_MAX])
+enum likeness { OTHER, PERHAPS, SAME };
+
+static enum likeness compare(const char *device,
+			     const struct backing_file *file)
 {
-	char backing[PATH_MAX];
-	struct dirent *entry;
+	char path[PATH_MAX];
+	struct loop_info64 info;
 	unsigned int number;
-	bool found = false;
+	CLEANUP_CLOSE int fd = -1;
+
+	if (!loop_number(device, &number) || !backing_path(number, path) ||
+	    strcmp(path, file->path) != 0)
+		return OTHER;
+	fd = open(device, O_RDONLY | O_CLOEXEC);
+	/* only root can ask, and not when nbdfuse has died */
+	if (fd < 0 || ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
+		return PERHAPS;
+	return info.lo_device == file->device && info.lo_inode == file->inode
+		       ? SAME
+		       : OTHER;
+}
+
+bool loop_find(const struct backing_file *file,
+	       char ret_device[DEVICE_PATH_MAX])
+{
+	enum likeness best = OTHER, this;
+	char device[DEVICE_PATH_MAX];
+	struct dirent *entry;
 	DIR *dir;
 
 	dir = opendir("/sys/block");
-	while (dir && !found && (entry = readdir(dir))) {
-		if (!loop_number(entry->d_name, &number) ||
-		    !backing_file(number, backing))
+	while (dir && best != SAME && (entry = readdir(dir))) {
+		if (snprintf(device, sizeof(device), "/dev/%s",
+			     entry->d_name) >= (int)sizeof(device))
 			continue;
-		found = strcmp(backing, file) == 0;
-		if (found)
-			snprintf(ret_device, DEVICE_PATH_MAX, "/dev/loop%u",
-				 number);
+		this = compare(device, file);
+		if (this <= best)
+			continue;
+		best = this;
+		memcpy(ret_device, device, sizeof(device));
 	}
 	if (dir)
 		(void)closedir(dir); /* only read */
-	return found;
+	return best != OTHER;
 }
 
 /* The kernel names a free device; in a container its node may be missing. */
@@ -210,7 +233,7 @@ int loop_unmake(const char *device, int fd, struct error *err)
 	if (r < 0 || !loop_number(device, &number))
 		return r;
 	for (tries = 0; tries < UNMAKE_TRIES; tries++) {
-		if (!backing_file(number, backing))
+		if (!backing_path(number, backing))
 			return 0;
 		wait_50_ms();
 	}

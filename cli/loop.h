@@ -14,8 +14,15 @@
 #include "block-device.h"
 #include "error.h"
 
-/* The device whose backing file is @file; false: none. */
-bool loop_find(const char *file, char ret_device[DEVICE_PATH_MAX]);
+/* In another mount namespace, or root directory, a path is another file. */
+struct backing_file {
+	const char *path;
+	uint64_t device, inode; /* stat(2) */
+};
+
+/* The device of @file; false: none. */
+bool loop_find(const struct backing_file *file,
+	       char ret_device[DEVICE_PATH_MAX]);
 
 /*
  * Make a loop device of the first @size bytes of @file, with direct I/O:

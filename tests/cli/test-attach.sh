@@ -171,6 +171,47 @@ an_attach_under_way_is_waited_for() {
 	done
 }
 
+# make_loop_elsewhere FILE: a device of a file of that path in another mount
+# namespace, as a container has it, for as long as process $elsewhere lives.
+make_loop_elsewhere() {
+	rm -f "$tmp/elsewhere"
+	# shellcheck disable=SC2016
+	unshare -m sh -c 'mount -t tmpfs none "$1" && mkdir -p "${2%/*}" &&
+		truncate -s 1M "$2" && device=$(losetup --show -f "$2") &&
+		exec 9<"$device" && losetup -d "$device" &&
+		echo "$device" >"$3" && exec sleep 300' - \
+		"$RUNTIME_DIRECTORY" "$1" "$tmp/elsewhere" &
+	elsewhere=$!
+	cleanup_fn end_process $elsewhere
+	wait_for 60 test -s "$tmp/elsewhere" || fail "no device elsewhere"
+	[ "$(losetup -n -O BACK-FILE "$(cat "$tmp/elsewhere")")" = "$1" ] ||
+		fail "it does not look like ours"
+}
+
+no_loop_has() {
+	[ -z "$(losetup -n -j "$1")" ]
+}
+
+a_device_of_a_container_is_not_ours() {
+	unshare -m true 2>/dev/null || return 0
+	local file=$RUNTIME_DIRECTORY/attach/0/nbd before
+	make_loop_elsewhere "$file"
+	before=$elsewhere
+	attach data
+	make_loop_elsewhere "$file"
+	expect 0 "$VARVE" -s "$store" list -H -t volume -o attached data
+	[ "$(cat "$tmp/out")" = "$device" ] || fail "not $device"
+	# what ours has left, and theirs
+	losetup -d "$device"
+	expect 0 "$VARVE" -s "$store" list -H -t volume -o attached data
+	no_out /dev/loop
+	detach data
+	end_process "$before"
+	end_process "$elsewhere"
+	wait_for 60 no_loop_has "$file" || fail "a device stays"
+	nothing_is_left
+}
+
 # The device and the mounted file system in it grow; a rollback takes the
 # device back to the size of then.
 a_mounted_device_grows_with_its_volume() {
@@ -286,6 +327,7 @@ what_is_in_use_stays
 a_snapshot_is_attached_as_a_scratch_view
 rollback_shows_through_the_device
 an_attach_under_way_is_waited_for
+a_device_of_a_container_is_not_ours
 a_mounted_device_grows_with_its_volume
 a_killed_nbdfuse_is_cleaned_up
 a_killed_server_is_survived
