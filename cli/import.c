@@ -190,8 +190,8 @@ const struct command command_import = {
 		"name ends so.  What is\nzeros there takes no space here.  "
 		"The volume appears when all of it is there;\nuntil then it "
 		"is called VOLUME" UNFINISHED ", and whatever fails or "
-		"interrupts the\nimport takes that away again.  Needs "
-		"qemu-img.",
+		"interrupts the\nimport takes that away again; only what is "
+		"killed leaves it, to be deleted.\nNeeds qemu-img.",
 	.accepts = OPTION_DRY_RUN | OPTION_FORMAT | OPTION_PROGRESS,
 	.min_operands = 2,
 	.max_operands = 2,

@@ -135,8 +135,11 @@ static void print_freeing(struct json_object *data)
 	if (nodes == 0 && bytes == 0)
 		return;
 	size_format_long(bytes, text);
-	print_field("freeing", "%llu map nodes, %s", (unsigned long long)nodes,
-		    text);
+	if (nodes)
+		print_field("freeing", "%llu map nodes, %s",
+			    (unsigned long long)nodes, text);
+	else
+		print_field("freeing", "%s", text);
 }
 
 static void print_memory(struct json_object *memory)

@@ -35,6 +35,8 @@ nothing_waits() {
 }
 
 init_store "$store" 2G
+expect 0 "$VARVE" -s "$store" status
+no_out "0 map nodes"
 serve "$store"
 fill a 16384
 fill b 16384
