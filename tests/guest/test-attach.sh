@@ -40,12 +40,6 @@ nothing_is_left() {
 	return 0
 }
 
-no_io_error() {
-	if dmesg | grep -iE 'I/O error|blocked for more|BUG:|Call Trace'; then
-		fail "the kernel has seen an error"
-	fi
-}
-
 a_volume_is_a_device_of_the_kernel() {
 	attach data
 	[ "$device" = /dev/nbd0 ] || fail "not the first: $device"
@@ -296,7 +290,7 @@ an_idle_server_is_started_anew
 a_monitor_that_was_killed_is_replaced
 a_device_is_detached_without_server_or_monitor
 a_killed_attach_leaves_no_harm
-no_io_error
+no_kernel_error
 stop
 expect 0 "$VARVE" -s "$store" check
 passed

@@ -23,7 +23,7 @@ the_disk_is_written_to() {
 		}
 		echo "fio $(grep -aE '^ *(READ|WRITE): ' "$tmp/fio")"
 	done
-	! dmesg | grep -iE 'I/O error|blocked for more|BUG:|Call Trace'
+	no_kernel_error
 }
 
 if [ -n "$IN_GUEST" ]; then

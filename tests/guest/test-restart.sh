@@ -111,9 +111,7 @@ expect 0 sha256sum --quiet -c "$tmp/sums"
 echo "$(wc -l <"$tmp/sums") files are right"
 umount "$tmp/mnt"
 expect 0 cmp -n 1000000 /dev/nbd2 "$tmp/scratch"
-if dmesg | grep -iE 'I/O error|blocked for more|BUG:|Call Trace'; then
-	fail "the kernel has seen an error"
-fi
+no_kernel_error
 for device in /dev/nbd0 /dev/nbd1 /dev/nbd2; do
 	expect 0 "$VARVE" -s "$store" detach "$device"
 done

@@ -254,3 +254,12 @@ enter_guest() {
 	guest_run "$@" "$(realpath "$0")" || status=$?
 	exit $status
 }
+
+# ---- inside ----
+
+# Nothing has troubled the kernel.  (An "MP-BIOS bug:" is one of emulation.)
+no_kernel_error() {
+	if dmesg | grep -E 'I/O error|blocked for more|BUG:|Call Trace'; then
+		fail "the kernel has seen an error"
+	fi
+}
