@@ -313,6 +313,21 @@ int log_ready(struct log *log, enum frame_user user, struct error *err)
 	return 0;
 }
 
+void log_begin_segment(struct log *log)
+{
+	struct log_position at;
+
+	mutex_assert_held(&log->core->lock);
+	log_position(log, &at);
+	if (at.slot > 1 || !buffers_free(log) || log->core->failed)
+		return;
+	if (at.segno != log->current->segno &&
+	    (!log->spare || segment_table_prepare(log->segments) < 0))
+		return;
+	open_batch(log, 0);
+	log_seal(log);
+}
+
 /* ---- writing ---- */
 
 static int write_batch(struct log *log, const struct log_buffer *b,

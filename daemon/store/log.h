@@ -124,6 +124,14 @@ uint64_t log_seq(const struct log *log);
 void log_seal(struct log *log);
 
 /*
+ * Before a cut: where no batch of the segment in which the log goes on is
+ * there yet, one without entries begins it, if that takes no waiting and no
+ * frame.  Recovery then finds the header that says where the log went on, and
+ * searches no frames for it.  The open batch must be sealed.  Core held.
+ */
+void log_begin_segment(struct log *log);
+
+/*
  * Write the oldest sealed batch nobody has claimed.  Core held; dropped for
  * the write.  Returns false when there is none (nothing was dropped).
  */

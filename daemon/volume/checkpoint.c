@@ -92,6 +92,7 @@ static int cut(struct checkpoint *cp, struct error *err)
 
 	mutex_assert_held(&core->lock);
 	log_seal(&store->log);
+	log_begin_segment(&store->log);
 	log_position(&store->log, &cp->position);
 	cp->cut_seq = store->log.sealed_seq;
 	cut_dead(cp);

@@ -45,6 +45,8 @@ static const struct {
 	[MET_SET_NAME] = {"log: SET_NAME", ONLY_WORK | REPLAYED},
 	[MET_RESIZE] = {"log: RESIZE", ONLY_WORK | REPLAYED},
 	[MET_DURABLE] = {"log: durable_seq only", ONLY_WORK | REPLAYED},
+	[MET_LOG_BEGUN] = {"log: segment begun by a cut",
+			   ALL_LEVELS | REPLAYED},
 	[MET_LOG_BATCH] = {"log: batch", ONLY_WORK | REPLAYED},
 	[MET_LOG_SEGMENT] = {"log: next segment", ONLY_WORK | REPLAYED},
 	[MET_LOG_FRAME_AGAIN] = {"log: frame used again", ONLY_WORK | REPLAYED},
@@ -149,7 +151,8 @@ static uint64_t log_features(const struct disk_batch *disk,
 	struct batch_entry e;
 
 	if (h->nr_entries == 0)
-		return ret | BIT(MET_DURABLE);
+		return ret |
+		       (h->slot == 1 ? BIT(MET_LOG_BEGUN) : BIT(MET_DURABLE));
 	for (uint32_t i = 0; i < h->nr_entries; i++) {
 		if (batch_get_entry(disk, i, h->kind, &e, NULL) < 0)
 			die("coverage: a batch with a bad entry");

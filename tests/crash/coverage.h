@@ -31,7 +31,8 @@ enum feature {
 	MET_SET,
 	MET_SET_NAME,
 	MET_RESIZE,
-	MET_DURABLE, /* a batch that only says what is durable */
+	MET_DURABLE,   /* a batch that only says what is durable */
+	MET_LOG_BEGUN, /* a batch without entries that begins a segment */
 	/* log and metadata as they are written */
 	MET_LOG_BATCH,
 	MET_LOG_SEGMENT,

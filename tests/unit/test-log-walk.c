@@ -317,15 +317,43 @@ static void headers_of_batches_of_one_length_are_read_ahead(void **state)
 				     tail.batches.ptr[i].slot * BLOCK_SIZE));
 }
 
-/* As every start finds it after a clean stop. */
-static void an_empty_log_is_searched_for_once(void **state)
+/* As every start finds it that follows one in which nobody wrote. */
+static void an_empty_log_is_not_searched_for(void **state)
 {
-	reopen(true); /* its log begins in a segment that nobody writes to */
+	reopen(true);
 	stop(true);
 	walk_noted();
 	assert_int_equal(tail.batches.len, 0);
-	/* the one in which the log would go on is looked at otherwise, too */
-	assert_in_range(nr_first_batches, be->nr_frames, be->nr_frames + 2);
+	assert_in_range(nr_first_batches, 0, 2);
+	assert_in_range(nr_told, 0, 2);
+}
+
+/* Wherever in a segment its cut is. */
+static void no_checkpoint_leaves_a_log_to_be_searched_for(void **state)
+{
+	struct volume_handle *h = open_volume("a");
+
+	for (uint32_t i = 0; i < 3 * TEST_SLOTS; i++) {
+		put(h, 0, 1, i + 1);
+		must(store_checkpoint(store, &err));
+		walk_noted();
+		assert_int_equal(tail.batches.len, 0);
+		assert_in_range(nr_first_batches, 0, 2);
+	}
+	volume_close(h);
+}
+
+static void an_empty_log_whose_segment_is_lost_is_searched_for(void **s)
+{
+	reopen(true);
+	stop(true);
+	walk();
+	memory_disk_damage(disk, sb.log.place, 100, 1);
+	walk_noted();
+	assert_int_equal(tail.batches.len, 0);
+	assert_false(tail.damaged);
+	/* twice: the log's own first frame, which is not known here, is ours */
+	assert_in_range(nr_first_batches, be->nr_frames, 2 * be->nr_frames + 2);
 	for (uint64_t place = 0; place < be->nr_frames; place++)
 		assert_true(was_told(place, BLOCK_SIZE));
 }
@@ -445,7 +473,9 @@ int main(void)
 		TEST(a_lost_header_of_the_last_segment_loses_nothing),
 		TEST(a_header_lost_before_the_flush_loses_nothing),
 		TEST(headers_of_batches_of_one_length_are_read_ahead),
-		TEST(an_empty_log_is_searched_for_once),
+		TEST(an_empty_log_is_not_searched_for),
+		TEST(no_checkpoint_leaves_a_log_to_be_searched_for),
+		TEST(an_empty_log_whose_segment_is_lost_is_searched_for),
 		TEST(a_segment_lost_before_the_flush_is_told),
 		TEST(a_lost_start_of_a_segment_is_told),
 		TEST(what_an_earlier_open_wrote_is_not_taken),
