@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "read-ahead.h"
 
-/* One request for two ranges is cheaper than to leave out so little. */
-#define GAP_BYTES (16u << 10)
 /* A store that is damaged may name the same range again and again. */
 #define RANGES_MAX 65536u
 
@@ -30,7 +28,8 @@ static bool ranges_are_near(const struct read_range *a,
 			    const struct read_range *b)
 {
 	return a->place == b->place &&
-	       b->offset <= (uint64_t)a->offset + a->length + GAP_BYTES;
+	       b->offset <=
+		       (uint64_t)a->offset + a->length + READ_AHEAD_GAP_BYTES;
 }
 
 /* Make @a reach to the end of @b, which begins behind its begin. */

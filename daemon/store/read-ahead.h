@@ -14,6 +14,9 @@
 #include "backend.h"
 #include "vector.h"
 
+/* One request for two ranges is cheaper than to leave out so little. */
+#define READ_AHEAD_GAP_BYTES (16u << 10)
+
 struct read_range {
 	uint64_t place;
 	uint32_t offset, length;

@@ -66,6 +66,13 @@ int superblock_choose(struct backend *be, struct superblock *ret,
  */
 #define WINDOW_BYTES (128u << 10)
 
+struct page_order {
+	struct page_ref ref;
+	uint32_t index;
+};
+
+DEFINE_VECTOR(page_order_vector, struct page_order);
+
 struct window {
 	uint64_t place;
 	uint32_t offset, length; /* length 0: nothing */
@@ -82,26 +89,34 @@ static const void *window_find(const struct window *w, uint64_t place,
 	return w->data + (ref->offset - w->offset);
 }
 
-/* Fill it from @ref on when @next is to be found there as well. */
+/*
+ * Fill it from the first of @pages on, as far as those behind it lie there,
+ * too.
+ */
 static void window_move(struct store *store, struct window *w, uint64_t place,
-			const struct page_ref *ref, const struct page_ref *next)
+			const struct page_order *pages, size_t nr)
 {
+	uint32_t begin = pages->ref.offset, end = 0;
 	uint32_t most = store->core.nr_slots * BLOCK_SIZE;
-	uint32_t bytes = WINDOW_BYTES;
 
+	for (size_t i = 0; i < nr; i++) {
+		const struct page_ref *ref = &pages[i].ref;
+
+		if (ref->segno != pages->ref.segno || ref->offset < end ||
+		    ref->offset >= most || ref->length > most - ref->offset ||
+		    ref->offset + ref->length - begin > WINDOW_BYTES ||
+		    (i > 0 && ref->offset - end > READ_AHEAD_GAP_BYTES))
+			break;
+		end = ref->offset + ref->length;
+	}
 	w->length = 0;
-	if (ref->offset >= most || next->segno != ref->segno ||
-	    next->offset <= ref->offset ||
-	    next->offset - ref->offset > WINDOW_BYTES - next->length)
-		return;
-	bytes = bytes < most - ref->offset ? bytes : most - ref->offset;
 	/* what cannot be read is met again, by itself */
-	if (backend_read(store->core.be, place, ref->offset, w->data, bytes, 0,
-			 NULL) < 0)
+	if (end == 0 || backend_read(store->core.be, place, begin, w->data,
+				     end - begin, 0, NULL) < 0)
 		return;
 	w->place = place;
-	w->offset = ref->offset;
-	w->length = bytes;
+	w->offset = begin;
+	w->length = end - begin;
 }
 
 /* Read and verify the record that @ref names into malloc'ed *ret. */
@@ -275,46 +290,49 @@ static int load_page(struct store *store, enum table t, uint32_t index,
 	}
 }
 
-/* The page @ref names, @next behind it.  NULL: it is read by itself. */
-static const void *find_page(struct store *store, const struct page_ref *ref,
-			     const struct page_ref *next, struct window *w)
+/* The first of @pages; NULL: it is read by itself. */
+static const void *find_page(struct store *store,
+			     const struct page_order *pages, size_t nr,
+			     struct window *w)
 {
+	const struct page_ref *ref = &pages->ref;
 	struct segment *s = segment_find_meta(&store->segments, ref->segno);
 	const void *ret;
 
 	if (!s)
 		return NULL;
 	ret = window_find(w, s->place, ref);
-	if (!ret)
-		window_move(store, w, s->place, ref, next);
-	if (!ret)
+	if (!ret) {
+		window_move(store, w, s->place, pages, nr);
 		ret = window_find(w, s->place, ref);
+	}
 	return ret && checksum64(ret, ref->length) == ref->checksum ? ret
 								    : NULL;
 }
 
-/* The reference says where page @index of @table is. */
+/* Load the first of @pages. */
 static int load_ref(struct store *store, struct page_table *table,
-		    uint32_t index, const struct page_ref *next,
-		    struct window *w, struct error *err)
+		    const struct page_order *pages, size_t nr, struct window *w,
+		    struct error *err)
 {
-	struct page_ref ref = table->pages[index].ref;
-	const void *page = find_page(store, &ref, next, w);
+	const struct page_ref *ref = &pages->ref;
+	const void *page = find_page(store, pages, nr, w);
 	CLEANUP_FREE void *record = NULL;
 	int r;
 
 	if (page) {
-		r = segment_add_meta(&store->segments, ref.segno, ref.length,
+		r = segment_add_meta(&store->segments, ref->segno, ref->length,
 				     err);
 	} else {
-		r = read_record(store, &ref, &record, err);
+		r = read_record(store, ref, &record, err);
 		page = record;
 	}
 	if (r == 0)
-		r = load_page(store, table->kind, index, page, ref.length, err);
+		r = load_page(store, table->kind, pages->index, page,
+			      ref->length, err);
 	if (r < 0) {
-		table->pages[index].ref = (struct page_ref){0};
-		(void)error_prefix(err, "page %" PRIu32, index);
+		table->pages[pages->index].ref = (struct page_ref){0};
+		(void)error_prefix(err, "page %" PRIu32, pages->index);
 	}
 	return r;
 }
@@ -376,29 +394,17 @@ static int load_directory(struct store *store, struct page_table *table,
 }
 
 static int load_directories(struct store *store, struct page_table *table,
-			    uint32_t nr_pages, struct error *err)
+			    uint32_t nr_pages, struct read_ahead *ahead,
+			    struct error *err)
 {
-	struct read_ahead ahead = {.be = store->core.be};
 	int r = 0;
 
-	for (uint32_t i = 0; i < table->nr_directories; i++)
-		hint_ref(store, &ahead, &table->directories[i]);
-	read_ahead_submit(&ahead);
 	for (uint32_t i = 0; r == 0 && i < table->nr_directories; i++)
 		if (table->directories[i].segno)
-			r = load_directory(store, table, nr_pages, i, &ahead,
+			r = load_directory(store, table, nr_pages, i, ahead,
 					   err);
-	read_ahead_submit(&ahead);
-	read_ahead_done(&ahead);
 	return r;
 }
-
-struct page_order {
-	struct page_ref ref;
-	uint32_t index;
-};
-
-DEFINE_VECTOR(page_order_vector, struct page_order);
 
 static int compare_places(const void *a, const void *b)
 {
@@ -432,19 +438,18 @@ static int load_ordered(struct store *store, struct page_table *table,
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < order->len; i++) {
-		uint32_t index = order->ptr[i].index;
-		size_t next = i + 1 < order->len ? i + 1 : i;
+		const struct page_order *pages = &order->ptr[i];
 
-		r = load_ref(store, table, index, &order->ptr[next].ref, window,
-			     err);
+		r = load_ref(store, table, pages, order->len - i, window, err);
 		if (r < 0)
-			r = lose_pages(store, table->kind, index, 1, r, err);
+			r = lose_pages(store, table->kind, pages->index, 1, r,
+				       err);
 	}
 	return r;
 }
 
-static int load_pages(struct store *store, struct page_table *table,
-		      uint32_t nr_pages, struct error *err)
+static int load_table(struct store *store, struct page_table *table,
+		      const struct root *root, struct error *err)
 {
 	CLEANUP_FREE struct window *window = malloc(sizeof(*window));
 	struct page_order_vector order = {0};
@@ -452,7 +457,7 @@ static int load_pages(struct store *store, struct page_table *table,
 
 	if (window) {
 		window->length = 0;
-		r = order_pages(table, nr_pages, &order);
+		r = order_pages(table, root->nr_pages[table->kind], &order);
 	}
 	if (r < 0)
 		r = error_set(err, ENOMEM, "out of memory");
@@ -462,9 +467,10 @@ static int load_pages(struct store *store, struct page_table *table,
 	return r;
 }
 
-static int load_table(struct store *store, struct page_table *table,
-		      const void *record, const struct root *root,
-		      struct error *err)
+/* Note what the root says of @table. */
+static int begin_table(struct store *store, struct page_table *table,
+		       const void *record, const struct root *root,
+		       struct read_ahead *ahead, struct error *err)
 {
 	uint32_t nr_pages = root->nr_pages[table->kind];
 	uint32_t nr = nr_directory_pages(nr_pages);
@@ -482,10 +488,36 @@ static int load_table(struct store *store, struct page_table *table,
 				       &table->directories[i], err);
 		if (r < 0)
 			(void)error_prefix(err, "checkpoint root");
+		else
+			hint_ref(store, ahead, &table->directories[i]);
 	}
-	if (r == 0)
-		r = load_directories(store, table, nr_pages, err);
-	return r < 0 ? r : load_pages(store, table, nr_pages, err);
+	return r;
+}
+
+/*
+ * The directories of all tables first: then all the pages are on their way
+ * while the first are looked at.
+ */
+static int find_pages(struct store *store, const void *record,
+		      const struct root *root, struct error *err)
+{
+	struct page_table *const tables[] = {
+		&store->frames.pages, &store->nodes.pages,
+		&store->segments.pages, &store->volumes.pages,
+		&store->reaper_pages};
+	struct read_ahead ahead = {.be = store->core.be};
+	int r = 0;
+
+	for (int t = 0; r == 0 && t < NR_TABLES; t++)
+		r = begin_table(store, tables[t], record, root, &ahead, err);
+	read_ahead_submit(&ahead);
+	for (int t = 0; r == 0 && t < NR_TABLES; t++)
+		r = load_directories(store, tables[t],
+				     root->nr_pages[tables[t]->kind], &ahead,
+				     err);
+	read_ahead_submit(&ahead);
+	read_ahead_done(&ahead);
+	return r;
 }
 
 /* The frames of all segments are in use. */
@@ -524,12 +556,12 @@ static int check_roots(const struct store *store, struct error *err)
 	return 0;
 }
 
-static int load_volumes(struct store *store, const void *record,
-			const struct root *root, struct error *err)
+static int load_volumes(struct store *store, const struct root *root,
+			struct error *err)
 {
 	int r;
 
-	r = load_table(store, &store->volumes.pages, record, root, err);
+	r = load_table(store, &store->volumes.pages, root, err);
 	if (r == 0 && root->next_volume_id == 0)
 		r = error_set(err, EUCLEAN, "next volume id 0");
 	store->volumes.next_id = root->next_volume_id;
@@ -553,21 +585,23 @@ static int load_tables(struct store *store, const void *record,
 	if (root->nr_pages[TABLE_FRAME] > store->frames.pages.nr_pages)
 		return error_set(err, EUCLEAN,
 				 "frame map is larger than the store");
-	r = load_table(store, &store->frames.pages, record, root, err);
+	r = find_pages(store, record, root, err);
 	if (r == 0)
-		r = load_table(store, &store->segments.pages, record, root,
-			       err);
+		r = load_table(store, &store->frames.pages, root, err);
+	/* its entries look up META segments: before there are many others */
+	if (r == 0)
+		r = load_table(store, &store->nodes.pages, root, err);
+	if (r == 0)
+		r = nodes_loaded(&store->nodes, root->next_node_id, err);
+	if (r == 0)
+		r = load_table(store, &store->segments.pages, root, err);
 	if (r == 0 && segment_table_loaded(&store->segments,
 					   root->nr_pages[TABLE_SEGMENT]) < 0)
 		r = error_set(err, ENOMEM, "out of memory");
 	if (r == 0)
-		r = load_table(store, &store->nodes.pages, record, root, err);
+		r = load_volumes(store, root, err);
 	if (r == 0)
-		r = nodes_loaded(&store->nodes, root->next_node_id, err);
-	if (r == 0)
-		r = load_volumes(store, record, root, err);
-	if (r == 0)
-		r = load_table(store, &store->reaper_pages, record, root, err);
+		r = load_table(store, &store->reaper_pages, root, err);
 	return r;
 }
 
