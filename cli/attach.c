@@ -10,9 +10,11 @@
 #include <json-c/json.h>
 
 #include "attachment.h"
+#include "boot.h"
 #include "cleanup.h"
 #include "command.h"
 #include "connect.h"
+#include "foreground.h"
 #include "monitor.h"
 #include "nbd-kernel.h"
 #include "nbdfuse.h"
@@ -69,6 +71,23 @@ static int choose_way(struct attach *at)
 	return 0;
 }
 
+/* The unit knows only the name. */
+static int check_enable(const struct attach *at)
+{
+	const struct options *o = at->options;
+
+	if (at->snapshot)
+		return usage_error(o->command,
+				   "%s: only a volume is attached at boot",
+				   o->operands[0]);
+	if (at->wanted || o->read_only || o->foreground)
+		return usage_error(o->command, "--enable goes without %s",
+				   at->wanted	  ? at->wanted
+				   : o->read_only ? "--read-only"
+						  : "--foreground");
+	return 0;
+}
+
 static int check_operands(struct attach *at)
 {
 	const struct options *o = at->options;
@@ -86,7 +105,7 @@ static int check_operands(struct attach *at)
 	}
 	at->snapshot = name.snapshot[0] != '\0';
 	at->wanted = o->nr_operands > 1 ? o->operands[1] : NULL;
-	return 0;
+	return o->enable ? check_enable(at) : 0;
 }
 
 /*
@@ -103,18 +122,27 @@ static bool is_alive(const struct attach *at, const struct attachment *a)
 	return at->snapshot || at->handles > 0;
 }
 
-/* A head's device that has lost its monitor gets a new one, and is told of. */
+/*
+ * A head's device that has lost its monitor gets a new one, and is told of.
+ * Who stays has it himself, instead of the one there is.
+ */
 static int attach_again(struct attach *at, const struct attachment *a)
 {
+	const struct options *o = at->options;
 	struct error err = ERROR_NONE;
 	int r;
 
 	at->attachment = *a;
-	if (!a->is_nbd || a->pid ||
+	if (o->enable)
+		return 0;
+	if (!a->is_nbd || (a->pid && !o->foreground) ||
 	    (at->wanted && strcmp(at->wanted, a->device) != 0)) {
 		print_error("%s: attached already as %s", a->name, a->device);
 		return EXIT_BUSY;
 	}
+	if (o->dry_run)
+		return 0;
+	attachment_end_helper(a);
 	r = monitor_resume(&at->attachment, at->lock, &err);
 	return r < 0 ? attach_failed(r, &err) : 0;
 }
@@ -157,7 +185,8 @@ static int check_attached(struct attach *at, bool *ret_again)
 		same = is_of_store(at, a) &&
 		       strcmp(a->name, at->attachment.name) == 0;
 		if ((same || a->is_nbd) && !is_alive(at, a)) {
-			r = remove_remains(a);
+			if (!at->options->dry_run)
+				r = remove_remains(a);
 		} else if (same && !at->snapshot) {
 			r = attach_again(at, a);
 			*ret_again = true;
@@ -219,6 +248,8 @@ static int make_loop(struct attach *at, const char *socket, struct error *err)
 	if (r == 0)
 		r = loop_make(a->mount, a->size, a->read_only, at->wanted,
 			      a->device, err);
+	if (r == 0)
+		attachment_refresh(a); /* its pid */
 	return r;
 }
 
@@ -240,34 +271,54 @@ static int make_device(struct attach *at, const char *socket)
 	return attach_failed(r, &err);
 }
 
+static void add_text(struct json_object *data, const char *key,
+		     const char *text)
+{
+	json_object_object_add(data, key, json_object_new_string(text));
+}
+
+static void print_attached_json(const struct attach *at, const char *unit)
+{
+	struct json_object *data = must(json_object_new_object());
+	const struct attachment *a = &at->attachment;
+
+	if (*a->device)
+		add_text(data, "device", a->device);
+	add_text(data, "name", a->name);
+	json_object_object_add(data, "size", json_object_new_uint64(a->size));
+	json_object_object_add(data, "read_only",
+			       json_object_new_boolean(a->read_only));
+	json_object_object_add(data, "scratch",
+			       json_object_new_boolean(a->scratch[0] != '\0'));
+	if (*unit)
+		add_text(data, "unit", unit);
+	print_json(data);
+}
+
 static void print_attached(const struct attach *at)
 {
 	const struct attachment *a = &at->attachment;
-	char text[SIZE_TEXT_BYTES];
-	struct json_object *data;
+	const struct options *o = at->options;
+	char text[SIZE_TEXT_BYTES], unit[BOOT_UNIT_MAX] = "";
 
-	if (at->options->json) {
-		data = must(json_object_new_object());
-		json_object_object_add(data, "device",
-				       json_object_new_string(a->device));
-		json_object_object_add(data, "name",
-				       json_object_new_string(a->name));
-		json_object_object_add(data, "size",
-				       json_object_new_uint64(a->size));
-		json_object_object_add(data, "read_only",
-				       json_object_new_boolean(a->read_only));
-		json_object_object_add(
-			data, "scratch",
-			json_object_new_boolean(a->scratch[0] != '\0'));
-		print_json(data);
+	if (o->enable)
+		boot_unit(a->name, unit);
+	if (o->json) {
+		print_attached_json(at, unit);
 		return;
 	}
+	if (o->quiet)
+		return;
 	size_format_long(a->size, text);
-	if (!at->options->quiet)
-		printf("%s  %s  %s  %s\n", a->device, a->name, text,
+	if (o->dry_run)
+		printf("%s  %s  would be attached", a->name, text);
+	else
+		printf("%s  %s  %s  %s", a->device, a->name, text,
 		       a->read_only    ? "ro"
 		       : a->scratch[0] ? "rw, scratch"
 				       : "rw");
+	printf("%s%s\n", *unit ? ", at boot by " : "", unit);
+	(void)fflush(stdout); /* who stays is heard of now */
 }
 
 static int attach_locked(struct attach *at)
@@ -292,7 +343,7 @@ static int attach_locked(struct attach *at)
 	r = look_at_volume(at);
 	if (r == 0)
 		r = check_attached(at, &again);
-	if (r || again)
+	if (r || again || at->options->dry_run || at->options->enable)
 		return r;
 	r = choose_export(at);
 	if (r == 0)
@@ -312,11 +363,57 @@ static int fill_in(struct attach *at)
 	return store_identify(at->store, &a->identity);
 }
 
+/* Its unit attaches it. */
+static int attach_by_unit(struct attach *at)
+{
+	struct attachments all;
+	char name[NAME_MAX_BYTES + 1];
+	bool found = false;
+	int r;
+
+	memcpy(name, at->attachment.name, sizeof(name));
+	r = boot_enable(name);
+	if (r)
+		return r;
+	attachments_load_of(at->store, &all);
+	for (size_t i = 0; i < all.nr && !found; i++) {
+		found = strcmp(all.ptr[i].name, name) == 0 &&
+			all.ptr[i].device[0];
+		if (found)
+			at->attachment = all.ptr[i];
+	}
+	attachments_done(&all);
+	if (found)
+		return 0;
+	print_error("%s: not attached by its unit", name);
+	return EXIT_FAILED;
+}
+
+/* With a connection to the server. */
+static int attach(struct attach *at)
+{
+	const struct options *o = at->options;
+	struct error err = ERROR_NONE;
+	CLEANUP_CLOSE int lock = -1;
+	int r;
+
+	if (geteuid() != 0) {
+		print_error("%s: only root can attach", o->operands[0]);
+		return EXIT_PERMISSION;
+	}
+	r = o->enable ? boot_check_store(at->store) : choose_way(at);
+	if (r)
+		return r;
+	at->lock = lock = attachments_lock(&err);
+	if (lock < 0)
+		return attach_failed(lock, &err);
+	r = fill_in(at);
+	return r ? r : attach_locked(at);
+}
+
 static int attach_run(const struct options *options)
 {
 	struct attach at = {.options = options};
-	struct error err = ERROR_NONE;
-	CLEANUP_CLOSE int lock = -1;
 	int r;
 
 	r = check_operands(&at);
@@ -325,31 +422,26 @@ static int attach_run(const struct options *options)
 	at.store = options_store(options);
 	if (!at.store)
 		return EXIT_USAGE;
+	if (options->foreground)
+		foreground_begin();
 	r = connection_open(at.store, CONNECT_SERVED, &at.connection);
 	if (r)
 		return r;
-	if (geteuid() != 0) {
-		print_error("%s: only root can attach", options->operands[0]);
-		return connection_close(at.connection, EXIT_PERMISSION);
-	}
-	r = choose_way(&at);
+	r = connection_close(at.connection, attach(&at));
+	if (r == 0 && options->enable && !options->dry_run)
+		r = attach_by_unit(&at);
 	if (r)
-		return connection_close(at.connection, r);
-	at.lock = lock = attachments_lock(&err);
-	if (lock < 0)
-		r = attach_failed(lock, &err);
-	if (r == 0)
-		r = fill_in(&at);
-	if (r == 0)
-		r = attach_locked(&at);
-	if (r == 0)
-		print_attached(&at);
-	return connection_close(at.connection, r);
+		return r;
+	print_attached(&at);
+	return options->foreground && !options->dry_run
+		       ? foreground_stay(&at.attachment)
+		       : 0;
 }
 
 const struct command command_attach = {
 	.name = "attach",
-	.synopsis = "[--read-only] VOLUME|VOLUME@SNAPSHOT [/dev/nbdN]",
+	.synopsis = "[-n] [--read-only] [--enable] [--foreground] "
+		    "VOLUME|VOLUME@SNAPSHOT [/dev/nbdN]",
 	.summary = "make a block device of a volume or snapshot",
 	.details =
 		"The store must be served.  A snapshot is attached as a "
@@ -359,8 +451,12 @@ const struct command command_attach = {
 		"The device is the kernel's NBD client, which lets requests "
 		"wait while the store's\nserver is started anew, for up to two "
 		"minutes.  Where the kernel has none, or when\n/dev/loopN is "
-		"named, it is a loop device behind nbdfuse, which does not.",
-	.accepts = OPTION_READ_ONLY,
+		"named, it is a loop device behind nbdfuse, which does not.\n\n"
+		"--enable is for volumes of varve.conf's store.  systemd then "
+		"has a unit,\nvarve-attach@VOLUME.service, that attaches the "
+		"volume now and at boot, and detaches\nit when the host is "
+		"shut down.",
+	.accepts = OPTION_DRY_RUN | OPTION_READ_ONLY | OPTION_ATTACH,
 	.min_operands = 1,
 	.max_operands = 2,
 	.run = attach_run,

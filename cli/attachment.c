@@ -467,7 +467,7 @@ static bool is_helper(const struct attachment *a)
 }
 
 /* nbdfuse ends when it is unmounted; one that does not is told to. */
-static void release_process(const struct attachment *a)
+void attachment_end_helper(const struct attachment *a)
 {
 	struct pollfd pollfd = {.events = POLLIN};
 	CLEANUP_CLOSE int fd = -1;
@@ -506,7 +506,7 @@ int attachment_release(struct attachment *a, struct error *err)
 	attachment_refresh(a);
 	if (a->is_nbd && !a->device[0] && a->pid) {
 		/* a monitor that may just be connecting it */
-		release_process(a);
+		attachment_end_helper(a);
 		attachment_refresh(a);
 	}
 	r = release_device(a, err);
@@ -514,7 +514,7 @@ int attachment_release(struct attachment *a, struct error *err)
 		r = release_mount(a, err);
 	if (r < 0)
 		return r;
-	release_process(a);
+	attachment_end_helper(a);
 	remove_dir(a);
 	return 0;
 }

@@ -95,6 +95,9 @@ bool attachment_is_linked(const struct attachment *a);
 int attachment_resize(const struct attachment *a, uint64_t size,
 		      struct error *err);
 
+/* End the helper; the device stays.  Lock: held. */
+void attachment_end_helper(const struct attachment *a);
+
 /*
  * Take it apart: device, mount, helper, directory; whatever of that
  * there is.  -EBUSY: the device is in use, and nothing was done.

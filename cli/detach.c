@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* varve detach: undo an attach, also one whose server or nbdfuse has died. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,8 @@
 #include <json-c/json.h>
 
 #include "attachment.h"
+#include "block-device.h"
+#include "boot.h"
 #include "cleanup.h"
 #include "command.h"
 #include "connect.h"
@@ -45,8 +48,8 @@ static int find_one(const struct attachments *all, const char *operand,
 	return EXIT_NOT_FOUND;
 }
 
-static void print_detached(const struct options *options,
-			   const struct attachment *a, const char *device)
+static void print_detached(const struct options *options, const char *name,
+			   const char *device)
 {
 	struct json_object *data;
 
@@ -55,12 +58,27 @@ static void print_detached(const struct options *options,
 		json_object_object_add(data, "device",
 				       json_object_new_string(device));
 		json_object_object_add(data, "name",
-				       json_object_new_string(a->name));
+				       json_object_new_string(name));
 		print_json(data);
 	} else if (!options->quiet) {
-		printf("%s%s%s  detached\n", device, *device ? "  " : "",
-		       a->name);
+		printf("%s%s%s  %s%s\n", device, *device ? "  " : "", name,
+		       options->dry_run ? "would be detached" : "detached",
+		       options->disable ? ", not attached at boot" : "");
 	}
+}
+
+/* Would it be refused? */
+static int try_release(const struct attachment *a, struct error *err)
+{
+	int fd;
+
+	if (!a->device[0])
+		return 0;
+	fd = device_hold(a->device, a->read_only, err);
+	if (fd < 0)
+		return error_prefix(err, "%s", a->name);
+	(void)close(fd); /* nothing was written */
+	return 0;
 }
 
 static int detach_one(const struct options *options, struct attachments *all)
@@ -73,57 +91,105 @@ static int detach_one(const struct options *options, struct attachments *all)
 	r = find_one(all, options->operands[0], &a);
 	if (r)
 		return r;
+	if (options->disable && strchr(a->name, '@'))
+		return usage_error(options->command,
+				   "%s: only a volume is attached at boot",
+				   a->name);
 	memcpy(device, a->device, sizeof(device));
-	r = attachment_release(a, &err);
+	r = options->dry_run ? try_release(a, &err)
+			     : attachment_release(a, &err);
 	if (r < 0) {
 		print_error("%s", err.message);
 		return verb_exit_code(r);
 	}
-	attachment_forget(a);
-	print_detached(options, a, device);
+	if (!options->dry_run)
+		attachment_forget(a);
+	if (!options->dry_run && options->disable && boot_disable(a->name))
+		return EXIT_PARTLY;
+	print_detached(options, a->name, device);
+	return 0;
+}
+
+/* What is enabled and not attached at the moment is disabled all the same. */
+static int disable_one(const struct options *options,
+		       const struct attachments *all)
+{
+	const char *volume = options->operands[0];
+	struct error err = ERROR_NONE;
+	struct name name;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < all->nr; i++)
+		if (is_meant(&all->ptr[i], volume))
+			return -ENOENT;
+	if (name_parse(volume, &name, &err) < 0 || name.snapshot[0] ||
+	    name.until[0] || name.view != VIEW_NONE || !boot_is_enabled(volume))
+		return -ENOENT;
+	if (!options->dry_run)
+		r = boot_disable(volume);
+	if (r == 0)
+		print_detached(options, volume, "");
+	return r;
+}
+
+/* The store that is meant; NULL: whichever. */
+static int choose_store(const struct options *options, const char **ret)
+{
+	struct store_identity identity;
+
+	if (options->disable) {
+		*ret = options_store(options);
+		return *ret ? boot_check_store(*ret) : EXIT_USAGE;
+	}
+	*ret = options->store ? options->store : getenv("VARVE_STORE");
+	if (*ret && **ret)
+		return store_identify(*ret, &identity);
+	*ret = NULL;
 	return 0;
 }
 
 static int detach_run(const struct options *options)
 {
-	const char *store =
-		options->store ? options->store : getenv("VARVE_STORE");
 	struct error err = ERROR_NONE;
 	CLEANUP_CLOSE int lock = -1;
-	struct store_identity identity;
 	struct attachments all;
+	const char *store;
 	int r;
 
 	if (geteuid() != 0) {
 		print_error("%s: only root can detach", options->operands[0]);
 		return EXIT_PERMISSION;
 	}
-	if (store && *store) {
-		r = store_identify(store, &identity);
-		if (r)
-			return r;
-	}
+	r = choose_store(options, &store);
+	if (r)
+		return r;
 	lock = attachments_lock(&err);
 	if (lock < 0) {
 		print_error("%s", err.message);
 		return verb_exit_code(lock);
 	}
-	if (store && *store)
+	if (store)
 		attachments_load_of(store, &all);
 	else
 		attachments_load(&all);
-	r = detach_one(options, &all);
+	r = options->disable ? disable_one(options, &all) : -ENOENT;
+	if (r == -ENOENT)
+		r = detach_one(options, &all);
 	attachments_done(&all);
 	return r;
 }
 
 const struct command command_detach = {
 	.name = "detach",
-	.synopsis = "DEVICE|VOLUME|VOLUME@SNAPSHOT",
+	.synopsis = "[-n] [--disable] DEVICE|VOLUME|VOLUME@SNAPSHOT",
 	.summary = "take an attached block device away",
 	.details = "Refused while the device is mounted or open.  Works when "
 		   "the store is no longer\nserved; without -s it looks at "
-		   "the devices of all stores.",
+		   "the devices of all stores.\n\n"
+		   "--disable undoes attach --enable, also when the volume is "
+		   "not attached.",
+	.accepts = OPTION_DRY_RUN | OPTION_DISABLE,
 	.min_operands = 1,
 	.max_operands = 1,
 	.run = detach_run,

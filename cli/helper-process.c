@@ -2,6 +2,7 @@
 #include "helper-process.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -25,10 +26,14 @@ static void redirect(int fd, const char *path, int flags)
 
 void helper_process_begin(const char *log)
 {
+	sigset_t none;
+
 	redirect(STDIN_FILENO, "/dev/null", O_RDONLY);
 	redirect(STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND);
 	redirect(STDERR_FILENO, log, O_WRONLY | O_CREAT | O_APPEND);
 	(void)setsid(); /* fails only for who has one */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* whoever forked it */
 	if (chdir("/") < 0)
 		_exit(CANNOT_BEGIN);
 	/* memory it needs while the kernel writes pages out must not wait for

@@ -36,6 +36,8 @@ struct command;
 #define OPTION_FORCE (1u << 19)
 #define OPTION_TOP (1u << 20)
 #define OPTION_GUARD (1u << 21)
+#define OPTION_ATTACH (1u << 22)
+#define OPTION_DISABLE (1u << 23)
 #define OPTION_TABLE (OPTION_NO_HEADER | OPTION_EXACT | OPTION_COLUMNS)
 
 struct options {
@@ -56,6 +58,9 @@ struct options {
 	bool repair;
 	bool cut_log;
 	bool follow;
+	bool enable;
+	bool foreground;
+	bool disable;
 	const char *columns;
 	const char *types;
 	const char *text;

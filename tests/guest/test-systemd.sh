@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # The units under a real systemd: a Debian with varve installed is booted, and
-# systemd-inside looks at how the server starts, restarts, hangs and stops.
+# systemd-inside looks at how the server starts, restarts, hangs and stops; and
+# in further boots, one of them after a power cut, at what is attached and
+# mounted then.
 
 . "$(dirname "$0")/../lib/guest.sh"
 guest_requires
@@ -21,7 +23,7 @@ install_varve() {
 		tail -n 20 "$tmp/log"
 		fail "varve is not installed"
 	}
-	mkdir "$root/var/lib/varve"
+	mkdir -p "$root/var/lib/varve" "$root/var/log/journal"
 	make_store "$root/var/lib/varve/main.varve" 256M
 	make_store "$root/var/lib/varve/second.varve" 64M
 	echo 'store = /var/lib/varve/second.varve' \
@@ -33,7 +35,8 @@ install_varve() {
 	/run/guest/script </dev/null >/dev/ttyS1 2>&1
 	echo "guest: exit $?" >/dev/ttyS1
 	sync
-	systemctl poweroff --force --force
+	[ -e /run/orderly ] || systemctl poweroff --force --force
+	systemctl poweroff --no-block
 	EOF
 	chmod 755 "$root/root/run-test"
 	cat >"$root/etc/systemd/system/run-test.service" <<-EOF
@@ -49,11 +52,28 @@ install_varve() {
 	systemctl --quiet --root="$root" enable varved.service run-test.service
 }
 
+# boot COMMAND PHASE: guest_run or guest_start.
+boot() {
+	"$1" -m 1024 -r "$tmp/debian.img" -i /lib/systemd/systemd \
+		-k systemd.show_status=0 /root/inside "$2"
+}
+
+has_ended_or_wants_to_be_cut() {
+	guest_has_ended || grep -qx cut "$tmp/output"
+}
+
 # one word each
 # shellcheck disable=SC2046
-guest_debian "$tmp/debian" systemd-sysv udev nbdkit libnbd-bin jq $(libraries)
+guest_debian "$tmp/debian" systemd-sysv udev kmod e2fsprogs \
+	nbdkit libnbd-bin jq $(libraries)
 install_varve "$tmp/debian"
 mke2fs -q -F -t ext4 -d "$tmp/debian" "$tmp/debian.img" 2G >"$tmp/log"
 rm -rf "$tmp/debian"
-guest_run -m 1024 -r "$tmp/debian.img" -i /lib/systemd/systemd \
-	-k systemd.show_status=0 /root/inside
+boot guest_run service
+boot guest_run enable
+boot guest_start booted
+wait_for "$guest_limit" has_ended_or_wants_to_be_cut || true
+end_process "$guest_pid"
+grep -v '^guest: exit' "$tmp/output"
+grep -qx cut "$tmp/output" || fail "the second boot was not as it should be"
+boot guest_run cut
