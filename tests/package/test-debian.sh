@@ -3,7 +3,7 @@
 #
 # The Debian packages: they are built, lintian finds no error, and in a fresh
 # Debian they are installed, found complete, tried by their own quick start,
-# and removed again without a trace but the store.
+# upgraded, and removed again without a trace but the store.
 
 . "$(dirname "$0")/../lib/functions.sh"
 requires command -v dpkg-buildpackage
@@ -117,6 +117,27 @@ their_quick_start_works() {
 	said env "$runtime" $quickstart --remove
 }
 
+# By a systemctl that only writes down what it is asked for.
+an_upgrade_restarts_every_server_and_a_removal_stops_it() {
+	local asked=$debian/var/tmp/asked
+	local path=PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+	mkdir -p "$debian/run/systemd/system"
+	printf '#!/bin/sh\necho "$*" >>/var/tmp/asked\n' \
+		>"$debian/usr/local/bin/systemctl"
+	chmod 755 "$debian/usr/local/bin/systemctl"
+	said env "$path" sh -c 'dpkg -i /var/tmp/varve/*.deb'
+	grep -qE '^try-restart .*varved.service( |$)' "$asked" ||
+		fail "the server is not restarted: $(cat "$asked")"
+	grep -qxF 'try-restart varved@*.service' "$asked" ||
+		fail "other servers are not restarted: $(cat "$asked")"
+	! grep -E '^(stop|restart)|attach' "$asked" || fail "more than that"
+	rm "$asked"
+	said env "$path" dpkg -r varve
+	grep -qE '^stop varve-attach@\*.service .* varved@\*.service$' "$asked" ||
+		fail "what runs is not stopped: $(cat "$asked")"
+	rm -r "$debian/run/systemd" "$debian/usr/local/bin/systemctl"
+}
+
 they_are_removed_but_not_the_store() {
 	said apt-get -qq -y purge varve nbdkit-plugin-varve
 	[ ! -e "$debian/etc/varve/varve.conf" ] || fail "a configuration stays"
@@ -130,4 +151,5 @@ make_debian
 they_are_installed
 the_configured_store_is_the_default
 their_quick_start_works
+an_upgrade_restarts_every_server_and_a_removal_stops_it
 they_are_removed_but_not_the_store
