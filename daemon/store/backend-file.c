@@ -397,6 +397,18 @@ static int file_grow(struct backend *be, uint64_t capacity, struct error *err)
 	return 0;
 }
 
+static void file_shrink(struct backend *be, uint64_t size_bytes)
+{
+	struct backend_file *f = file_of(be);
+	struct backend_stat stat;
+
+	backend_stat(be, &stat);
+	if (f->is_device || stat.size_bytes <= size_bytes)
+		return;
+	if (ftruncate(f->fd, (off_t)size_bytes) < 0)
+		return; /* a longer file does no harm */
+}
+
 static void file_stat(struct backend *be, struct backend_stat *ret)
 {
 	struct backend_file *f = file_of(be);
@@ -440,6 +452,7 @@ static const struct backend_ops file_ops = {
 	.super_read = file_super_read,
 	.super_write = file_super_write,
 	.grow = file_grow,
+	.shrink = file_shrink,
 	.stat = file_stat,
 };
 

@@ -205,6 +205,11 @@ int backend_grow(struct backend *be, uint64_t capacity, struct error *err)
 	return be->ops->grow(be, capacity, err);
 }
 
+void backend_shrink(struct backend *be, uint64_t size_bytes)
+{
+	be->ops->shrink(be, size_bytes);
+}
+
 void backend_stat(struct backend *be, struct backend_stat *ret)
 {
 	be->ops->stat(be, ret);

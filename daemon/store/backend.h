@@ -58,6 +58,7 @@ struct backend_ops {
 			   const struct disk_superblock *disk,
 			   struct error *err);
 	int (*grow)(struct backend *be, uint64_t capacity, struct error *err);
+	void (*shrink)(struct backend *be, uint64_t size_bytes);
 	void (*stat)(struct backend *be, struct backend_stat *ret);
 };
 
@@ -93,6 +94,8 @@ uint64_t backend_frame_offset(uint64_t place, unsigned int segment_shift);
  * drop_cache: later reads of the frame come from the medium.
  * grow: make the file at least @capacity bytes long; -ENOSPC.  A device must
  *   be: -EINVAL.  The next sync makes it durable.
+ * shrink: make a file that was grown, and needs it no more, @size_bytes long
+ *   again; best effort.
  * will_read: the medium may begin to read the range; best effort.
  */
 void backend_close(struct backend *be);
@@ -112,6 +115,7 @@ int backend_super_read(struct backend *be, unsigned int copy,
 int backend_super_write(struct backend *be, unsigned int copy,
 			const struct disk_superblock *disk, struct error *err);
 int backend_grow(struct backend *be, uint64_t capacity, struct error *err);
+void backend_shrink(struct backend *be, uint64_t size_bytes);
 void backend_stat(struct backend *be, struct backend_stat *ret);
 
 /*

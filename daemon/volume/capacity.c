@@ -83,9 +83,11 @@ static int make_larger(struct store *store, uint64_t capacity, uint64_t nr,
 {
 	struct backend *be = store->core.be;
 	uint64_t nr_old = store->frames.nr;
+	struct backend_stat before;
 	uint64_t more = frames_reserve(nr) - store->frames.reserve;
 	int r;
 
+	backend_stat(be, &before);
 	r = backend_grow(be, capacity, err);
 	if (r < 0)
 		return r;
@@ -101,8 +103,10 @@ static int make_larger(struct store *store, uint64_t capacity, uint64_t nr,
 		for (uint64_t i = 0; r < 0 && i < more; i++)
 			(void)backend_free(be, nr_old + i, NULL);
 	}
-	if (r < 0)
+	if (r < 0) {
 		be->nr_frames = nr_old;
+		backend_shrink(be, before.size_bytes);
+	}
 	return r;
 }
 

@@ -348,6 +348,13 @@ static int spared_grow(struct backend *be, uint64_t capacity, struct error *err)
 	return spare_end(medium->grow(be, capacity, err));
 }
 
+static void spared_shrink(struct backend *be, uint64_t size_bytes)
+{
+	spared++;
+	medium->shrink(be, size_bytes);
+	spared--;
+}
+
 static void spared_stat(struct backend *be, struct backend_stat *ret)
 {
 	medium->stat(be, ret);
@@ -365,6 +372,7 @@ static const struct backend_ops spared_ops = {
 	.super_read = spared_super_read,
 	.super_write = spared_super_write,
 	.grow = spared_grow,
+	.shrink = spared_shrink,
 	.stat = spared_stat,
 };
 

@@ -361,6 +361,17 @@ static int memory_grow(struct backend *be, uint64_t capacity, struct error *err)
 	return r;
 }
 
+/* Not recorded: after a crash the disk may be longer. */
+static void memory_shrink(struct backend *be, uint64_t size_bytes)
+{
+	struct memory_disk *disk = disk_of(be);
+
+	mutex_lock(&disk->lock);
+	if (disk->image.bytes > size_bytes)
+		disk->image.bytes = size_bytes;
+	mutex_unlock(&disk->lock);
+}
+
 static void memory_stat(struct backend *be, struct backend_stat *ret)
 {
 	struct memory_disk *disk = disk_of(be);
@@ -392,6 +403,7 @@ static const struct backend_ops memory_ops = {
 	.super_read = memory_super_read,
 	.super_write = memory_super_write,
 	.grow = memory_grow,
+	.shrink = memory_shrink,
 	.stat = memory_stat,
 };
 

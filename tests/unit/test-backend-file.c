@@ -542,6 +542,21 @@ static void a_device_is_used_whole_and_held_alone(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+static void a_file_grows_and_is_as_long_as_before_again(void **state)
+{
+	struct backend *be = create();
+	struct backend_stat stat;
+
+	assert_int_equal(backend_grow(be, 2 * CAPACITY, NULL), 0);
+	backend_stat(be, &stat);
+	assert_int_equal(stat.size_bytes, 2 * CAPACITY);
+	backend_shrink(be, CAPACITY);
+	backend_shrink(be, 3 * CAPACITY); /* it is shorter */
+	backend_stat(be, &stat);
+	assert_int_equal(stat.size_bytes, CAPACITY);
+	backend_close(be);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
 #define TEST_ON_TMPFS(name) \
 	cmocka_unit_test_setup_teardown(name, make_dir_on_tmpfs, remove_dir)
@@ -561,6 +576,7 @@ int main(void)
 		TEST(allocated_frames_are_backed_and_freed_ones_not),
 		TEST_ON_TMPFS(allocated_frames_are_backed_and_freed_ones_not),
 		TEST(zero_fill_clears_a_used_frame),
+		TEST(a_file_grows_and_is_as_long_as_before_again),
 		TEST(a_write_that_fails_is_eio),
 		TEST(a_full_host_is_enospc),
 		TEST(only_one_writer_or_many_readers),

@@ -162,11 +162,14 @@ static void a_host_without_room_for_the_reserve_changes_nothing(void **state)
 {
 	struct volume_handle *h = create_volume("a", 100);
 	struct store_stat st = stat_now();
+	struct backend_stat stat;
 
 	memory_disk_limit_frames(disk, st.frames_allocated + 5);
 	refused(try_grow(capacity_of(20 * 1024)), ENOSPC,
 		"no room for the reserve");
 	has(TEST_FRAMES, RESERVE);
+	backend_stat(store->core.be, &stat);
+	assert_int_equal(stat.size_bytes, capacity_of(TEST_FRAMES));
 	/* what was allocated was given back: the store itself can have it */
 	memory_disk_limit_frames(disk, st.frames_allocated + 10);
 	must(store_checkpoint(store, &err));
