@@ -384,10 +384,10 @@ what_a_command_froze_is_always_thawed() {
 	commands 1 'kill -9 $PPID' true
 	grep -q "its guardian was killed" "$tmp/err" || fail "said"
 	no_such more@cmds
-	commands 1 "sleep $nap" true --freeze-timeout 0.3
+	commands 1 "sleep $nap" true --freeze-timeout 1.5
 	grep -q "did not end in time" "$tmp/err" || fail "said"
 	no_such more@cmds
-	commands 1 true "sleep $nap" --freeze-timeout 0.3
+	commands 1 true "sleep $nap" --freeze-timeout 1.5
 	no_such more@cmds
 	wait_for 60 nobody_naps || fail "a command is left"
 	: >"$tmp/said"
