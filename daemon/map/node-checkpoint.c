@@ -80,8 +80,7 @@ void node_written(struct nodes *nodes, struct node *n, uint64_t segno,
 	node_drop_image(nodes, n);
 	n->pending = false;
 	if (n->zombie) {
-		(void)segment_add_meta(nodes->segments, segno, -(int64_t)length,
-				       NULL);
+		segment_drop_meta(nodes->segments, segno, length);
 		node_release(nodes, n);
 		return;
 	}

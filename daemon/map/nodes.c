@@ -474,9 +474,8 @@ static void drop_entry(struct nodes *nodes, uint32_t id)
 
 	mutex_assert_held(&nodes->core->lock);
 	node_entry_touch(nodes, id);
-	if (e->segno) /* cannot fail: it was counted when it was written */
-		(void)segment_add_meta(nodes->segments, e->segno,
-				       -(int64_t)e->length, NULL);
+	if (e->segno)
+		segment_drop_meta(nodes->segments, e->segno, e->length);
 	*e = (struct node_entry){0};
 	*node_place(nodes, id) = NULL;
 	nodes->nr_nodes--;

@@ -486,6 +486,24 @@ int segment_add_meta(struct segment_table *table, uint64_t segno, int64_t delta,
 	return 0;
 }
 
+void segment_drop_meta(struct segment_table *table, uint64_t segno,
+		       uint32_t bytes)
+{
+	struct segment *s = segment_find(table, segno);
+
+	/* cannot fail: it was counted when it was written */
+	(void)segment_add_meta(table, segno, -(int64_t)bytes, NULL);
+	if (s)
+		s->dropped_generation = table->core->generation;
+}
+
+bool segment_is_replaced(const struct segment_table *table,
+			 const struct segment *s)
+{
+	return s->kind == SEGMENT_META && s->live == 0 &&
+	       s->dropped_generation != table->core->generation;
+}
+
 /* ---- loading ---- */
 
 /* How many slots have a count.  An open looks at those of all segments. */

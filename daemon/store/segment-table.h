@@ -37,6 +37,8 @@ struct segment {
 	bool victim; /* a cleaner is at work on it */
 	bool bad;    /* and met a block that does not verify */
 	bool listed; /* in the list of the dead */
+	/* META: core's when a record was dropped that none took the place of */
+	uint64_t dropped_generation;
 	/* dead at a cut; freed when that is durable and pins reach 0 */
 	bool dying;	  /* all of it */
 	bool frame_dying; /* only its frame: names are left */
@@ -138,6 +140,15 @@ void segment_quarantine(struct segment_table *table, struct segment *segment);
 /* META: @delta bytes more or fewer are referenced in segment @segno. */
 int segment_add_meta(struct segment_table *table, uint64_t segno, int64_t delta,
 		     struct error *err);
+/*
+ * META: @bytes fewer, and not because a checkpoint wrote them anew: the one
+ * that is running may still name them.
+ */
+void segment_drop_meta(struct segment_table *table, uint64_t segno,
+		       uint32_t bytes);
+/* META: is all of @segment dead, and does a running checkpoint name none? */
+bool segment_is_replaced(const struct segment_table *table,
+			 const struct segment *segment);
 
 /*
  * Where the content of @name is now: the name itself or its forward.

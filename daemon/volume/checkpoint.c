@@ -13,7 +13,7 @@
  *   3 nodes, pages, directories, root: addresses are given in this order, so
  *     each record names only records written before it
  *   4 sync                     5 superblock A, sync     6 superblock B, sync
- *   7 what was dead at the cut becomes free (I7)
+ *   7 what was dead at the cut, or written anew, becomes free (I7)
  * A crash before 5 leaves the checkpoint before; between 5 and 6 either copy
  * is complete, and what the older one needs is still there.
  *
@@ -43,7 +43,7 @@ struct checkpoint {
 	struct root root;
 	struct log_position position;
 	uint64_t cut_seq;
-	struct segment_vector dead; /* at the cut */
+	struct segment_vector dead; /* at the cut, and what it replaced */
 	struct root_ref root_ref;
 	bool cleans; /* there are META victims */
 };
@@ -351,6 +351,27 @@ static int write_directories(struct checkpoint *cp, struct page_table *table,
 
 /* ---- root ---- */
 
+/*
+ * META segments whose last records this checkpoint wrote anew: when it is
+ * durable nothing names what is in them.  Core held.
+ */
+static void cut_replaced(struct checkpoint *cp)
+{
+	struct segment_table *table = &cp->store->segments;
+	size_t left = 0;
+
+	for (size_t i = 0; i < table->dead.len; i++) {
+		struct segment *s = table->dead.ptr[i];
+
+		if (segment_is_replaced(table, s) &&
+		    segment_vector_push(&cp->dead, s) == 0)
+			segment_cut_dead(table, s);
+		else
+			table->dead.ptr[left++] = s;
+	}
+	table->dead.len = left;
+}
+
 static int compare_meta(const void *a, const void *b)
 {
 	const struct meta_segment *x = a, *y = b;
@@ -392,6 +413,7 @@ static int put_root(struct checkpoint *cp, uint32_t *ret_bytes, bool *ret_done,
 	void *to;
 
 	mutex_assert_held(&store->core.lock);
+	cut_replaced(cp);
 	meta = list_meta(&store->segments, &cp->root.nr_meta_segments);
 	if (!meta)
 		return error_set(err, ENOMEM, "out of memory");
@@ -415,9 +437,6 @@ static int put_root(struct checkpoint *cp, uint32_t *ret_bytes, bool *ret_done,
 		.checksum = checksum64(to, bytes),
 		.place = store->meta.stream.segment->place,
 	};
-	if (store->sb.root.segno)
-		(void)segment_add_meta(&store->segments, store->sb.root.segno,
-				       -(int64_t)store->sb.root.length, NULL);
 	return 0;
 }
 
@@ -428,6 +447,11 @@ static int write_root(struct checkpoint *cp, struct error *err)
 	uint32_t bytes = 0;
 	int r = 0;
 
+	mutex_lock(&store->core.lock);
+	if (store->sb.root.segno) /* this one takes its place */
+		(void)segment_add_meta(&store->segments, store->sb.root.segno,
+				       -(int64_t)store->sb.root.length, NULL);
+	mutex_unlock(&store->core.lock);
 	while (r == 0 && !done) {
 		mutex_lock(&store->core.lock);
 		r = put_root(cp, &bytes, &done, err);

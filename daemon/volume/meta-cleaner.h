@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The cleaner of META segments: a checkpoint writes anew what nearly empty
- * ones hold, so that their frames come back with the next.
+ * ones hold, so that their frames come back.
  *
  * Without it every checkpoint and every open would leave a frame behind that
  * a few cold records keep.  All records are found from memory (the tables

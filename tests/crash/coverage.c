@@ -97,7 +97,7 @@ static const char *const circumstances[NR_CIRCUMSTANCES] = {
 	[SEEN_QUEUE] = "reaper: nodes to free after recovery",
 	[SEEN_FULL] = "work refused: store is full",
 	[SEEN_REAPED] = "reaper: nodes freed",
-	[SEEN_META_CLEANED] = "META segments emptied",
+	[SEEN_META_CLEANED] = "META cleaner: nodes moved",
 	[SEEN_MOVED] = "cleaner: blocks moved",
 	[SEEN_RENAMED] = "cleaner: moved blocks renamed",
 };

@@ -434,7 +434,7 @@ static void see_work(struct coverage *coverage, const struct workload *w)
 {
 	coverage->seen[SEEN_FULL] += w->nr_refused;
 	coverage->seen[SEEN_REAPED] += w->nr_reaped;
-	coverage->seen[SEEN_META_CLEANED] += w->nr_emptied;
+	coverage->seen[SEEN_META_CLEANED] += w->nr_moved_nodes;
 	coverage->seen[SEEN_MOVED] += w->nr_moved;
 	coverage->seen[SEEN_RENAMED] += w->nr_renamed;
 }

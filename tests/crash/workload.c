@@ -512,18 +512,52 @@ void work_grow(struct workload *w, uint64_t more)
 	end(w, step, outcome == DONE);
 }
 
+/* The segments of nodes that a checkpoint need not write; of others 0. */
+static uint64_t *clean_node_segments(struct store *store, uint32_t nr)
+{
+	uint64_t *ret = calloc(nr, sizeof(*ret));
+
+	if (!ret)
+		abort();
+	mutex_lock(&store->core.lock);
+	for (uint32_t id = 1; id < nr; id++) {
+		const struct node *n = node_peek(&store->nodes, id);
+
+		if (node_exists(&store->nodes, id) &&
+		    !(n && n->generation == store->core.generation))
+			ret[id] = node_entry(&store->nodes, id)->segno;
+	}
+	mutex_unlock(&store->core.lock);
+	return ret;
+}
+
+static void note_moved_nodes(struct workload *w, const uint64_t *before,
+			     uint32_t nr)
+{
+	uint64_t *after = clean_node_segments(w->store, nr);
+
+	for (uint32_t id = 0; id < nr; id++)
+		w->nr_moved_nodes += before[id] && before[id] != after[id];
+	free(after);
+}
+
 void work_checkpoint(struct workload *w)
 {
+	uint32_t nr = w->store->nodes.next_id;
+	uint64_t *before = clean_node_segments(w->store, nr);
 	struct step *step = begin(w, "checkpoint", "", 0, 0);
 	struct error err = ERROR_NONE;
+	enum outcome outcome;
 	int r;
 
-	if (!step)
-		return;
-	r = store_checkpoint(w->store, &err);
-	for (size_t i = 0; i < w->store->segments.meta.len; i++)
-		w->nr_emptied += w->store->segments.meta.ptr[i]->victim;
-	end(w, step, settle(w, r, &err, step->what) == DONE);
+	if (step) {
+		r = store_checkpoint(w->store, &err);
+		outcome = settle(w, r, &err, step->what);
+		if (outcome == DONE)
+			note_moved_nodes(w, before, nr);
+		end(w, step, outcome == DONE);
+	}
+	free(before);
 }
 
 void work_reap(struct workload *w)

@@ -48,11 +48,11 @@ struct workload {
 	struct error err;
 	/* around what the store does for an operation; may be NULL */
 	void (*inside)(struct workload *w, bool enters);
-	uint64_t nr_refused; /* operations */
-	uint64_t nr_reaped;  /* nodes that work_reap() found in the queue */
-	uint64_t nr_moved;   /* blocks, by the cleaner */
-	uint64_t nr_renamed; /* blocks that were moved */
-	uint64_t nr_emptied; /* META segments that a checkpoint emptied */
+	uint64_t nr_refused;	 /* operations */
+	uint64_t nr_reaped;	 /* nodes that work_reap() found in the queue */
+	uint64_t nr_moved;	 /* blocks, by the cleaner */
+	uint64_t nr_renamed;	 /* blocks that were moved */
+	uint64_t nr_moved_nodes; /* by the META cleaner */
 };
 
 #define WORK_FRAMES 128u /* room for every workload */

@@ -255,6 +255,64 @@ static void dead_frames_are_not_reused_when_copy_b_fails(void **state)
 	expect(a, 0, 100, 2);
 }
 
+/* Segments of metadata that hold no record any more. */
+static uint64_t nr_dead_meta(void)
+{
+	const struct segment_vector *meta = &store->segments.meta;
+	uint64_t ret = 0;
+
+	lock_core();
+	for (size_t i = 0; i < meta->len; i++)
+		ret += meta->ptr[i]->sealed && meta->ptr[i]->live == 0;
+	unlock_core();
+	return ret;
+}
+
+static void put_leaves(struct volume_handle *h, uint32_t nr, uint32_t seed)
+{
+	for (uint64_t i = 0; i < nr; i++)
+		put(h, i * LEAF_BLOCKS, 1, seed);
+}
+
+static void metadata_written_anew_gives_its_frames_back_at_once(void **state)
+{
+	/* more than a segment, and not so many that a checkpoint is due */
+	const uint32_t nr = 90;
+	struct volume_handle *b = create_volume("b", nr * LEAF_BLOCKS);
+
+	for (uint32_t i = 1; i <= 5; i++) {
+		put_leaves(b, nr, i);
+		must(store_checkpoint(store, &err));
+		assert_int_equal(nr_dead_meta(), 0);
+	}
+	volume_close(b);
+}
+
+static void metadata_that_dies_after_the_cut_keeps_its_frames(void **state)
+{
+	const uint32_t nr = 300; /* some segments */
+	struct volume_handle *b = create_volume("b", nr * LEAF_BLOCKS);
+
+	put_leaves(b, nr, 1);
+	volume_close(b);
+	must(store_checkpoint(store, &err));
+	delete_volume("b");
+	put(a, 0, 1, 3);
+	begin_checkpoint(MEMORY_WRITE);
+	must(store_reap(store, &err));
+	end_checkpoint(MEMORY_WRITE);
+	assert_true(nr_dead_meta() > 1);
+	put(a, 0, 100, 3); /* and nobody takes them */
+	see_the_checkpoint_alone();
+	must(store_reap(store, &err));
+	assert_int_equal(stat_now().live_blocks, 100);
+	must(store_checkpoint(store, &err));
+	must(store_checkpoint(store, &err));
+	assert_true(nr_dead_meta() <= 1);
+	check_is_clean();
+	a = open_volume("a");
+}
+
 struct read {
 	uint8_t data[BLOCK_SIZE];
 	int r;
@@ -426,6 +484,8 @@ int main(void)
 		TEST(each_superblock_is_synced_before_the_next_is_written),
 		TEST(dead_frames_wait_for_both_superblocks),
 		TEST(dead_frames_are_not_reused_when_copy_b_fails),
+		TEST(metadata_written_anew_gives_its_frames_back_at_once),
+		TEST(metadata_that_dies_after_the_cut_keeps_its_frames),
 		TEST(a_frame_that_is_being_read_is_not_reused),
 		TEST(a_failed_write_of_metadata_leaves_the_checkpoint_before),
 		TEST(a_checkpoint_waits_for_a_frame_that_is_being_grown),
