@@ -115,6 +115,12 @@ bool cleaner_is_tight(const struct store *store)
 	       frames_kept_free(store) / 4;
 }
 
+bool cleaner_frames_are_few(const struct store *store)
+{
+	return frames_left(store) + frames_coming(store) <
+	       2 * frames_kept_free(store);
+}
+
 bool cleaner_is_wanted(struct store *store)
 {
 	struct cleaner *c = &store->cleaner;

@@ -63,6 +63,8 @@ void cleaner_done(struct store *store);
 uint32_t cleaner_segment_blocks(const struct store *store);
 /* Do writers wait for frames, or are they about to? */
 bool cleaner_is_tight(const struct store *store);
+/* Is it frames that bound how much lies dead?  Core held. */
+bool cleaner_frames_are_few(const struct store *store);
 /* Should it work now?  Core held. */
 bool cleaner_is_wanted(struct store *store);
 /* May it still make room?  Core held. */

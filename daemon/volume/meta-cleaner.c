@@ -66,14 +66,24 @@ static struct segment *find_emptiest(const struct segment_table *table)
 	return ret;
 }
 
+/*
+ * As many META segments may be: where frames are few what they take is not
+ * there for blocks, and the cleaner pays for that with a multiple.
+ */
+static uint64_t segments_max(const struct store *store)
+{
+	bool few = is_tight(store) || cleaner_frames_are_few(store);
+
+	return SEGMENTS_MIN +
+	       ((store->segments.meta_bytes * (few ? 9 : 16) / 8) >>
+		store->core.segment_shift);
+}
+
 /* Returns their live bytes; 0: there is none. */
 static uint64_t choose_victims(struct store *store)
 {
 	struct segment_table *table = &store->segments;
-	uint64_t segment_bytes = UINT64_C(1) << store->core.segment_shift;
-	uint64_t most = SEGMENTS_MIN + (is_tight(store) ? 5 : 8) *
-					       table->meta_bytes /
-					       segment_bytes / 4;
+	uint64_t most = segments_max(store);
 	uint64_t left = bytes_to_move(store), nr = table->meta.len;
 	uint64_t ret = 0;
 	struct segment *s;

@@ -14,7 +14,7 @@
 
 /*
  * Before the cut: when META takes more than twice the segments its live bytes
- * need, or a quarter more where frames are few, choose victims and make the
+ * need, or an eighth more where frames are few, choose victims and make the
  * nodes in them dirty, as far as there is room for a checkpoint of them.
  * Returns true when there are victims.  A node that cannot be read stays where
  * it is.  Core held, dropped for faults.

@@ -46,35 +46,85 @@ static void cleaned_segments_hold_nothing_that_is_missed(void **state)
 	volume_close(h);
 }
 
+#define NR_HOT 30u
+#define NR_COLD 870u
+#define COLD_PER_ROUND 25u
+
 /*
  * Some leaves change from each checkpoint to the next, others seldom: a third
  * of each segment stays live, which is more than a quarter of a segment.
+ * *ret_live: segments that what is live would fill.  Returns their number.
  */
-static void metadata_takes_about_twice_what_is_live(void **state)
+static uint64_t churn_metadata(struct volume_handle *h, uint64_t *ret_live)
 {
-	const uint32_t nr_hot = 30, nr_cold = 870, per_round = 25;
-	struct volume_handle *h =
-		create_volume("a", (nr_hot + nr_cold) * LEAF_BLOCKS);
-	uint64_t live, nr; /* segments */
+	uint64_t nr;
 
-	for (uint32_t i = 0; i < nr_hot + nr_cold; i++)
-		put(h, (uint64_t)i * LEAF_BLOCKS, 1, 1);
 	for (uint32_t round = 0; round < 80; round++) {
-		for (uint32_t i = 0; i < nr_hot + per_round; i++) {
-			uint64_t cold = (round * per_round + i) % nr_cold;
+		for (uint32_t i = 0; i < NR_HOT + COLD_PER_ROUND; i++) {
+			uint64_t cold = (round * COLD_PER_ROUND + i) % NR_COLD;
 
-			put(h, (i < nr_hot ? i : nr_hot + cold) * LEAF_BLOCKS,
+			put(h, (i < NR_HOT ? i : NR_HOT + cold) * LEAF_BLOCKS,
 			    1, round + 2);
 		}
 		must(store_checkpoint(store, &err));
 	}
 	lock_core();
-	live = (store->segments.meta_bytes >> TEST_SEGMENT_SHIFT) + 1;
+	*ret_live = (store->segments.meta_bytes >> TEST_SEGMENT_SHIFT) + 1;
 	nr = store->segments.meta.len;
 	unlock_core();
+	return nr;
+}
+
+static struct volume_handle *create_leaves(void)
+{
+	struct volume_handle *h =
+		create_volume("a", (NR_HOT + NR_COLD) * LEAF_BLOCKS);
+
+	for (uint32_t i = 0; i < NR_HOT + NR_COLD; i++)
+		put(h, (uint64_t)i * LEAF_BLOCKS, 1, 1);
+	return h;
+}
+
+static void metadata_takes_about_twice_what_is_live(void **state)
+{
+	struct volume_handle *h = create_leaves();
+	uint64_t live, nr = churn_metadata(h, &live);
+
 	/* the slack that is allowed, and what is not free before the next */
 	assert_in_range(nr, live, 2 * live + 4 + 4);
 	check_is_clean();
+	volume_close(h);
+}
+
+/* Blocks that take what is free, and a third of them is dead then. */
+static struct volume_handle *fill_frames(void)
+{
+	const uint64_t nr = 2000, run = 10;
+	struct volume_handle *h = create_volume("b", nr);
+	bool few = false;
+	uint64_t end;
+
+	for (end = 0; !few && end < nr; end += run) {
+		put(h, end, run, 1);
+		lock_core();
+		few = cleaner_frames_are_few(store);
+		unlock_core();
+	}
+	assert_true(few);
+	for (uint64_t i = 0; i < end; i += 3 * run)
+		must(volume_trim(h, run * BLOCK_SIZE, i * BLOCK_SIZE, false,
+				 &err));
+	return h;
+}
+
+static void where_frames_are_few_metadata_takes_less(void **state)
+{
+	struct volume_handle *h = create_leaves(), *b = fill_frames();
+	uint64_t live, nr = churn_metadata(h, &live);
+
+	assert_in_range(nr, live, 2 * live);
+	check_is_clean();
+	volume_close(b);
 	volume_close(h);
 }
 
@@ -152,6 +202,7 @@ int main(void)
 		TEST(each_open_leaves_no_frame_behind),
 		TEST(cleaned_segments_hold_nothing_that_is_missed),
 		TEST(metadata_takes_about_twice_what_is_live),
+		TEST(where_frames_are_few_metadata_takes_less),
 		TEST(clean_leaves_are_evicted_and_come_back),
 		TEST(evicted_leaves_leave_their_memory_to_others),
 	};
