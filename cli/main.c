@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* varve: the command line.  Finds the verb and runs it. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,11 +46,27 @@ static int flush_output(int exit_code)
 	return exit_code ? exit_code : EXIT_FAILED;
 }
 
+/*
+ * Descriptors 0 to 2 that are closed must not be given to what is opened next:
+ * a complaint would be written into the store.
+ */
+static bool fill_standard_descriptors(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDONLY); /* writing fails */
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd > STDERR_FILENO && close(fd) == 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
 	int r;
 
+	if (!fill_standard_descriptors())
+		return EXIT_FAILED;
 	/* the verb goes on to its end; what it writes fails instead */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);

@@ -80,6 +80,24 @@ try_all "$tmp/s"
 serve "$tmp/s"
 try_all "$tmp/s"
 
+# A store is not opened as a standard descriptor that is closed.
+closed_descriptors_reach_no_store() {
+	local closed
+	for closed in '2>&-' '>&- 2>&-' '<&- >&- 2>&-'; do
+		! eval '"$VARVE" -s "$1" create v 1M' "$closed" ||
+			fail "made twice"
+		expect 0 "$VARVE" -s "$1" check
+	done
+	! "$VARVE" -s "$1" list >&- || fail "listed to nobody"
+	truncate -s 1M "$tmp/image"
+	expect 0 "$VARVE" -s "$1" import imported "$tmp/image" <&-
+	expect 0 "$VARVE" -s "$1" check
+}
+
+stop
+closed_descriptors_reach_no_store "$tmp/s"
+serve "$tmp/s"
+
 # what is at the edge and right
 expect 0 "$VARVE" -s "$tmp/s" create "$fits" 512
 expect 0 "$VARVE" -s "$tmp/s" create g/a.b_c-d 32T
