@@ -489,7 +489,7 @@ int segment_add_meta(struct segment_table *table, uint64_t segno, int64_t delta,
 void segment_drop_meta(struct segment_table *table, uint64_t segno,
 		       uint32_t bytes)
 {
-	struct segment *s = segment_find(table, segno);
+	struct segment *s = segment_find_meta(table, segno);
 
 	/* cannot fail: it was counted when it was written */
 	(void)segment_add_meta(table, segno, -(int64_t)bytes, NULL);

@@ -200,6 +200,8 @@ static void note_gain(struct store *store)
 {
 	struct room now = room_now(store);
 
+	if (store->nr_images > 0)
+		return; /* META frames come back when the check ends */
 	if (!room_is_more(&now, &store->vain)) {
 		store->nr_vain++;
 		return;
@@ -277,11 +279,11 @@ bool reaper_may_work(const struct store *store)
 		       dirty_bytes_max(store) / 4 * 3;
 }
 
-/* Has it work to do, now or after a checkpoint? */
-static bool reaper_gets_on(const struct store *store)
+/* Has the reaper or the cleaner work to do, now or after a checkpoint? */
+static bool workers_get_on(const struct store *store)
 {
-	return store->nodes.reaper.len > 0 &&
-	       (!room_is_short(store) || room_is_coming(store));
+	return (!room_is_short(store) || room_is_coming(store)) &&
+	       (store->nodes.reaper.len > 0 || cleaner_can_help(store));
 }
 
 /* Would a checkpoint, the reaper or the end of a check give frames back? */
@@ -291,8 +293,7 @@ static bool space_is_coming(const struct store *store)
 	if (store->frames.nr_growing > 0 || store->frames.retired.len > 0)
 		return true;
 	return checkpoint_would_free(store) || store->dying.len > 0 ||
-	       reaper_gets_on(store) || store->checkpoint_running ||
-	       cleaner_can_help(store);
+	       store->checkpoint_running || workers_get_on(store);
 }
 
 /* Clean in this thread, as long as it is wanted.  Core not held. */

@@ -151,7 +151,7 @@ bool cleaner_can_help(const struct store *store)
 		 store->segments.nr_chances == c->hopeless_chances);
 }
 
-static bool frames_are_few(const struct store *store)
+static bool writers_should_wait(const struct store *store)
 {
 	return frames_left(store) + frames_coming(store) <
 		       frames_kept_free(store) / 2 ||
@@ -170,7 +170,7 @@ bool cleaner_falls_behind(struct store *store)
 	/* enough is enough until one more segment is opened */
 	if (c->enough_at_segno == store->core.next_segno)
 		return false;
-	if (frames_are_few(store))
+	if (writers_should_wait(store))
 		return true;
 	c->enough_at_segno = store->core.next_segno;
 	return false;

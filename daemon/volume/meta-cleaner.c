@@ -38,8 +38,8 @@ static uint64_t bytes_to_move(const struct store *store)
 
 /*
  * Is there room for a checkpoint that moves @bytes of records, too, and for
- * the next one, which gives back what they leave?  A node that moves makes its
- * page of the node table dirty.
+ * the next one, which gives back what is named until then?  A node that moves
+ * makes its page of the node table dirty.
  */
 static bool has_room(const struct store *store, uint64_t bytes)
 {

@@ -229,7 +229,9 @@ static int wait_slice(struct store *store, struct reclaim *reclaim,
 			r = error_set(err, EUCLEAN,
 				      "what was deleted cannot be freed: a map "
 				      "node cannot be read");
-		if (r == 0 && !store->checkpoint_running)
+		/* not while a checkpoint, or the end of a check, may help */
+		if (r == 0 && !store->checkpoint_running &&
+		    store->nr_images == 0 && !checkpoint_would_free(store))
 			r = check_room(store, err);
 		if (r < 0)
 			return r;

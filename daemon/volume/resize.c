@@ -83,6 +83,7 @@ static int count_lost(struct store *store, const struct volume *head,
 		      uint64_t size, uint64_t *ret, struct error *err)
 {
 	const struct vblock end = {bytes_to_blocks_up(size)};
+	const uint64_t most = head->size > size ? head->size - size : 0;
 	uint32_t missing = 0;
 	uint64_t nr = 0;
 	int r = 0;
@@ -99,8 +100,8 @@ static int count_lost(struct store *store, const struct volume *head,
 	}
 	/* the last block may be one in part */
 	*ret = nr * BLOCK_SIZE;
-	if (size<head->size && * ret> head->size - size)
-		*ret = head->size - size;
+	if (*ret > most)
+		*ret = most;
 	mutex_unlock(&store->core.lock);
 	return r;
 }

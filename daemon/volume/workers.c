@@ -284,6 +284,7 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 	mutex_lock(&core->lock);
 	while (!store->stopping) {
 		bool timer = checkpoint_is_old(store, UINT64_MAX);
+		int r;
 
 		if (core->failed) {
 			if (store->failure_told)
@@ -305,8 +306,10 @@ static void *driver_main(void *arg) NO_THREAD_SAFETY_ANALYSIS
 		} else if (find_idle_scratch(store, name, &timer)) {
 			mutex_unlock(&core->lock);
 			/* a client may have come back: then it stays */
-			(void)store_delete(store, names, 1, false, NULL);
+			r = store_delete(store, names, 1, false, NULL);
 			mutex_lock(&core->lock);
+			if (r < 0) /* there may be no room: later */
+				nap(store, WORKER_DRIVER, true);
 		} else {
 			nap(store, WORKER_DRIVER, timer);
 		}
