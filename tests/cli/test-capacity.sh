@@ -138,7 +138,8 @@ fi
 
 # a device, of which the store has a part; then the device grows, too
 truncate -s 400M "$tmp/disk"
-if [ "$(id -u)" -eq 0 ] && device=$(losetup -f --show "$tmp/disk"); then
+if [ "$(id -u)" -eq 0 ] && [ -e /dev/loop-control ]; then
+	device=$(losetup -f --show "$tmp/disk") || fail "losetup"
 	cleanup_fn losetup -d "$device"
 	init_store "$device" 300M
 	expect_error 2 "the device holds only 419430400 bytes" \

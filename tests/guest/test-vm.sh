@@ -5,6 +5,7 @@
 # breaks it, so that it does not boot any more, and after a rollback it does.
 
 . "$(dirname "$0")/../lib/guest.sh"
+guest_limit=800
 guest_requires
 . "$(dirname "$0")/../cli/cli.sh"
 
