@@ -18,14 +18,14 @@
 enum { HEARD, COMPLAINT, NR_PIPES };
 
 static void __attribute__((noreturn))
-become(const struct program *program, int pipes[NR_PIPES][2])
+become(const struct program *program, int pipes[NR_PIPES][2], pid_t parent)
 {
 	int input = program->input_fd ? program->input_fd
 				      : open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	/* a copy that nobody waits for is of no use to anybody */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (input < 0 || dup2(input, STDIN_FILENO) < 0 ||
+	if (getppid() != parent || input < 0 || dup2(input, STDIN_FILENO) < 0 ||
 	    dup2(pipes[HEARD][1], program->heard_fd) < 0 ||
 	    dup2(pipes[COMPLAINT][1], STDERR_FILENO) < 0 ||
 	    setenv("LC_ALL", "C", 1) < 0)
@@ -108,14 +108,14 @@ int program_run(struct program *program)
 {
 	int pipes[NR_PIPES][2] = {{-1, -1}, {-1, -1}};
 	int status = 0;
-	pid_t pid = -1;
+	pid_t pid = -1, parent = getpid();
 
 	program->complaint[0] = '\0';
 	if (pipe2(pipes[HEARD], O_CLOEXEC) == 0 &&
 	    pipe2(pipes[COMPLAINT], O_CLOEXEC) == 0)
 		pid = fork();
 	if (pid == 0)
-		become(program, pipes);
+		become(program, pipes, parent);
 	if (pid < 0) {
 		snprintf(program->complaint, sizeof(program->complaint),
 			 "cannot start a process: %s", strerror(errno));
