@@ -171,51 +171,11 @@ bool room_is_coming(const struct store *store)
 		store->frames.nr_used < store->short_used);
 }
 
-static struct room room_now(const struct store *store)
-{
-	return (struct room){
-		.nr_used = store->frames.nr_used,
-		.nr_nodes = store->nodes.nr_nodes,
-		.nr_chances = store->segments.nr_chances,
-	};
-}
-
-/* Is there more of it @now than there was @before? */
-static bool room_is_more(const struct room *now, const struct room *before)
-{
-	return now->nr_used < before->nr_used ||
-	       now->nr_nodes != before->nr_nodes ||
-	       now->nr_chances != before->nr_chances;
-}
-
-bool checkpoints_are_vain(const struct store *store)
-{
-	struct room now = room_now(store);
-
-	return store->nr_vain >= SHORT_CHECKPOINTS &&
-	       !room_is_more(&now, &store->vain);
-}
-
-static void note_gain(struct store *store)
-{
-	struct room now = room_now(store);
-
-	if (store->nr_images > 0)
-		return; /* META frames come back when the check ends */
-	if (!room_is_more(&now, &store->vain)) {
-		store->nr_vain++;
-		return;
-	}
-	store->vain = now;
-	store->nr_vain = 0;
-}
-
 void note_room(struct store *store)
 {
 	uint64_t nr_used = store->frames.nr_used;
 
 	mutex_assert_held(&store->core.lock);
-	note_gain(store);
 	if (!is_short(store, 3)) {
 		store->nr_short = 0;
 	} else if (store->nr_short == 0 || nr_used < store->short_used) {
@@ -428,7 +388,7 @@ static void end_checks(struct store *store, const struct admission *admission)
 static bool may_gain_by_checkpoint(const struct store *store,
 				   enum frame_user user)
 {
-	if (store->nr_images > 0 || checkpoints_are_vain(store))
+	if (store->nr_images > 0)
 		return false;
 	return store->nodes.dirty.len > 0 ||
 	       (user != FRAME_USER_WRITE && dirty_bytes(store) > 0);

@@ -47,7 +47,7 @@ bool image_leaves_room(const struct store *store)
 
 bool checkpoint_would_free(const struct store *store)
 {
-	if (store->nr_images == 0 && !checkpoints_are_vain(store))
+	if (store->nr_images == 0)
 		return store->segments.nr_dead_frames > 0;
 	for (size_t i = 0; i < store->segments.dead.len; i++)
 		if (store->segments.dead.ptr[i]->kind != SEGMENT_META)

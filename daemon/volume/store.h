@@ -36,13 +36,6 @@
 /* Segnos a superblock reserves at a time. */
 #define SEGNO_RESERVATION 4096u
 
-/* Where one of these gets on there is more room, or will be. */
-struct room {
-	uint64_t nr_used;    /* frames */
-	uint64_t nr_nodes;   /* of maps */
-	uint64_t nr_chances; /* blocks died so often */
-};
-
 struct store {
 	struct core core;
 	/* metadata verbs, checkpoint driver, check: one at a time */
@@ -81,10 +74,6 @@ struct store {
 	 * gained, and the fewest frames that were used meanwhile */
 	unsigned int nr_short;
 	uint64_t short_used;
-	/* checkpoints in a row that gained no frame while nothing else became
-	 * free, and what there was before them */
-	unsigned int nr_vain;
-	struct room vain;
 	uint64_t checksum_errors;
 	struct scrub_record scrub_record; /* what a checkpoint writes of it */
 	bool scrub_changed;		  /* since a checkpoint wrote it */
@@ -129,8 +118,8 @@ void store_free(struct store *store, bool close_backend);
 void free_dying(struct store *store);
 /*
  * Would a checkpoint make frames free?  Not those of META segments while a
- * check reads an image: one checkpoint after the other would fill the store;
- * nor when it takes as many itself, as the last ones did.  Core held.
+ * check reads an image: one checkpoint after the other would fill the store.
+ * Core held.
  */
 bool checkpoint_would_free(const struct store *store);
 /*
@@ -237,12 +226,6 @@ bool room_is_short(const struct store *store);
 bool room_is_coming(const struct store *store);
 /* A checkpoint is over: has it given any back?  Core held. */
 void note_room(struct store *store);
-/*
- * Has nothing changed since checkpoints went on without gaining a frame?  What
- * they write replaces what they wrote before, so that there is always a frame
- * to come back.  Core held.
- */
-bool checkpoints_are_vain(const struct store *store);
 /* Frames that one takes now, at most.  Core held. */
 uint64_t checkpoint_frames(const struct store *store);
 /* Are there frames for a checkpoint now?  Core held. */

@@ -191,7 +191,7 @@ static void checkpoints_that_gain_nothing_come_to_an_end(void **state)
 		if (r < 0) {
 			nr_refused++;
 			nr_vain += stat_now().checkpoint_id - before;
-			assert_in_range(nr_vain, 0, nr * 1000);
+			assert_in_range(nr_vain, 0, nr * 100);
 			refused(r, ENOSPC, "store is full");
 		}
 		if (i % 100 == 99)
