@@ -142,6 +142,18 @@ stop() {
 	wait_for_end "$server" || fail "the server does not stop"
 }
 
+# serve_anew kill|stop: the server of $store ends like that, and a moment later
+# there is another.
+serve_anew() {
+	case $1 in
+	kill) kill_server "$server" || fail "the server does not end" ;;
+	stop) stop ;;
+	*) fail "serve_anew: $1" ;;
+	esac
+	sleep 0.$((RANDOM % 10))
+	serve "$store"
+}
+
 # Names of all that a store has, for "nothing was done".
 names() {
 	"$VARVE" -s "$1" list -t all,hidden -H -o name

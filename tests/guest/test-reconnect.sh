@@ -50,17 +50,6 @@ it_writes() {
 	fail "the machine does not write"
 }
 
-the_server_comes_back() {
-	if [ "$1" = kill ]; then
-		kill -9 "$server"
-	else
-		kill "$server"
-	fi
-	wait_for_end "$server" || fail "the server does not end"
-	sleep 0.$((RANDOM % 10))
-	serve "$store"
-}
-
 init_store "$store"
 serve "$store"
 expect 0 "$VARVE" -s "$store" create data 16M
@@ -72,8 +61,8 @@ guest_start -m 512 "$(realpath "$0")"
 for ((i = 0; i < restarts; i++)); do
 	it_writes
 	case $((i % 2)) in
-	0) the_server_comes_back kill ;;
-	1) the_server_comes_back stop ;;
+	0) serve_anew kill ;;
+	1) serve_anew stop ;;
 	esac
 done
 it_writes

@@ -48,15 +48,7 @@ files_are_written() {
 }
 
 the_server_comes_back() {
-	local kind=$1
-	if [ "$kind" = kill ]; then
-		kill -9 "$server"
-	else
-		kill "$server"
-	fi
-	wait_for_end "$server" || fail "the server does not end"
-	sleep 0.$((RANDOM % 10))
-	serve "$store"
+	serve_anew "$1"
 	[ "$("$VARVE" -s "$store" status | grep -c '^kill -9 *loses nothing')" \
 		-eq 1 ] || fail "no tail file"
 }
