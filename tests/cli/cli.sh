@@ -112,6 +112,22 @@ init_store() {
 	expect 0 "$VARVE" init --size "${2:-512M}" "$1"
 }
 
+# run VERB...: on $store, where it must succeed.
+run() {
+	expect 0 "$VARVE" -s "$store" "$@"
+}
+
+# attach OPERAND...: the device becomes $device.
+attach() {
+	run attach "$@"
+	device=$(awk '{print $1}' "$tmp/out")
+	[ -b "$device" ] || fail "no block device: $device"
+}
+
+detach() {
+	run detach "$1"
+}
+
 # serve FILE [OPTION...]: in the background; its pid becomes $server.
 serve() {
 	local store=$1

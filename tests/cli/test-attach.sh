@@ -10,15 +10,9 @@ wants_disks mnt mnt2
 
 store=$tmp/main.varve
 
-# attach OPERAND...: the device becomes $device.
-attach() {
-	expect 0 "$VARVE" -s "$store" attach "$@" "$(losetup -f)"
-	device=$(awk '{print $1}' "$tmp/out")
-	[ -b "$device" ] || fail "no block device: $device"
-}
-
-detach() {
-	expect 0 "$VARVE" -s "$store" detach "$1"
+# attach_loop OPERAND...: where the kernel has an NBD client, too.
+attach_loop() {
+	attach "$@" "$(losetup -f)"
 }
 
 nothing_is_left() {
@@ -56,7 +50,7 @@ bad_operands_are_refused() {
 }
 
 a_volume_becomes_a_disk() {
-	attach data
+	attach_loop data
 	out "  data  256 MiB  rw"
 	[ "$(blockdev --getsize64 "$device")" -eq 268435456 ] || fail "size"
 	[ "$(losetup -n -O DIO "$device" | tr -d ' ')" = 1 ] || fail "cached"
@@ -107,7 +101,7 @@ what_is_in_use_stays() {
 a_snapshot_is_attached_as_a_scratch_view() {
 	local head=$device view
 	mount "$head" "$tmp/mnt" || fail "mount"
-	attach data@clean
+	attach_loop data@clean
 	view=$device
 	out "scratch"
 	mount "$view" "$tmp/mnt2" || fail "the journal does not replay"
@@ -119,12 +113,12 @@ a_snapshot_is_attached_as_a_scratch_view() {
 	expect 0 "$VARVE" -s "$store" list -H -o name -t all,hidden
 	no_out scratch
 	# what was written there is gone, and the head never saw it
-	attach data@clean
+	attach_loop data@clean
 	mount "$device" "$tmp/mnt2" || fail "mount again"
 	[ "$(cat "$tmp/mnt2/file")" = precious ] || fail "the snapshot changed"
 	umount "$tmp/mnt2"
 	detach "$device"
-	attach --read-only data@clean
+	attach_loop --read-only data@clean
 	out "  ro"
 	[ "$(blockdev --getro "$device")" = 1 ] || fail "writable"
 	detach "$device"
@@ -197,7 +191,7 @@ a_device_of_a_container_is_not_ours() {
 	local file=$RUNTIME_DIRECTORY/attach/0/nbd before
 	make_loop_elsewhere "$file"
 	before=$elsewhere
-	attach data
+	attach_loop data
 	make_loop_elsewhere "$file"
 	expect 0 "$VARVE" -s "$store" list -H -t volume -o attached data
 	[ "$(cat "$tmp/out")" = "$device" ] || fail "not $device"
@@ -216,7 +210,7 @@ a_device_of_a_container_is_not_ours() {
 # device back to the size of then.
 a_mounted_device_grows_with_its_volume() {
 	local was more
-	attach data
+	attach_loop data
 	expect_error 5 "attached as $device" \
 		"$VARVE" -s "$store" rename data other
 	expect_error 5 "in use" "$VARVE" -s "$store" resize --shrink data 4M
@@ -255,13 +249,13 @@ a_mounted_device_grows_with_its_volume() {
 }
 
 a_killed_nbdfuse_is_cleaned_up() {
-	attach data
+	attach_loop data
 	kill -9 "$(nbdfuse_pid)"
 	sleep 0.3
 	expect 0 "$VARVE" -s "$store" status
 	out "connection lost"
 	# attach takes the remains away by itself
-	attach data
+	attach_loop data
 	mount "$device" "$tmp/mnt" || fail "mount"
 	kill -9 "$(nbdfuse_pid)"
 	sleep 0.3
@@ -272,14 +266,14 @@ a_killed_nbdfuse_is_cleaned_up() {
 }
 
 a_killed_server_is_survived() {
-	attach data
-	attach data@clean
+	attach_loop data
+	attach_loop data@clean
 	kill -9 "$server"
 	wait_for_end "$server"
 	detach data@clean
 	serve "$store"
 	# a new server, and an old nbdfuse that does not know it
-	attach data
+	attach_loop data
 	mount "$device" "$tmp/mnt" || fail "mount"
 	[ "$(cat "$tmp/mnt/later")" = later ] || fail "content"
 	umount "$tmp/mnt"
@@ -311,7 +305,7 @@ a_killed_attach_leaves_no_harm() {
 
 a_group_has_a_slash() {
 	expect 0 "$VARVE" -s "$store" create web/root 16M
-	attach web/root
+	attach_loop web/root
 	expect 0 dd if=/dev/urandom of="$device" bs=1M count=4 conv=fsync
 	detach web/root
 	expect 0 "$VARVE" -s "$store" delete web/root

@@ -37,8 +37,7 @@ fill_files() {
 init_store "$store" 4G
 serve "$store"
 expect 0 "$VARVE" -s "$store" create data 2G
-expect 0 "$VARVE" -s "$store" attach data
-device=$(awk '{print $1}' "$tmp/out")
+attach data
 mkfs.ext4 -q "$device" || fail "mkfs"
 mount "$device" "$tmp/mnt" || fail "mount"
 least=$(least_mib "$store")

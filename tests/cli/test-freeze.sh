@@ -14,11 +14,6 @@ export ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0
 # how long a command sleeps that is to be ended; nobody else sleeps so long
 export nap=61.$$
 
-attach() {
-	expect 0 "$VARVE" -s "$store" attach "$@"
-	device=$(awk '{print $1}' "$tmp/out")
-}
-
 can_be_written() {
 	fsfreeze -f "$1" && fsfreeze -u "$1"
 }
@@ -119,7 +114,7 @@ the_snapshot_is_clean() {
 	[ "$1" != xfs ] || xfs_repair -n "$view" >"$tmp/out" 2>&1 ||
 		grep -q 'log.*dirty\|valuable metadata' "$tmp/out" ||
 		fail "xfs_repair"
-	expect 0 "$VARVE" -s "$store" detach "$view"
+	detach "$view"
 }
 
 # At which step is the snapshot asked for?  Before the first end of a guardian.
@@ -169,7 +164,7 @@ nobody_writes_meanwhile() {
 		expect 0 mount -o nouuid "$device" "$tmp/mnt2"
 	[ ! -e "$tmp/mnt2/late" ] || fail "written while it was frozen"
 	umount "$tmp/mnt2"
-	expect 0 "$VARVE" -s "$store" detach "$device"
+	detach "$device"
 	expect 0 "$VARVE" -s "$store" delete data@held
 	rm "$tmp/mnt/late"
 }
@@ -333,7 +328,7 @@ other_users_cannot_be_frozen() {
 		"$VARVE" -s "$store" snapshot --freeze more@busy
 	kill "$holder"
 	wait "$holder"
-	expect 0 "$VARVE" -s "$store" detach more
+	detach more
 	# a client of the server
 	rm -f "$tmp/ready"
 	nbdsh -u "nbd+unix:///more?socket=$socket" -c 'h.pwrite(b"x" * 512, 0)
@@ -450,7 +445,7 @@ if command -v mkfs.xfs >/dev/null; then
 	find_steps
 	nobody_writes_meanwhile
 	umount "$tmp/mnt"
-	expect 0 "$VARVE" -s "$store" detach data
+	detach data
 	expect 0 "$VARVE" -s "$store" delete -r data
 	expect 0 "$VARVE" -s "$store" delete more@clean
 fi
@@ -471,6 +466,6 @@ it_is_found_in_another_namespace "$disk"
 other_users_cannot_be_frozen "$more_disk"
 a_lost_server_is_told
 umount "$tmp/mnt"
-expect 0 "$VARVE" -s "$store" detach data
+detach data
 expect 0 "$VARVE" -s "$store" check
 passed

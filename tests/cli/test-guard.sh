@@ -421,8 +421,7 @@ a_mounted_disk_is_unmounted_and_comes_back() {
 	cleanup_fn detach_all
 	cleanup_fn umount -q "$tmp/mnt"
 	expect 0 "$VARVE" -s "$store" create disk 128M
-	expect 0 "$VARVE" -s "$store" attach disk
-	device=$(awk '{print $1}' "$tmp/out")
+	attach disk
 	expect 0 mkfs.ext4 -q "$device"
 	expect 0 mount "$device" "$tmp/mnt"
 	echo old >"$tmp/mnt/file"
@@ -446,7 +445,7 @@ a_mounted_disk_is_unmounted_and_comes_back() {
 	[ "$(cat "$tmp/mnt/file")" = new ] || fail "not rolled back"
 	umount "$tmp/mnt"
 	expect 0 e2fsck -fn "$device"
-	expect 0 "$VARVE" -s "$store" detach disk
+	detach disk
 }
 
 # No room for the journal, say: what was decided is done all the same.

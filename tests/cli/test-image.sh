@@ -40,10 +40,6 @@ make_images() {
 	qemu-img convert -f raw -O qcow2 "$raw" "$qcow2"
 }
 
-run() {
-	expect 0 "$VARVE" -s "$store" "$@"
-}
-
 same_disk() {
 	qemu-img compare -f "$1" -F "$3" "$2" "$4" >"$tmp/out" 2>&1 ||
 		fail "not the same disk: $2 $4"

@@ -13,10 +13,6 @@ rounds=10
 per_round=1000
 region=65536 # bytes that every round writes
 
-run() {
-	expect 0 "$VARVE" -s "$store" "$@"
-}
-
 # json FILTER COMMAND...: what FILTER makes of its data.
 json() {
 	local filter=$1

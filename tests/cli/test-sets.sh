@@ -26,10 +26,6 @@ same() {
 	[ "$(names "$store")" = "$before" ] || fail "a dry run did it: $*"
 }
 
-run() {
-	expect 0 "$VARVE" -s "$store" "$@"
-}
-
 try_sets() {
 	run create a 1M
 	run create b 1M

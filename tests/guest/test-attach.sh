@@ -15,17 +15,6 @@ store=/dev/disk/by-id/virtio-store
 mkdir -p "$tmp/mnt" "$tmp/mnt2"
 export tmp
 
-# attach OPERAND...: the device becomes $device.
-attach() {
-	expect 0 "$VARVE" -s "$store" attach "$@"
-	device=$(awk '{print $1}' "$tmp/out")
-	[ -b "$device" ] || fail "no block device: $device"
-}
-
-detach() {
-	expect 0 "$VARVE" -s "$store" detach "$1"
-}
-
 # The processes behind attached devices.
 monitors() {
 	cat "$RUNTIME_DIRECTORY"/attach/[0-9]*/pid

@@ -22,9 +22,8 @@ patience() {
 	echo 4000 >"/sys/block/${1#/dev/}/queue/io_timeout"
 }
 
-attach() {
-	expect 0 "$VARVE" -s "$store" attach "$@"
-	device=$(awk '{print $1}' "$tmp/out")
+attach_patiently() {
+	attach "$@"
 	patience "$device"
 }
 
@@ -68,12 +67,12 @@ expect 0 "$VARVE" -s "$store" init
 serve "$store"
 expect 0 "$VARVE" -s "$store" create raw "$((restarts * 16))M"
 expect 0 "$VARVE" -s "$store" create files 256M
-attach raw
-attach files
+attach_patiently raw
+attach_patiently files
 mkfs.ext4 -q "$device" || fail "mkfs"
 mount "$device" "$tmp/mnt" || fail "mount"
 expect 0 "$VARVE" -s "$store" snapshot files@empty
-attach files@empty
+attach_patiently files@empty
 [ "$device" = /dev/nbd2 ] || fail "$device"
 head -c 1000000 /dev/urandom | tee "$tmp/scratch" >/dev/nbd2
 
@@ -105,7 +104,7 @@ umount "$tmp/mnt"
 expect 0 cmp -n 1000000 /dev/nbd2 "$tmp/scratch"
 no_kernel_error
 for device in /dev/nbd0 /dev/nbd1 /dev/nbd2; do
-	expect 0 "$VARVE" -s "$store" detach "$device"
+	detach "$device"
 done
 stop
 expect 0 "$VARVE" -s "$store" check

@@ -11,10 +11,6 @@ guest_requires
 
 store=$tmp/main.varve
 
-run() {
-	expect 0 "$VARVE" -s "$store" "$@"
-}
-
 # A Debian where root logs in without a password.
 make_golden_image() {
 	guest_debian "$tmp/debian" systemd-sysv udev kmod
