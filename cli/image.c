@@ -62,21 +62,43 @@ int image_init(const struct options *options, struct image *ret)
 /* Said here in one word, where qemu-img has many. */
 static int open_file(struct image *image)
 {
-	struct stat st;
+	struct stat *st = &image->opened;
 	int code;
 
 	image->fd = open(image->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	code = errno;
-	if (image->fd >= 0 && fstat(image->fd, &st) == 0) {
-		if (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))
+	if (image->fd >= 0 && fstat(image->fd, st) == 0) {
+		if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
 			return 0;
-		code = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+		code = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
 	}
 	image_close_file(image);
 	print_error("%s: %s", image->operand, strerror(code));
 	return code == ENOENT || code == ENOTDIR ? EXIT_NOT_FOUND
 	       : code == EACCES			 ? EXIT_PERMISSION
 						 : EXIT_FAILED;
+}
+
+/* Not by its ctime: a file may get another name while it is read. */
+int image_check_unchanged(const struct image *image)
+{
+	const struct stat *old = &image->opened;
+	struct stat now;
+
+	if (S_ISBLK(old->st_mode))
+		return 0;
+	if (fstat(image->fd, &now) < 0) {
+		print_error("%s: %s", image->operand, strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (now.st_size == old->st_size &&
+	    now.st_mtim.tv_sec == old->st_mtim.tv_sec &&
+	    now.st_mtim.tv_nsec == old->st_mtim.tv_nsec)
+		return 0;
+	print_error("%s: was written to while it was read; nothing was "
+		    "imported",
+		    image->operand);
+	return EXIT_BUSY;
 }
 
 void image_close_file(struct image *image)

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "nbd-uri.h"
 #include "progress.h"
@@ -22,6 +23,7 @@ struct image {
 	char path[PATH_MAX]; /* absolute: no word of another meaning */
 	const char *format;  /* of qemu-img: raw or qcow2 */
 	int fd;		     /* of the file; 0: not open */
+	struct stat opened;  /* as it was found */
 };
 
 /*
@@ -42,6 +44,12 @@ int image_open_file(struct image *image, uint64_t *ret_size);
 
 /* Is all of an open one there, as far as its format can tell? */
 int image_check(const struct image *image);
+
+/*
+ * Has nobody written to an open one since?  It is said when somebody has.  A
+ * block device does not tell.
+ */
+int image_check_unchanged(const struct image *image);
 
 void image_close_file(struct image *image);
 

@@ -96,6 +96,8 @@ static int import_served(struct import *im)
 	if (r)
 		return r;
 	r = copy(im);
+	if (r == 0)
+		r = image_check_unchanged(&im->image);
 	if (r == 0 && interrupt_signal())
 		r = 128 + interrupt_signal();
 	if (r == 0)
@@ -191,7 +193,8 @@ const struct command command_import = {
 		"The volume appears when all of it is there;\nuntil then it "
 		"is called VOLUME" UNFINISHED ", and whatever fails or "
 		"interrupts the\nimport takes that away again; only what is "
-		"killed leaves it, to be deleted.\nNeeds qemu-img.",
+		"killed leaves it, to be deleted.\nA file that is written to "
+		"meanwhile is not imported.  Needs qemu-img.",
 	.accepts = OPTION_DRY_RUN | OPTION_FORMAT | OPTION_PROGRESS,
 	.min_operands = 2,
 	.max_operands = 2,

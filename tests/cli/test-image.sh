@@ -170,6 +170,20 @@ a_file_that_is_swapped_meanwhile_is_imported() {
 	run delete swapped
 }
 
+a_file_that_is_written_to_meanwhile_is_not_imported() {
+	local change
+	# shellcheck disable=SC2016
+	for change in 'printf x | dd of="$FILE" conv=notrunc' \
+		'truncate -s +1M "$FILE"'; do
+		cp --sparse=always "$raw" "$tmp/written"
+		# shellcheck disable=SC2016
+		FILE=$tmp/written with_qemu_img 'qemu-img "$@" || exit
+			[ "$1" != convert ] || { '"$change"'; } 2>/dev/null' \
+			refused 5 "written: was written to" import new "$tmp/written"
+	done
+	rm "$tmp/written"
+}
+
 a_file_that_is_not_whole_does_not_appear() {
 	# shellcheck disable=SC2016
 	with_qemu_img 'for last; do :; done
@@ -306,6 +320,7 @@ try_all() {
 	there_and_back
 	what_cannot_be_done_leaves_nothing
 	a_file_that_is_swapped_meanwhile_is_imported
+	a_file_that_is_written_to_meanwhile_is_not_imported
 	a_file_that_is_not_whole_does_not_appear
 	the_file_is_held_open_while_it_is_written
 	no_link_is_needed
