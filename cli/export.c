@@ -119,6 +119,26 @@ static int sync_parent(const char *path)
 	return fd < 0 ? -1 : fsync(fd);
 }
 
+/*
+ * Where nothing else goes: an empty file of ours holds the name until the
+ * whole one replaces it.
+ */
+static int reserve_name(const char *from, const char *to)
+{
+	CLEANUP_CLOSE int fd =
+		open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int code;
+
+	if (fd < 0)
+		return -1;
+	if (rename(from, to) == 0)
+		return 0;
+	code = errno;
+	(void)unlink(to); /* what failed is said */
+	errno = code;
+	return -1;
+}
+
 /* Somebody else may have made one meanwhile: only --force replaces it. */
 static int take_name(const struct export *ex)
 {
@@ -131,7 +151,11 @@ static int take_name(const struct export *ex)
 	/* not all file systems know this, and not all have hard links */
 	if (errno != EINVAL && errno != ENOSYS)
 		return -1;
-	return link(from, to) == 0 ? unlink(from) : -1;
+	if (link(from, to) == 0)
+		return unlink(from);
+	if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
+		return -1;
+	return reserve_name(from, to);
 }
 
 /*

@@ -207,7 +207,7 @@ the_file_is_held_open_while_it_is_written() {
 # Not all file systems have hard links, or know how not to replace a file.
 no_link_is_needed() {
 	local refuse made
-	for refuse in link renameat2; do
+	for refuse in link renameat2 link,renameat2; do
 		REFUSE=$refuse run export a "$tmp/x.img"
 		same_disk raw "$raw" raw "$tmp/x.img"
 		[ "$(stat -c %h "$tmp/x.img")" = 1 ] || fail "two names"
