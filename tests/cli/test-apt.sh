@@ -3,7 +3,7 @@
 #
 # The hook for apt, with a real apt and dpkg that work in a directory: a
 # snapshot for each transaction, before anything is changed, and no change
-# without it.
+# without it.  Of dnf, which Debian has not, only what it would run.
 
 . "$(dirname "$0")/cli.sh"
 requires_tools apt-get apt-config dpkg dpkg-deb
@@ -98,6 +98,20 @@ each_transaction_has_one() {
 	[ "$(snapshots)" -eq 4 ] || fail "not one of each volume"
 }
 
+# Five fields, of which the last is split at spaces and run without a shell;
+# what it prints would be taken for commands.
+what_dnf_would_run_takes_them() {
+	local line words
+	line=$(grep -v -e '^#' -e '^$' "$BEFORE_UPGRADE/varve.actions")
+	[ "${line%%:/*}" = pre_transaction:::raise_error=1 ] ||
+		fail "no line for dnf: $line"
+	read -ra words <<<"${line##*:}"
+	VARVE_STORE=$store expect 0 "$tmp/bin/${words[0]##*/}" "${words[@]:1}"
+	[ ! -s "$tmp/out" ] || fail "said to dnf"
+	expect 0 "$VARVE" -s "$store" list -H -t snapshot -o name
+	[ "$(grep -c '@dnf-' "$tmp/out")" -eq 2 ] || fail "not one of each"
+}
+
 without_it_nothing_is_changed() {
 	expect 0 "$VARVE" -s "$store" delete -r web/data
 	apt 100 install "$tmp/packages/first-1.deb"
@@ -124,6 +138,7 @@ package first 2
 package second 2 "first (>= 2)"
 without_volumes_nothing_is_done
 each_transaction_has_one
+what_dnf_would_run_takes_them
 without_it_nothing_is_changed
 a_removed_varve_does_no_harm
 passed
