@@ -22,6 +22,19 @@ static const struct column *find_column(const struct column *known,
 	return NULL;
 }
 
+static int no_column(const struct options *options, const struct column *known,
+		     const char *word, size_t length)
+{
+	char names[256] = "";
+	size_t at = 0;
+
+	for (; known->name && at < sizeof(names); known++)
+		at += (size_t)snprintf(names + at, sizeof(names) - at, " %s",
+				       known->name);
+	return usage_error(options->command, "no column '%.*s'; there are%s",
+			   (int)length, word, names);
+}
+
 int columns_parse(const struct options *options, const struct column *known,
 		  const char *standard, struct columns *ret)
 {
@@ -33,8 +46,7 @@ int columns_parse(const struct options *options, const struct column *known,
 		length = strcspn(text, ",");
 		column = find_column(known, text, length);
 		if (!column)
-			return usage_error(options->command, "no column '%.*s'",
-					   (int)length, text);
+			return no_column(options, known, text, length);
 		if (ret->nr == COLUMNS_MAX)
 			return usage_error(options->command,
 					   "more than %d columns", COLUMNS_MAX);

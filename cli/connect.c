@@ -48,7 +48,7 @@ int store_identify(const char *store, struct store_identity *ret)
 		return 0;
 	}
 	if (errno == ENOENT || errno == ENOTDIR) {
-		print_error("%s: no such store", store);
+		print_error("%s: no such store; varve init makes one", store);
 		return EXIT_NO_STORE;
 	}
 	print_error("%s: %s", store, strerror(errno));

@@ -81,8 +81,10 @@ static int check_capacity(const char *path, uint64_t capacity, bool chosen)
 	size_format(capacity, text);
 	size_format(min, min_text);
 	if (capacity > store_capacity_max()) {
-		print_error("%s: --size %s is more than a store can be", path,
-			    text);
+		print_error("%s: --size %s is more than a store can be: use "
+			    "--size %lluG or less",
+			    path, text,
+			    (unsigned long long)(store_capacity_max() >> 30));
 		return EXIT_USAGE;
 	}
 	if (capacity >= min)

@@ -59,7 +59,9 @@ static int parse_types(struct listing *l)
 		else if (length == 6 && memcmp(text, "hidden", 6) == 0)
 			l->hidden = true;
 		else
-			return usage_error(o->command, "no type '%.*s'",
+			return usage_error(o->command,
+					   "no type '%.*s'; there are "
+					   "volume, snapshot, hidden and all",
 					   (int)length, text);
 	}
 	if (l->hidden && !l->volumes && !l->snapshots)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* varve: the command line.  Finds the verb and runs it. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,12 +38,16 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
-/* A full disk or a closed pipe must not look like success. */
+/*
+ * A full disk or a closed pipe must not look like success; but who has closed
+ * the pipe, as head does, need not be told.
+ */
 static int flush_output(int exit_code)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return exit_code;
-	perror("varve: standard output");
+	if (errno != EPIPE)
+		perror("varve: standard output");
 	return exit_code ? exit_code : EXIT_FAILED;
 }
 

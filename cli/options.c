@@ -129,7 +129,7 @@ static const struct option_spec specs[] = {
 	 "of varve.conf)"},
 	{0, OPTION_COMMON, "json", NULL, FIELD(json), "print one JSON object"},
 	{'q', OPTION_COMMON, "quiet", NULL, FIELD(quiet),
-	 "print nothing when all goes well"},
+	 "do not say what was done"},
 	{'v', OPTION_COMMON, "verbose", NULL, FIELD(verbose),
 	 "say more on standard error"},
 	{'h', OPTION_COMMON, "help", NULL, FIELD(help), "print this text"},

@@ -17,9 +17,9 @@
 static int no_setting(const char *volume, const char *text)
 {
 	if (volume)
-		print_error("%s: a setting is KEY=VALUE, with the key quota, "
-			    "reservation or on-full",
-			    volume);
+		print_error("%s: '%s' is no setting: quota=SIZE, "
+			    "reservation=SIZE or on-full=error|pause",
+			    volume, text);
 	else
 		print_error("%s: a setting of the store is capacity=SIZE",
 			    text);

@@ -68,8 +68,8 @@ static const struct known {
 	const char *standard;
 	bool (*set)(struct settings *s, const char *value, size_t length);
 } all_known[] = {
-	{"quota", "a number of bytes or none", "none", set_quota},
-	{"reservation", "a number of bytes or none", "none", set_reservation},
+	{"quota", "a size or none", "none", set_quota},
+	{"reservation", "a size or none", "none", set_reservation},
 	{"on-full", "error or pause", "error", set_on_full},
 };
 

@@ -51,8 +51,14 @@ try_all() {
 	refused "$VARVE" -s "$store" create w 15E
 	refused "$VARVE" -s "$store" clone v w
 	refused "$VARVE" -s "$store" rollback v
-	refused "$VARVE" -s "$store" list -t frob
-	refused "$VARVE" -s "$store" list -o name,frob
+	expect_error 2 "'frob'; there are volume, snapshot, hidden and all" \
+		"$VARVE" -s "$store" list -t frob
+	expect_error 2 "'frob'; there are name type size refer" \
+		"$VARVE" -s "$store" list -o name,frob
+	expect_error 2 "'frob'; there are name type refer head" \
+		"$VARVE" -s "$store" du -o frob
+	expect_error 2 "v: 'w' is no setting: quota=SIZE" \
+		"$VARVE" -s "$store" set v w quota=1G
 	refused "$VARVE" -s "$store" list -o ''
 	refused "$VARVE" -s "$store" dump frob
 	[ "$(names "$store")" = "$before" ] || fail "something was made"
@@ -94,8 +100,20 @@ closed_descriptors_reach_no_store() {
 	expect 0 "$VARVE" -s "$1" check
 }
 
+# As with head; that not all was written is a failure nevertheless.
+who_closes_a_pipe_is_not_told() {
+	expect 1 python3 -c '
+import os, subprocess, sys
+r, w = os.pipe()
+os.close(r)
+sys.exit(subprocess.run(sys.argv[1:], stdout=w).returncode)' \
+		"$VARVE" -s "$1" list
+	[ ! -s "$tmp/err" ] || fail "told"
+}
+
 stop
 closed_descriptors_reach_no_store "$tmp/s"
+who_closes_a_pipe_is_not_told "$tmp/s"
 serve "$tmp/s"
 
 # what is at the edge and right

@@ -73,7 +73,7 @@ for i in range(2):
 }
 
 # more than a store can be
-expect_error 2 "--size 32T is more than a store can be" \
+expect_error 2 "--size 32T is more than a store can be: use --size 28900G or less" \
 	"$VARVE" init --size 32T "$tmp/large"
 [ ! -e "$tmp/large" ] || fail "a store that cannot be was made"
 

@@ -75,8 +75,7 @@ static void bad_settings_are_refused_whole(void **state)
 	seq = log_seq(&store->log);
 	unlock_core();
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		set_refused("a", EINVAL,
-			    "a: quota must be a number of bytes or none",
+		set_refused("a", EINVAL, "a: quota must be a size or none",
 			    {"on-full", "pause"}, {"quota", bad[i]});
 		set_refused("a", EINVAL, "a: reservation must be",
 			    {"reservation", bad[i]});
