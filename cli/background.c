@@ -56,7 +56,8 @@ static int open_log(struct background *b)
 		r = runtime_nbd_path(own.path, b->store, &path, &err);
 	if (r < 0) {
 		print_error("%s", err.message);
-		return verb_exit_code(r);
+		/* not of a volume */
+		return r == -ENOENT ? EXIT_FAILED : verb_exit_code(r);
 	}
 	dot = strrchr(path.path, '.'); /* .sock */
 	strcpy(dot, ".log");

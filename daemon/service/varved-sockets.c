@@ -52,25 +52,24 @@ void varved_sockets_inherit(struct varved_sockets *sockets)
 	}
 }
 
-static int listen_at(const struct varved_options *options, const char *path)
-{
-	struct error err = ERROR_NONE;
-	int fd = socket_listen_unix(path, options->mode, options->group, &err);
-
-	if (fd < 0)
-		varved_fail(fd == -EADDRINUSE ? EXIT_LOCKED
-					      : verb_exit_code(fd),
-			    err.message);
-	varved_made(path);
-	return fd;
-}
-
-/* For names in the runtime directory; -ENOENT is not about the store. */
+/* Of sockets and where they lie: -ENOENT is about no volume. */
 static void check(int r, const struct error *err)
 {
 	if (r < 0)
 		varved_fail(r == -ENOENT ? EXIT_FAILED : verb_exit_code(r),
 			    err->message);
+}
+
+static int listen_at(const struct varved_options *options, const char *path)
+{
+	struct error err = ERROR_NONE;
+	int fd = socket_listen_unix(path, options->mode, options->group, &err);
+
+	if (fd == -EADDRINUSE)
+		varved_fail(EXIT_LOCKED, err.message);
+	check(fd, &err);
+	varved_made(path);
+	return fd;
 }
 
 static int listen_nbd(const struct varved_options *options)

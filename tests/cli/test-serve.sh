@@ -89,6 +89,8 @@ a_start_that_fails_says_why() {
 	grep -q "larger --memory-tables" "$tmp/err" || fail "not how to go on"
 	expect 10 "$VARVE" -s "$tmp/file" serve --daemon
 	grep -q "no varve superblock" "$tmp/err" || fail "does not say why"
+	RUNTIME_DIRECTORY=$tmp/no/dir expect_error 1 "cannot make directory" \
+		"$VARVE" -s "$store" serve --daemon
 	expect 1 "$VARVE" -s "$store" serve --daemon -- --no-such-option
 	[ -s "$tmp/err" ] || fail "not a word of nbdkit's"
 	expect 0 "$VARVE" -s "$store" list

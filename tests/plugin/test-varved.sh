@@ -52,6 +52,7 @@ for at in 0 16; do
 done
 exits 8 '' "$tmp/damaged"
 : >"$tmp/file"
+exits 1 'cannot bind' --socket "$tmp/none/sock" "$store"
 exits 7 'is not a socket' --socket "$tmp/file" "$store"
 exits 1 'too long\|No such file' --socket "$tmp/$(printf 'x%.0s' {1..200})" "$store"
 
