@@ -33,7 +33,7 @@ static uint64_t get_uint(struct json_object *object, const char *key)
 }
 
 /* Read one line of the protocol; 0 or a negative errno. */
-static int read_object(struct client *client, int idle_ms,
+static int read_object(struct client *client, unsigned int idle_ms,
 		       struct json_object **ret, struct error *err)
 {
 	struct json_object *object;

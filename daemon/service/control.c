@@ -6,6 +6,10 @@
  * and for every client whose thread is inside run_verb() it sends one.  The
  * client's thread leaves CLIENT_WORKING under the lock before it sends the
  * answer, so the two never mix.
+ *
+ * When the server stops, what clients have sent until then is all there is: a
+ * thread that has answered it meets the end of its client and leaves.  So
+ * whoever waited for events has been told of the stop when its place is free.
  */
 #include "control.h"
 
@@ -20,9 +24,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core.h" /* monotonic_ms() */
 #include "engine.h"
 #include "events.h"
 #include "json.h"
@@ -40,21 +44,25 @@
 #define CROWDED_SENDING_MS 1000
 #define CROWDED_POLL_MS 50
 #define GROUPS_MAX 256
+/* What a stop waits for clients at most, and how often it looks. */
+#define STOP_MS 1000
+#define STOP_POLL_MS 10
 /* Those who wait for events leave the other places to those who work. */
 #define WAITING_MAX (CLIENTS_MAX / 4)
 #define WAIT_S_MAX 60
 
 enum client_state {
-	CLIENT_IDLE,	/* has not sent a whole request */
-	CLIENT_WORKING, /* inside run_verb() */
-	CLIENT_SENDING, /* is to take the greeting or an answer */
+	CLIENT_IDLE,	 /* has not sent a whole request */
+	CLIENT_WORKING,	 /* inside run_verb() */
+	CLIENT_WATCHING, /* the same, for events */
+	CLIENT_SENDING,	 /* is to take the greeting or an answer */
 };
 
 struct control_client {
 	struct control *control;
 	int fd; /* -1: this place is free */
 	enum client_state state;
-	long since_ms; /* in this state */
+	uint64_t since_ms; /* in this state */
 };
 
 struct control {
@@ -116,20 +124,18 @@ static int send_data(int fd, struct json_object *data)
 	return r;
 }
 
-static long now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static void set_state(struct control_client *client, enum client_state state)
 {
 	mutex_lock(&client->control->lock);
 	client->state = state;
-	client->since_ms = now_ms();
+	client->since_ms = monotonic_ms();
 	mutex_unlock(&client->control->lock);
+}
+
+static bool is_working(const struct control_client *client)
+{
+	return client->state == CLIENT_WORKING ||
+	       client->state == CLIENT_WATCHING;
 }
 
 /* ---- events ---- */
@@ -224,7 +230,8 @@ static int run_request(struct control_client *client,
 	r = args_string(request, "verb", &verb, &err);
 	if (r == 0) {
 		(void)json_object_object_get_ex(request, "args", &args);
-		set_state(client, CLIENT_WORKING);
+		set_state(client, strcmp(verb, "events") == 0 ? CLIENT_WATCHING
+							      : CLIENT_WORKING);
 		r = run_verb(client, verb, args, &data, &err);
 		set_state(client, CLIENT_SENDING);
 	}
@@ -339,7 +346,7 @@ static void send_working(struct control *control)
 		 * One that does not read learns nothing; it is not waited
 		 * for.  So short a line is never sent in part.
 		 */
-		if (client->fd >= 0 && client->state == CLIENT_WORKING)
+		if (client->fd >= 0 && is_working(client))
 			(void)send(client->fd, text, sizeof(text) - 1,
 				   MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
@@ -361,16 +368,16 @@ static bool somebody_waits(const struct control *control)
 static void make_room(struct control *control)
 {
 	struct control_client *idlest = NULL;
-	long now = now_ms();
+	uint64_t now = monotonic_ms();
 
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
 		struct control_client *client = &control->clients[i];
-		long patience = client->state == CLIENT_IDLE
-					? CROWDED_IDLE_MS
-					: CROWDED_SENDING_MS;
+		uint64_t patience = client->state == CLIENT_IDLE
+					    ? CROWDED_IDLE_MS
+					    : CROWDED_SENDING_MS;
 
-		if (client->fd < 0 || client->state == CLIENT_WORKING ||
-		    now - client->since_ms < patience)
+		if (client->fd < 0 || is_working(client) ||
+		    now < client->since_ms + patience)
 			continue;
 		if (!idlest || client->since_ms < idlest->since_ms)
 			idlest = client;
@@ -439,7 +446,7 @@ static void accept_client(struct control *control, struct control_client *place)
 	mutex_lock(&control->lock);
 	place->fd = fd;
 	place->state = CLIENT_SENDING;
-	place->since_ms = now_ms();
+	place->since_ms = monotonic_ms();
 	mutex_unlock(&control->lock);
 	if (start_thread(client_main, place) == 0)
 		return;
@@ -453,7 +460,7 @@ static void *accept_main(void *opaque)
 {
 	struct control *control = opaque;
 	struct pollfd pollfd = {.fd = control->listen_fd, .events = POLLIN};
-	long last_working = now_ms();
+	uint64_t last_working = monotonic_ms();
 
 	for (;;) {
 		struct control_client *place = find_place(control);
@@ -463,9 +470,9 @@ static void *accept_main(void *opaque)
 			return NULL; /* control_stop() */
 		if (n > 0)
 			accept_client(control, place);
-		if (now_ms() - last_working >= WORKING_MS) {
+		if (monotonic_ms() >= last_working + WORKING_MS) {
 			send_working(control);
-			last_working = now_ms();
+			last_working = monotonic_ms();
 		}
 	}
 }
@@ -567,10 +574,50 @@ int control_start(struct store *store, int listen_fd,
 	return 0;
 }
 
+/*
+ * Others work on verbs, which may take long, or have an answer that they do
+ * not take.
+ */
+static bool is_to_be_told(const struct control_client *client)
+{
+	return client->state != CLIENT_WORKING &&
+	       (client->state != CLIENT_SENDING ||
+		monotonic_ms() < client->since_ms + CROWDED_SENDING_MS);
+}
+
+/* How many clients there are that have something to be told. */
+static unsigned int hear_no_more(struct control *control)
+{
+	unsigned int ret = 0;
+
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		struct control_client *client = &control->clients[i];
+
+		if (client->fd < 0)
+			continue;
+		(void)shutdown(client->fd, SHUT_RD); /* or it has gone */
+		ret += is_to_be_told(client);
+	}
+	return ret;
+}
+
+/* Again and again: one may just have been accepted. */
+static void tell_clients(struct control *control)
+{
+	uint64_t deadline_ms = monotonic_ms() + STOP_MS;
+
+	mutex_lock(&control->lock);
+	while (hear_no_more(control) > 0 && monotonic_ms() < deadline_ms)
+		(void)cond_wait_ms(&control->left, &control->lock,
+				   STOP_POLL_MS);
+	mutex_unlock(&control->lock);
+}
+
 void control_stop(struct control *control)
 {
 	/* Its accept thread sees the hang-up and ends. */
 	(void)shutdown(control->listen_fd, SHUT_RDWR);
 	if (!control->keep_socket && control->path[0])
 		(void)unlink(control->path);
+	tell_clients(control);
 }

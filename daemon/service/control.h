@@ -36,8 +36,10 @@ int control_start(struct store *store, int listen_fd,
 		  struct error *err);
 
 /*
- * Accept no more and remove the socket's name, unless keep_socket.  Clients
- * that are being served are not waited for: the process is about to end.
+ * Accept no more and remove the socket's name, unless keep_socket.  Hear no
+ * more of the clients, and answer those that wait for events, which takes a
+ * second at most; those that work on another verb are not waited for: the
+ * process is about to end.
  */
 void control_stop(struct control *control);
 

@@ -7,26 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
+
+#include "core.h" /* monotonic_ms() */
 
 #define DEPTH_MAX 16
 
-static long now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* Wait until @deadline for @events; 0, -ETIMEDOUT or an errno. */
-static int wait_for(int fd, short events, long deadline)
+/* Wait until @deadline_ms for @events; 0, -ETIMEDOUT or an errno. */
+static int wait_for(int fd, short events, uint64_t deadline_ms)
 {
 	struct pollfd pollfd = {.fd = fd, .events = events};
 
 	for (;;) {
-		long left = deadline - now_ms();
-		int n = poll(&pollfd, 1, left > 0 ? (int)left : 0);
+		uint64_t now = monotonic_ms();
+		int n = poll(&pollfd, 1,
+			     now < deadline_ms ? (int)(deadline_ms - now) : 0);
 
 		if (n > 0)
 			return 0;
@@ -75,13 +69,13 @@ static int make_room(struct line_reader *reader)
 }
 
 /* Receive what there is; the number of bytes, 0: end, or an errno. */
-static ssize_t receive(struct line_reader *reader, long deadline)
+static ssize_t receive(struct line_reader *reader, uint64_t deadline_ms)
 {
 	ssize_t n;
 	int r;
 
 	for (;;) {
-		r = wait_for(reader->fd, POLLIN, deadline);
+		r = wait_for(reader->fd, POLLIN, deadline_ms);
 		if (r < 0)
 			return r;
 		n = recv(reader->fd, reader->buffer + reader->end,
@@ -93,17 +87,17 @@ static ssize_t receive(struct line_reader *reader, long deadline)
 	}
 }
 
-int line_read(struct line_reader *reader, int idle_ms, char **ret,
+int line_read(struct line_reader *reader, unsigned int idle_ms, char **ret,
 	      size_t *ret_length)
 {
-	long deadline = now_ms() + idle_ms;
+	uint64_t deadline_ms = monotonic_ms() + idle_ms;
 	size_t searched = 0;
 	char *newline;
 	ssize_t n;
 	int r;
 
 	if (reader->end > reader->start)
-		deadline = now_ms() + LINE_TIMEOUT_MS;
+		deadline_ms = monotonic_ms() + LINE_TIMEOUT_MS;
 	for (;;) {
 		size_t from = reader->start + searched;
 
@@ -117,11 +111,11 @@ int line_read(struct line_reader *reader, int idle_ms, char **ret,
 		r = make_room(reader);
 		if (r < 0)
 			return r;
-		n = receive(reader, deadline);
+		n = receive(reader, deadline_ms);
 		if (n <= 0)
 			return (int)n;
 		if (searched == 0)
-			deadline = now_ms() + LINE_TIMEOUT_MS;
+			deadline_ms = monotonic_ms() + LINE_TIMEOUT_MS;
 		reader->end += (size_t)n;
 	}
 	*newline = '\0';
@@ -141,7 +135,8 @@ static int send_all(int fd, const char *data, size_t length)
 			data += n;
 			length -= (size_t)n;
 		} else if (errno == EAGAIN) {
-			r = wait_for(fd, POLLOUT, now_ms() + LINE_TIMEOUT_MS);
+			r = wait_for(fd, POLLOUT,
+				     monotonic_ms() + LINE_TIMEOUT_MS);
 			if (r < 0)
 				return r;
 		} else if (errno != EINTR) {

@@ -31,7 +31,7 @@ void line_reader_done(struct line_reader *reader);
  * Returns 1; 0: the peer hung up; -ETIMEDOUT; -EMSGSIZE: too long; -ENOMEM;
  * or as recv(2).
  */
-int line_read(struct line_reader *reader, int idle_ms, char **ret,
+int line_read(struct line_reader *reader, unsigned int idle_ms, char **ret,
 	      size_t *ret_length);
 
 /* Send @object as one line.  -ETIMEDOUT, -EPIPE, ... */

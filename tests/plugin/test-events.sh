@@ -20,7 +20,8 @@ events() {
 
 # follow AFTER: print what comes to $tmp/follow, in the background.
 follow() {
-	events --follow --after "$1" >"$tmp/follow" 2>"$tmp/follow.err" &
+	"$VARVE" -s "$store" events --follow --after "$1" >"$tmp/follow" \
+		2>"$tmp/follow.err" &
 	follower=$!
 	cleanup_fn end_process "$follower"
 }
@@ -31,7 +32,13 @@ has() {
 }
 
 arrives() {
-	wait_for 10 has "$1" || fail "no event $1: $(cat "$tmp/follow")"
+	wait_for 60 has "$1" || fail "no event $1: $(cat "$tmp/follow")"
+}
+
+# The follower has printed the start, and sleeps: it has asked for more.
+follower_waits() {
+	has '.event == "started"' &&
+		grep -q '^State:.S' "/proc/$follower/status"
 }
 
 # ---- an orderly start and stop ----
@@ -43,7 +50,8 @@ jq -e -s 'length == 1 and (.[0] | .seq == 1 and .event == "started" and
 	(.time | test("^[0-9-]{10}T[0-9:]{8}Z$")))' "$tmp/out" >/dev/null ||
 	fail "at the start: $(cat "$tmp/out")"
 [ -z "$(events --after 1)" ] || fail "something came after the start"
-follow 1
+follow 0
+wait_for 60 follower_waits || fail "no start: $(cat "$tmp/follow")"
 nbdsh -u "$(uri vm1 "$socket")" -c '
 for i in range(1024):
     h.pwrite(i.to_bytes(4, "little") * 1024, i * 4096)
@@ -134,7 +142,7 @@ nbdsh -u "$(uri vm1 "$socket")" -c '
 h.pwrite(b"z" * 4096, 0)
 h.flush()' &
 client=$!
-wait_for 20 has '.event == "stalled" and .level == "warning" and
+wait_for 60 has '.event == "stalled" and .level == "warning" and
 	.seconds >= 10' || fail "nothing about a stall: $(cat "$tmp/follow")"
 rm "$tmp/stall"
 arrives '.event == "stalled" and .level == "info" and .seconds >= 10'
@@ -183,8 +191,9 @@ except nbd.Error as e:
 assert written > 300, written
 assert h.pread(1 << 20, 5 << 20) == data'
 arrives '.event == "space" and .level == "warning" and .used >= 95'
-[ "$(jq -s 'map(select(.event == "space")) | length' "$tmp/follow")" = 3 ] ||
-	fail "not 80, 90, 95: $(cat "$tmp/follow")"
+# A busy machine may come from one level to the next but one.
+jq -e -s 'map(select(.event == "space") | .used) | length <= 3 and . == sort' \
+	"$tmp/follow" >/dev/null || fail "not 80, 90, 95: $(cat "$tmp/follow")"
 "$VARVE" -s "$tmp/small.varve" status >"$tmp/out"
 grep -Eq '(9[5-9]|100)%, (all but )?full' "$tmp/out" || fail "status: $(cat "$tmp/out")"
 nbdsh -u "$(uri vm1 "$tmp/small.sock")" -c 'h.trim(h.get_size() - 4096, 0)'
@@ -201,19 +210,58 @@ stop_server
 
 # ---- those who wait ----
 
+# A server that takes its time to tell of its stop: one that did not wait for
+# that would be gone before.
+cat >"$tmp/slow.c" <<'C'
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+ssize_t send(int fd, const void *data, size_t length, int flags)
+{
+	if (memmem(data, length, "stopping", 8))
+		(void)usleep(100000);
+	return syscall(SYS_sendto, fd, data, length, flags, 0, 0);
+}
+C
+cc -shared -fPIC -D_GNU_SOURCE -o "$tmp/slow.so" "$tmp/slow.c"
+preload=${preload:+$preload:}$tmp/slow.so
 start_varved "$store" "$socket"
+preload=$healthy
 cat >"$tmp/wait.py" <<'PYTHON'
-import os, signal, sys, time
+import json, os, signal, sys, time
 from control import Control
 
-store, pid, sanitized = sys.argv[1], int(sys.argv[2]), sys.argv[3] != ""
+store, pid = sys.argv[1], int(sys.argv[2])
 last = Control(store).call("events")["data"]["last"]
 
-def waiter(wait=60):
+# wait_until CONDITION: its first result that is not false.
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while True:
+        result = condition()
+        if result:
+            return result
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.05)
+
+# So many that wait: the server says that it works on each.
+def waiters(nr):
+    many = [Control(store) for i in range(nr)]
+    for c in many:
+        c.send(b'{"varve":1,"verb":"events","args":{"after":%d,"wait":60}}\n'
+               % last)
+    for c in many:
+        assert json.loads(c.file.readline()) == {"varve": 1, "working": True}
+    return many
+
+# The answer to one more that wants to wait a second.
+def one_more():
     c = Control(store)
-    c.send(b'{"varve":1,"verb":"events","args":{"after":%d,"wait":%d}}\n'
-           % (last, wait))
-    return c
+    answer = c.call("events", after=last, wait=1)
+    c.close()
+    return answer
 
 for args in ({"after": -1}, {"after": "1"}, {"wait": 1.5}, {"wait": -1}):
     answer = Control(store).call("events", **args)
@@ -222,17 +270,17 @@ c = Control(store)
 c.send(b'{"varve":1,"verb":"events","args":[]}\n')
 assert c.read()["exit"] == 2
 
-# A wait that is over gives nothing; "working" shows that the server lives.
+# A wait that is over gives nothing.
 begin = time.monotonic()
-answer = Control(store).call("events", after=last, wait=2)
+answer = one_more()
 assert answer["ok"] and answer["data"]["events"] == [], answer
-assert 1.5 < time.monotonic() - begin < 10
+assert time.monotonic() - begin > 0.9
 
 # Eight may wait, not nine, and all others are served.
-many = [waiter() for i in range(8)]
-time.sleep(0.3)
-answer = Control(store).call("events", after=last, wait=60)
-assert not answer["ok"] and answer["exit"] == 5, answer
+many = waiters(8)
+answer = wait_until(lambda: next(
+    (a for a in [one_more()] if not a["ok"]), None))
+assert answer["exit"] == 5, answer
 busy = [Control(store) for i in range(23)]
 for c in busy:
     assert c.call("list")["ok"]
@@ -242,33 +290,25 @@ assert len(Control(store).call("events", wait=60)["data"]["events"]) == last
 
 # One that leaves makes room.
 many.pop().close()
-deadline = time.monotonic() + 10
-while True:
-    c = waiter(1)
-    answer = c.read()
-    c.close()
-    if answer["ok"]:
-        break
-    assert time.monotonic() < deadline, answer
-    time.sleep(0.1)
-many.append(waiter())
-time.sleep(0.3)
+wait_until(lambda: one_more()["ok"])
+many += waiters(1)
 
-# The stop is not delayed, and those who wait learn of it.
+# One that does not read has more to get than a socket holds.
+deaf = Control(store)
+deaf.send(b'{"varve":1,"verb":"events"}\n' * 2000)
+
+# All that wait learn of the stop, and it does not wait for the other.
 begin = time.monotonic()
 os.kill(pid, signal.SIGTERM)
-told = 0
 for c in many:
     answer = c.read()
-    if answer:
-        assert answer["data"]["events"][-1]["event"] == "stopping", answer
-        told += 1
-    c.close()
-assert told > 0
+    assert answer, "one that waited was not told of the stop"
+    assert answer["data"]["events"][-1]["event"] == "stopping", answer
+    assert c.read() is None
 while os.path.exists(f"/proc/{pid}/fd/0"):
-    assert sanitized or time.monotonic() - begin < 2, "the stop takes long"
+    assert time.monotonic() - begin < 8, "the stop takes long"
     time.sleep(0.01)
 PYTHON
-PYTHONPATH=$(dirname "$0") python3 "$tmp/wait.py" "$store" "$server" "$preload"
+PYTHONPATH=$(dirname "$0") python3 "$tmp/wait.py" "$store" "$server"
 wait "$server"
 "$VARVE" -s "$store" check | grep -q 'no errors'
