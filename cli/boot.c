@@ -12,6 +12,14 @@
 #include "output.h"
 #include "program.h"
 
+/* What systemctl says; the rest of it is zeros. */
+struct text {
+	char ptr[8192];
+	size_t length;
+};
+
+/* ---- systemctl ---- */
+
 /* As systemd-escape(1) does it. */
 void boot_unit(const char *volume, char ret[BOOT_UNIT_MAX])
 {
@@ -27,7 +35,71 @@ void boot_unit(const char *volume, char ret[BOOT_UNIT_MAX])
 	strcpy(to, ".service");
 }
 
-int boot_check_store(const char *store)
+static void hear_text(void *opaque, const char *data, size_t length)
+{
+	struct text *text = opaque;
+
+	if (length >= sizeof(text->ptr) - text->length)
+		return;
+	memcpy(text->ptr + text->length, data, length);
+	text->length += length;
+}
+
+/*
+ * Run @args.  @answer: what it says, NULL: no matter.  @what: is named when
+ * that fails; NULL: nothing is said.
+ */
+static int ask_systemctl(const char *const *args, struct text *answer,
+			 const char *what)
+{
+	struct program program = {
+		.args = args,
+		.heard_fd = 1,
+		.hear = answer ? hear_text : NULL,
+		.opaque = answer,
+	};
+	int r;
+
+	r = program_run(&program);
+	if (r == 0)
+		return 0;
+	if (what && r == PROGRAM_MISSING)
+		print_error("%s: there is no systemd here, which attaches at "
+			    "boot",
+			    what);
+	else if (what && *program.complaint)
+		print_error("%s: systemctl %s: %s", what, args[2],
+			    program.complaint);
+	else if (what)
+		print_error("%s: systemctl %s %s fails with %d", what, args[2],
+			    args[3], r);
+	return EXIT_FAILED;
+}
+
+/* systemctl @verb of the unit of @volume; @complain: say what it says. */
+static int systemctl(const char *verb, const char *volume, bool complain)
+{
+	char unit[BOOT_UNIT_MAX];
+	const char *args[] = {"systemctl", "--quiet", verb, unit, NULL};
+
+	boot_unit(volume, unit);
+	return ask_systemctl(args, NULL, complain ? volume : NULL);
+}
+
+/* ---- which store ---- */
+
+/* In @environment, as systemd prints it; else ours. */
+static const char *find_config(char *environment)
+{
+	const char *name = "VARVE_CONFIG=";
+	char *save, *at = strtok_r(environment, " \n", &save);
+
+	while (at && strncmp(at, name, strlen(name)) != 0)
+		at = strtok_r(NULL, " \n", &save);
+	return at ? at + strlen(name) : config_path();
+}
+
+static int check_store(const char *store, const char *path)
 {
 	struct store_identity identity;
 	struct error err = ERROR_NONE;
@@ -40,7 +112,7 @@ int boot_check_store(const char *store)
 	r = store_identify(store, &identity);
 	if (r)
 		return r;
-	r = config_read(config_path(), &config, &err);
+	r = config_read(path, &config, &err);
 	if (r < 0) {
 		print_error("%s", err.message);
 		return EXIT_USAGE;
@@ -53,45 +125,27 @@ int boot_check_store(const char *store)
 		return 0;
 	print_error("%s: only volumes of the store that %s names are attached "
 		    "at boot",
-		    store, config_path());
+		    store, path);
 	return EXIT_USAGE;
 }
 
-static void hear_nothing(void *opaque, const char *data, size_t length)
+/* $VARVE_CONFIG is ours; the units have one of their own, all the same. */
+int boot_check_store(const char *store)
 {
-	(void)opaque;
-	(void)data;
-	(void)length;
+	const char *args[] = {"systemctl",
+			      "--quiet",
+			      "show",
+			      "varve-attach@volume.service",
+			      "--property=Environment",
+			      "--value",
+			      NULL};
+	struct text environment = {.length = 0};
+	int r = ask_systemctl(args, &environment, store);
+
+	return r ? r : check_store(store, find_config(environment.ptr));
 }
 
-/* systemctl @verb of the unit of @volume; @complain: say what it says. */
-static int systemctl(const char *verb, const char *volume, bool complain)
-{
-	char unit[BOOT_UNIT_MAX];
-	const char *args[] = {"systemctl", "--quiet", verb, unit, NULL};
-	struct program program = {
-		.args = args,
-		.heard_fd = 1,
-		.hear = hear_nothing,
-	};
-	int r;
-
-	boot_unit(volume, unit);
-	r = program_run(&program);
-	if (r == 0)
-		return 0;
-	if (complain && r == PROGRAM_MISSING)
-		print_error("%s: there is no systemd here, which attaches at "
-			    "boot",
-			    volume);
-	else if (complain && *program.complaint)
-		print_error("%s: systemctl %s: %s", volume, verb,
-			    program.complaint);
-	else if (complain)
-		print_error("%s: systemctl %s %s fails with %d", volume, verb,
-			    unit, r);
-	return EXIT_FAILED;
-}
+/* ---- starting and enabling ---- */
 
 int boot_enable(const char *volume)
 {

@@ -2,7 +2,8 @@
 /*
  * Volumes that are attached at boot: systemd has an instance of
  * varve-attach@.service for each, which runs `varve attach --foreground`.
- * All of them are of the store that varve.conf(5) names.
+ * All of them are of the store that the configuration of these units names,
+ * varve.conf(5).
  */
 #ifndef CLI_BOOT_H
 #define CLI_BOOT_H

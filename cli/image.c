@@ -125,10 +125,6 @@ static void hear_text(void *opaque, const char *data, size_t length)
 	text->bytes[text->length] = '\0';
 }
 
-static void hear_nothing(void *opaque, const char *data, size_t length)
-{
-}
-
 /* @operand is said already, and is what was typed. */
 static const char *without_path(const char *complaint)
 {
@@ -202,10 +198,8 @@ int image_check(const struct image *image)
 {
 	const char *const args[] = {"qemu-img",	   "check",    "-q", "-f",
 				    image->format, IMAGE_PATH, NULL};
-	struct program program = {.args = args,
-				  .input_fd = image->fd,
-				  .heard_fd = STDOUT_FILENO,
-				  .hear = hear_nothing};
+	struct program program = {
+		.args = args, .input_fd = image->fd, .heard_fd = STDOUT_FILENO};
 	int r;
 
 	if (strcmp(image->format, "qcow2") != 0)

@@ -70,7 +70,7 @@ static bool listen_to(struct program *program, int which, int fd)
 		return false;
 	if (which == COMPLAINT)
 		keep_complaint(program, data, (size_t)n);
-	else
+	else if (program->hear)
 		program->hear(program->opaque, data, (size_t)n);
 	return true;
 }

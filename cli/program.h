@@ -19,6 +19,7 @@ struct program {
 	/* descriptor of the program on which it is heard; its standard output
 	 * is ours, unless it is that one */
 	int heard_fd;
+	/* NULL: nobody listens */
 	void (*hear)(void *opaque, const char *data, size_t length);
 	void *opaque;
 	char complaint[256]; /* "": none */

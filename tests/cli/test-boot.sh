@@ -24,6 +24,7 @@ make_systemctl() {
 	cat >"$tmp/fake/systemctl" <<-EOF
 	#!/bin/bash
 	state=$state VARVE=$VARVE
+	export VARVE_CONFIG=$VARVE_CONFIG
 	EOF
 	cat >>"$tmp/fake/systemctl" <<-'EOF'
 	echo "$*" >>"$state/asked"
@@ -53,6 +54,10 @@ make_systemctl() {
 		;;
 	enable) touch "$state/enabled/$3" ;;
 	disable) rm "$state/enabled/$3" ;;
+	show)
+		[ "$4 $5" = "--property=Environment --value" ] || exit 64
+		echo "LC_ALL=C VARVE_CONFIG=$VARVE_CONFIG"
+		;;
 	is-active) [ -e "$state/active/$3" ] ;;
 	is-enabled) [ -e "$state/enabled/$3" ] ;;
 	*) exit 64 ;;
@@ -65,7 +70,7 @@ make_systemctl() {
 # Nothing was asked for but to look.
 nothing_is_changed() {
 	[ ! -e "$state/asked" ] ||
-		! grep -vE ' is-(active|enabled) ' "$state/asked" ||
+		! grep -vE ' (is-active|is-enabled|show) ' "$state/asked" ||
 		fail "systemctl was called"
 	rm -f "$state/asked"
 }
@@ -108,8 +113,20 @@ only_a_volume_of_the_configured_store_is_enabled() {
 		"$VARVE" -s "$tmp/other.varve" attach --enable data
 	expect_error 2 "only volumes of the store that $VARVE_CONFIG" \
 		"$VARVE" -s "$tmp/other.varve" detach --disable data
-	VARVE_CONFIG=$tmp/none expect_error 2 "$tmp/none" \
-		"$VARVE" -s "$store" attach --enable data
+	# the units' one counts, not the one of whoever asks
+	echo "store = $tmp/other.varve" >"$tmp/other.conf"
+	for verb in "attach --enable" "detach --disable"; do
+		# two words
+		# shellcheck disable=SC2086
+		VARVE_CONFIG=$tmp/other.conf expect_error 2 \
+			"only volumes of the store that $tmp/varve.conf" \
+			"$VARVE" $verb data
+		mv "$tmp/varve.conf" "$tmp/away.conf"
+		expect_error 2 "$tmp/varve.conf" "$VARVE" -s "$store" $verb data
+		mv "$tmp/away.conf" "$tmp/varve.conf"
+	done
+	VARVE_CONFIG=$tmp/none expect 0 \
+		"$VARVE" -s "$store" attach -n --enable data
 	expect_error 12 "only root" setpriv --reuid=65534 --clear-groups \
 		"$VARVE" -s "$store" detach --disable data
 	stop
@@ -118,7 +135,7 @@ only_a_volume_of_the_configured_store_is_enabled() {
 
 without_systemd_it_says_so() {
 	mkdir "$tmp/none.d"
-	expect_error 1 "data: there is no systemd here" \
+	expect_error 1 "$store: there is no systemd here" \
 		env "PATH=$tmp/none.d" "$VARVE" attach --enable data
 	detached data || fail "attached"
 }
@@ -292,8 +309,8 @@ systemd_is_told_when_the_device_is_there() {
 	ends 0
 }
 
-make_systemctl
 export VARVE_CONFIG=$tmp/varve.conf
+make_systemctl
 echo "store = $store" >"$VARVE_CONFIG"
 init_store "$store" 2G
 expect 0 "$VARVE" create data 256M
