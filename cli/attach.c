@@ -404,9 +404,11 @@ static int attach(struct attach *at)
 	r = o->enable ? boot_check_store(at->store) : choose_way(at);
 	if (r)
 		return r;
-	at->lock = lock = attachments_lock(&err);
-	if (lock < 0)
-		return attach_failed(lock, &err);
+	if (!o->dry_run) {
+		at->lock = lock = attachments_lock(&err);
+		if (lock < 0)
+			return attach_failed(lock, &err);
+	}
 	r = fill_in(at);
 	return r ? r : attach_locked(at);
 }

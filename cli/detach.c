@@ -164,10 +164,12 @@ static int detach_run(const struct options *options)
 	r = choose_store(options, &store);
 	if (r)
 		return r;
-	lock = attachments_lock(&err);
-	if (lock < 0) {
-		print_error("%s", err.message);
-		return verb_exit_code(lock);
+	if (!options->dry_run) {
+		lock = attachments_lock(&err);
+		if (lock < 0) {
+			print_error("%s", err.message);
+			return verb_exit_code(lock);
+		}
 	}
 	if (store)
 		attachments_load_of(store, &all);

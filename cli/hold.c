@@ -33,7 +33,8 @@ static bool is_head_of(const struct attachment *a, const char *operand)
 	       memcmp(a->name, operand, length) == 0;
 }
 
-static int hold_one(const struct attachment *a, struct holds *holds)
+static int hold_one(const struct options *options, const struct attachment *a,
+		    struct holds *holds)
 {
 	struct error err = ERROR_NONE;
 	int fd;
@@ -54,7 +55,7 @@ static int hold_one(const struct attachment *a, struct holds *holds)
 		return EXIT_BUSY;
 	}
 	/* dirty pages belong to the head as it was */
-	if (fsync(fd) < 0 && a->pid) {
+	if (!options->dry_run && fsync(fd) < 0 && a->pid) {
 		print_error("%s: %s: cannot write out: %s; detach it first",
 			    a->name, a->device, strerror(errno));
 		return EXIT_FAILED;
@@ -100,12 +101,14 @@ static int holds_take(const struct options *options, struct holds *ret)
 	ret->nr = 0;
 	if (!store)
 		return EXIT_USAGE;
+	ret->lock = -1;
 	/* only root attaches, and not where it cannot have this lock */
-	ret->lock = geteuid() == 0 ? attachments_lock(NULL) : -1;
+	if (geteuid() == 0 && !options->dry_run)
+		ret->lock = attachments_lock(NULL);
 	attachments_load_of(store, &all);
 	for (i = 0; i < all.nr && r == 0; i++)
 		if (all.ptr[i].device[0] && operands_name(options, &all.ptr[i]))
-			r = hold_one(&all.ptr[i], ret);
+			r = hold_one(options, &all.ptr[i], ret);
 	attachments_done(&all);
 	if (r)
 		holds_release(ret);

@@ -141,6 +141,7 @@ without_systemd_it_says_so() {
 }
 
 a_dry_run_changes_nothing() {
+	rm -rf "$RUNTIME_DIRECTORY/attach"
 	expect 0 "$VARVE" attach -n data
 	[ "$(cat "$tmp/out")" = "data  256 MiB  would be attached" ] ||
 		fail "not what would be done"
@@ -152,6 +153,8 @@ a_dry_run_changes_nothing() {
 	expect_error 6 nosuch "$VARVE" attach -n nosuch
 	expect_error 6 "not attached" "$VARVE" detach -n data
 	expect_error 6 "not attached" "$VARVE" detach -n --disable data
+	expect 0 "$VARVE" rollback -n data@clean
+	[ ! -e "$RUNTIME_DIRECTORY/attach" ] || fail "something is made"
 	nothing_is_changed
 	detached data || fail "attached"
 }
