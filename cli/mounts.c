@@ -16,12 +16,15 @@
 
 #include "output.h"
 
-#define DEVICES_MAX 64
-#define NAMESPACES_MAX 256
-
 /* A device and what is made of it. */
 struct devices {
-	dev_t ptr[DEVICES_MAX];
+	dev_t *ptr;
+	size_t nr;
+};
+
+/* Of mounts; by their inodes. */
+struct namespaces {
+	uint64_t *ptr;
 	size_t nr;
 };
 
@@ -73,6 +76,15 @@ static bool is_partition(const char *dir, const char *name)
 	       access(path, F_OK) == 0;
 }
 
+static void add_device(struct devices *devices, dev_t device)
+{
+	if (devices_have(devices, device))
+		return;
+	devices->ptr = must(
+		reallocarray(devices->ptr, devices->nr + 1, sizeof(device)));
+	devices->ptr[devices->nr++] = device;
+}
+
 /* What is in @dir and is a block device. */
 static void add_devices_in(struct devices *devices, const char *dir,
 			   bool only_partitions)
@@ -87,9 +99,8 @@ static void add_devices_in(struct devices *devices, const char *dir,
 		    (only_partitions && !is_partition(dir, entry->d_name)))
 			continue;
 		device = sysfs_device(dir, entry->d_name);
-		if (device && devices->nr < DEVICES_MAX &&
-		    !devices_have(devices, device))
-			devices->ptr[devices->nr++] = device;
+		if (device)
+			add_device(devices, device);
 	}
 	if (d)
 		(void)closedir(d); /* only read */
@@ -104,8 +115,8 @@ static int find_devices(const char *device, struct devices *ret,
 
 	if (stat(device, &st) < 0)
 		return error_set(err, errno, "%s: %s", device, strerror(errno));
-	ret->ptr[0] = st.st_rdev;
-	ret->nr = 1;
+	*ret = (struct devices){.nr = 0};
+	add_device(ret, st.st_rdev);
 	for (i = 0; i < ret->nr; i++) {
 		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u",
 			 major(ret->ptr[i]), minor(ret->ptr[i]));
@@ -241,6 +252,8 @@ static void add_mounts(struct filesystems *all, const struct devices *devices,
 		(void)fclose(file); /* only read */
 }
 
+/* ---- other namespaces ---- */
+
 static uint64_t namespace_of(const char *pid)
 {
 	struct stat st;
@@ -250,28 +263,39 @@ static uint64_t namespace_of(const char *pid)
 	return stat(path, &st) == 0 ? st.st_ino : 0;
 }
 
+/* The first that is seen of it? */
+static bool add_namespace(struct namespaces *seen, uint64_t one)
+{
+	size_t i;
+
+	for (i = 0; i < seen->nr; i++)
+		if (seen->ptr[i] == one)
+			return false;
+	seen->ptr = must(reallocarray(seen->ptr, seen->nr + 1, sizeof(one)));
+	seen->ptr[seen->nr++] = one;
+	return true;
+}
+
 static void add_mounts_elsewhere(struct filesystems *all,
 				 const struct devices *devices)
 {
-	uint64_t seen[NAMESPACES_MAX] = {namespace_of("self")}, one;
-	size_t nr = 1, i;
+	struct namespaces seen = {.nr = 0};
 	struct dirent *entry;
+	uint64_t one;
 	DIR *dir;
 
+	(void)add_namespace(&seen, namespace_of("self")); /* the first */
 	dir = opendir("/proc");
-	while (dir && nr < NAMESPACES_MAX && (entry = readdir(dir))) {
+	while (dir && (entry = readdir(dir))) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		one = namespace_of(entry->d_name);
-		for (i = 0; i < nr && seen[i] != one; i++)
-			;
-		if (i < nr || !one)
-			continue;
-		seen[nr++] = one;
-		add_mounts(all, devices, entry->d_name);
+		if (one && add_namespace(&seen, one))
+			add_mounts(all, devices, entry->d_name);
 	}
 	if (dir)
 		(void)closedir(dir); /* only read */
+	free(seen.ptr);
 }
 
 int filesystems_open(const char *device, struct filesystems *ret,
@@ -287,6 +311,7 @@ int filesystems_open(const char *device, struct filesystems *ret,
 		return r;
 	add_mounts(ret, &devices, "self");
 	add_mounts_elsewhere(ret, &devices);
+	free(devices.ptr);
 	for (i = 0; i < ret->nr && r == 0; i++)
 		if (ret->ptr[i].fd < 0)
 			r = error_set(err, EBUSY,

@@ -303,9 +303,14 @@ several_mounts_are_one_file_system() {
 
 it_is_found_in_another_namespace() {
 	unshare -m true 2>/dev/null || return 0
-	local holder
+	local holder others=() i
 	# a guardian whose command was killed may be about to go
 	wait_for 60 umount "$tmp/mnt" || fail "umount"
+	# one of many
+	for ((i = 0; i < 300; i++)); do
+		unshare -m sleep 600 &
+		others+=($!)
+	done
 	# shellcheck disable=SC2016
 	unshare -m sh -c 'mount "$1" "$2" && echo ready && exec sleep 60' - \
 		"$1" "$tmp/mnt" >"$tmp/ready" &
@@ -314,8 +319,8 @@ it_is_found_in_another_namespace() {
 	expect 0 "$VARVE" -s "$store" snapshot --freeze data@there
 	out "data@there  frozen"
 	thawed "/proc/$holder/root$tmp/mnt"
-	kill "$holder"
-	wait "$holder"
+	kill "$holder" "${others[@]}"
+	wait "$holder" "${others[@]}"
 	wait_for 60 mount "$1" "$tmp/mnt" || fail "mount"
 }
 
