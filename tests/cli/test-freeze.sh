@@ -244,10 +244,12 @@ a_killed_guardian_is_replaced_when_others_fail() {
 	wait_for 60 is_stopped_or_gone "$cli"
 	is_in_state "$cli" T || fail "not stopped: $(cat "$tmp/held.err")"
 	read -r guardian _ <"/proc/$cli/task/$cli/children"
-	echo late >"$tmp/mnt/late" &
+	# what is written before it is frozen does not wait
+	until [ -e "$tmp/enough" ]; do echo late >"$tmp/mnt/late"; done &
 	writer=$!
-	wait_for 60 is_in_state "$writer" D || fail "not frozen"
-	wait_for 60 is_in_state "$guardian" S || fail "not frozen"
+	wait_for 60 waits_for_guardian "$writer" "$guardian" ||
+		fail "not frozen"
+	touch "$tmp/enough"
 	kill -9 "$guardian"
 	kill -CONT "$cli"
 	wait "$cli" && fail "not all was frozen"
@@ -260,6 +262,11 @@ a_killed_guardian_is_replaced_when_others_fail() {
 	no_such data@held
 	expect 0 fsfreeze -u "$tmp/mnt2"
 	umount "$tmp/mnt2"
+}
+
+# waits_for_guardian WRITER GUARDIAN: this one has frozen what that one writes.
+waits_for_guardian() {
+	is_in_state "$1" D && is_in_state "$2" S
 }
 
 # Whoever likes can mount it.
