@@ -34,19 +34,38 @@ static bool ends_with(const char *text, const char *end)
 	       strcmp(text + length - end_length, end) == 0;
 }
 
-int image_init(const struct options *options, struct image *ret)
+/* As --format says; else by the name, unless that is of another format. */
+static int choose_format(const struct options *options, struct image *image)
 {
-	const char *wanted = options->format;
-	CLEANUP_FREE char *cwd = NULL;
+	static const char *const others[] = {".qcow", ".qed",  ".vdi",
+					     ".vhd",  ".vhdx", ".vmdk"};
 
-	ret->operand = options->operands[1];
-	ret->format = wanted				  ? wanted
-		      : ends_with(ret->operand, ".qcow2") ? "qcow2"
-							  : "raw";
-	if (strcmp(ret->format, "raw") != 0 &&
-	    strcmp(ret->format, "qcow2") != 0)
+	image->format_is_guess = !options->format;
+	image->format = options->format			      ? options->format
+			: ends_with(image->operand, ".qcow2") ? "qcow2"
+							      : "raw";
+	if (strcmp(image->format, "raw") != 0 &&
+	    strcmp(image->format, "qcow2") != 0)
 		return usage_error(options->command,
 				   "--format: must be raw or qcow2");
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (!options->format && ends_with(image->operand, others[i]))
+			return usage_error(options->command,
+					   "%s: the formats are raw and qcow2; "
+					   "say --format if one is meant",
+					   image->operand);
+	return 0;
+}
+
+int image_init(const struct options *options, struct image *ret)
+{
+	CLEANUP_FREE char *cwd = NULL;
+	int r;
+
+	ret->operand = options->operands[1];
+	r = choose_format(options, ret);
+	if (r)
+		return r;
 	if (!*ret->operand)
 		return usage_error(options->command, "FILE is empty");
 	cwd = must(getcwd(NULL, 0));
@@ -63,6 +82,7 @@ int image_init(const struct options *options, struct image *ret)
 static int open_file(struct image *image)
 {
 	struct stat *st = &image->opened;
+	const char *text;
 	int code;
 
 	image->fd = open(image->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -73,7 +93,9 @@ static int open_file(struct image *image)
 		code = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
 	}
 	image_close_file(image);
-	print_error("%s: %s", image->operand, strerror(code));
+	text = code == EINVAL ? "neither a file nor a block device"
+			      : strerror(code);
+	print_error("%s: %s", image->operand, text);
 	return code == ENOENT || code == ENOTDIR ? EXIT_NOT_FOUND
 	       : code == EACCES			 ? EXIT_PERMISSION
 						 : EXIT_FAILED;
@@ -187,7 +209,29 @@ static int look_at_info(const struct image *image, struct json_object *info,
 		return EXIT_FAILED;
 	}
 	*ret_size = member_number(info, "virtual-size");
-	return 0;
+	if (*ret_size)
+		return 0;
+	print_error("%s: is empty", image->operand);
+	return EXIT_FAILED;
+}
+
+/*
+ * Many are qcow2 and called .img.  That is not taken for granted, since in a
+ * raw image the first bytes are its machine's to choose.
+ */
+static int check_guess(const struct image *image)
+{
+	static const char magic[4] = {'Q', 'F', 'I', '\xfb'};
+	char begin[sizeof(magic)];
+
+	if (!image->format_is_guess || strcmp(image->format, "raw") != 0 ||
+	    pread(image->fd, begin, sizeof(begin), 0) != sizeof(begin) ||
+	    memcmp(begin, magic, sizeof(magic)) != 0)
+		return 0;
+	print_error("%s: looks like qcow2: say --format qcow2, or raw if that "
+		    "is meant",
+		    image->operand);
+	return EXIT_FAILED;
 }
 
 /*
@@ -244,6 +288,8 @@ int image_open_file(struct image *image, uint64_t *ret_size)
 	int r;
 
 	r = open_file(image);
+	if (r == 0)
+		r = check_guess(image);
 	if (r == 0)
 		r = look(image, ret_size);
 	return r ? r : image_check(image);

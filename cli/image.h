@@ -7,6 +7,7 @@
 #define CLI_IMAGE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -19,11 +20,12 @@ struct options;
 struct program;
 
 struct image {
-	const char *operand; /* as it was typed, for messages */
-	char path[PATH_MAX]; /* absolute: no word of another meaning */
-	const char *format;  /* of qemu-img: raw or qcow2 */
-	int fd;		     /* of the file; 0: not open */
-	struct stat opened;  /* as it was found */
+	const char *operand;  /* as it was typed, for messages */
+	char path[PATH_MAX];  /* absolute: no word of another meaning */
+	const char *format;   /* of qemu-img: raw or qcow2 */
+	bool format_is_guess; /* nobody said it */
+	int fd;		      /* of the file; 0: not open */
+	struct stat opened;   /* as it was found */
 };
 
 /*

@@ -84,7 +84,7 @@ there_and_back() {
 	"$VARVE" -s "$store" export a - 2>"$tmp/err" | cmp - "$raw" ||
 		fail "on standard output"
 	# odd sizes, of whole sectors and not
-	head -c 1000 "$qcow2" >"$tmp/odd"
+	tail -c 1000 "$raw" >"$tmp/odd"
 	run import odd "$tmp/odd"
 	run export odd "$tmp/odd.img"
 	[ "$(stat -c %s "$tmp/odd.img")" = 1024 ] || fail "the size of odd"
@@ -112,7 +112,20 @@ what_cannot_be_done_leaves_nothing() {
 	refused 7 "a: already exists" import -n a "$raw"
 	refused 6 "none: No such file" import new "$tmp/none"
 	refused 1 "$tmp: Is a directory" import new "$tmp"
-	refused 1 "/dev/null" import new /dev/null
+	refused 1 "/dev/null: neither a file nor" import new /dev/null
+	: >"$tmp/empty"
+	refused 1 "$tmp/empty: is empty" import new "$tmp/empty"
+	cp "$raw" "$tmp/disk.vmdk"
+	refused 2 "disk.vmdk: the formats are raw and qcow2" \
+		import new "$tmp/disk.vmdk"
+	refused 2 "x.vdi: the formats are raw and qcow2" export a "$tmp/x.vdi"
+	cp "$qcow2" "$tmp/called"
+	refused 1 "looks like qcow2: say --format" import new "$tmp/called"
+	run import -n --format qcow2 new "$tmp/called"
+	out 200
+	run import -n --format raw new "$tmp/called"
+	no_out 200
+	rm "$tmp"/{empty,disk.vmdk,called}
 	refused 2 "--format" import --format vmdk new "$raw"
 	refused 2 "a@s" import a@s "$raw"
 	refused 2 "-x" import -- -x "$raw"
