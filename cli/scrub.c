@@ -130,6 +130,7 @@ static int run_slices(struct scrub *s, struct json_object **ret)
 		adapt(s, slice_ms);
 		rest(s, slice_ms, busy);
 	}
+	progress_done(&s->progress);
 	print_error("interrupted; varve scrub goes on where it was");
 	return 128 + interrupt_signal();
 }

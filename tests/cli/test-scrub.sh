@@ -57,26 +57,33 @@ expect_error 2 "--progress" "$VARVE" -s "$store" scrub --progress=loud
 
 # ---- interrupted, and gone on with ----
 
-# interrupt_scrub: it is under way when it ends.
-interrupt_scrub() {
-	local pid status=0
-	"$VARVE" -s "$store" scrub --rate 4M --progress=json "$@" \
-		>"$tmp/out" 2>"$tmp/err" &
+# interrupt_when WORD OPTION...: it says WORD when it is under way.
+interrupt_when() {
+	local pid status=0 word=$1
+	shift
+	"$VARVE" -s "$store" scrub --rate 4M "$@" >"$tmp/out" 2>"$tmp/err" &
 	pid=$!
-	for ((i = 0; i < 100; i++)); do
-		grep -q percent "$tmp/err" && break
-		sleep 0.1
-	done
+	wait_for 60 grep -q "$word" "$tmp/err"
 	kill -INT "$pid"
 	wait "$pid" || status=$?
 	checks=$((checks + 1))
 	[ "$status" -eq 130 ] || fail "interrupted: exit $status"
 	grep -q "goes on where it was" "$tmp/err" || fail "interrupted: $(cat "$tmp/err")"
+}
+
+interrupt_scrub() {
+	interrupt_when percent --progress=json "$@"
 	head -n 1 "$tmp/err" | jq -e '.message_type == "status" and
 		.percent >= 0 and .bytes > 0' >/dev/null || fail "no progress"
 	expect 0 "$VARVE" -s "$store" status
 	grep -qE '^scrub +[0-9]+ %, since 20[0-9T:-]+Z$' "$tmp/out" ||
 		fail "status of a scrub under way"
+}
+
+a_bar_is_gone_before_a_word_is_said() {
+	interrupt_when % --progress=bar --restart
+	grep -q $'\r\033\\[Kvarve: interrupted' "$tmp/err" ||
+		fail "written into the bar"
 }
 
 began() {
@@ -96,6 +103,7 @@ interrupt_scrub
 sleep 1.1
 interrupt_scrub --restart
 [ "$(began)" != "$since" ] || fail "--restart went on"
+a_bar_is_gone_before_a_word_is_said
 since=$(began)
 kill -9 "$server"
 wait_for_end "$server"
