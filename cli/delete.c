@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "command.h"
 #include "connect.h"
+#include "hold.h"
 #include "interrupt.h"
 #include "options.h"
 #include "output.h"
@@ -165,6 +166,8 @@ static int delete_run(const struct options *options)
 	struct progress progress;
 	int r = progress_init(&progress, options);
 
+	if (r == 0)
+		r = operands_check_not_attached(options, 1);
 	if (r == 0 && !options->dry_run)
 		r = confirm(options);
 	return r ? r

@@ -73,6 +73,37 @@ bool operands_name(const struct options *options, const struct attachment *a)
 	return false;
 }
 
+/* Is @a of @name, or of a snapshot of it? */
+static bool is_of(const struct attachment *a, const char *name)
+{
+	size_t length = strlen(name);
+
+	return strncmp(a->name, name, length) == 0 &&
+	       (a->name[length] == '\0' || a->name[length] == '@');
+}
+
+int operands_check_not_attached(const struct options *options, int step)
+{
+	const char *store = options_store(options);
+	struct attachments all;
+	int r = 0;
+
+	if (!store)
+		return EXIT_USAGE;
+	attachments_load_of(store, &all);
+	for (size_t i = 0; r == 0 && i < all.nr; i++)
+		for (int k = 0; r == 0 && k < options->nr_operands; k += step) {
+			const struct attachment *a = &all.ptr[i];
+
+			if (!a->device[0] || !is_of(a, options->operands[k]))
+				continue;
+			print_error("%s: attached as %s", a->name, a->device);
+			r = EXIT_BUSY;
+		}
+	attachments_done(&all);
+	return r;
+}
+
 static void holds_release(struct holds *holds)
 {
 	size_t i;

@@ -26,4 +26,11 @@ int hold_and_run(const struct options *options, const char *verb,
 /* Is @a the device of a volume that an operand names? */
 bool operands_name(const struct options *options, const struct attachment *a);
 
+/*
+ * Says so, and returns EXIT_BUSY, when something that every @step-th operand
+ * names is attached, or a snapshot of it.  This host knows that by the name,
+ * also while no server is there to say that somebody has it open.
+ */
+int operands_check_not_attached(const struct options *options, int step);
+
 #endif

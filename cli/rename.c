@@ -5,46 +5,11 @@
 
 #include <json-c/json.h>
 
-#include "attachment.h"
 #include "command.h"
 #include "connect.h"
+#include "hold.h"
 #include "options.h"
 #include "output.h"
-
-/* Is @a of @name, or of a snapshot of it? */
-static bool is_of(const struct attachment *a, const char *name)
-{
-	size_t length = strlen(name);
-
-	return strncmp(a->name, name, length) == 0 &&
-	       (a->name[length] == '\0' || a->name[length] == '@');
-}
-
-/*
- * What is attached is known to this host by its name, also while its server
- * is not there to say that somebody has it open.
- */
-static int check_not_attached(const struct options *options)
-{
-	const char *store = options_store(options);
-	struct attachments all;
-	int r = 0;
-
-	if (!store)
-		return EXIT_USAGE;
-	attachments_load_of(store, &all);
-	for (size_t i = 0; r == 0 && i < all.nr; i++)
-		for (int k = 0; r == 0 && k < options->nr_operands; k += 2) {
-			const struct attachment *a = &all.ptr[i];
-
-			if (!a->device[0] || !is_of(a, options->operands[k]))
-				continue;
-			print_error("%s: attached as %s", a->name, a->device);
-			r = EXIT_BUSY;
-		}
-	attachments_done(&all);
-	return r;
-}
 
 static struct json_object *every_other(const struct options *options, int from)
 {
@@ -88,7 +53,7 @@ static int rename_run(const struct options *options)
 		return usage_error(&command_rename,
 				   "'%s' has no new name beside it",
 				   options->operands[options->nr_operands - 1]);
-	r = check_not_attached(options);
+	r = operands_check_not_attached(options, 2);
 	if (r == 0)
 		r = connect_run(options, "rename", rename_args(options), &data);
 	if (r)

@@ -70,7 +70,8 @@ what_is_in_use_stays() {
 	expect_error 5 "mounted on $tmp/mnt" "$VARVE" -s "$store" detach data
 	expect_error 5 "$device is in use" "$VARVE" -s "$store" rollback \
 		data@clean
-	expect_error 5 data "$VARVE" -s "$store" delete -r data
+	expect_error 5 "attached as $device" \
+		"$VARVE" -s "$store" delete -r data
 	umount "$tmp/mnt"
 	# not exclusively, as a virtual machine has it
 	bash -c 'exec 9<"$0"; exec sleep 30' "$device" &
@@ -95,7 +96,10 @@ what_is_in_use_stays() {
 		wait
 	fi
 	# attached, though nobody has it open
-	expect_error 5 data "$VARVE" -s "$store" delete -r data
+	expect_error 5 "attached as $device" \
+		"$VARVE" -s "$store" delete -r data
+	expect_error 5 "attached as $device" \
+		"$VARVE" -s "$store" delete -n -r data
 }
 
 a_snapshot_is_attached_as_a_scratch_view() {
@@ -107,6 +111,8 @@ a_snapshot_is_attached_as_a_scratch_view() {
 	mount "$view" "$tmp/mnt2" || fail "the journal does not replay"
 	[ "$(cat "$tmp/mnt2/file")" = precious ] || fail "the file is not there"
 	[ ! -e "$tmp/mnt2/later" ] || fail "later than the snapshot"
+	expect_error 5 "data@clean: attached as $view" \
+		"$VARVE" -s "$store" delete data@clean
 	echo changed >"$tmp/mnt2/file" || fail "not writable"
 	umount "$tmp/mnt2"
 	detach "$view"
