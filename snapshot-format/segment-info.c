@@ -9,9 +9,11 @@
 #include "bytes.h"
 
 #define COUNT_MORE 3u /* 2-bit count: see the overflow list */
-#define OVERFLOW_BYTES 8u
 /* Slots 0 and 1 hold the segment header and the first batch header. */
 #define FIRST_PAYLOAD_SLOT 2u
+/* Entries of long lists: a slot of 4 bytes and a count, or a place. */
+#define LONG_OVERFLOW_BYTES 8u
+#define LONG_FORWARD_BYTES 16u
 
 static size_t counts_bytes(unsigned int segment_shift)
 {
@@ -23,18 +25,33 @@ static size_t overflow_offset(unsigned int segment_shift)
 	return sizeof(struct disk_segment_info) + counts_bytes(segment_shift);
 }
 
+static bool is_long(const struct segment_info *info)
+{
+	return info->count_bytes == 0;
+}
+
+static size_t overflow_entry_bytes(const struct segment_info *info)
+{
+	return is_long(info) ? LONG_OVERFLOW_BYTES : info->count_bytes;
+}
+
+static size_t forward_entry_bytes(const struct segment_info *info)
+{
+	return is_long(info) ? LONG_FORWARD_BYTES : SEGMENT_INFO_FORWARD_BYTES;
+}
+
 static size_t forwards_offset(const struct segment_info *info,
 			      unsigned int segment_shift)
 {
 	return overflow_offset(segment_shift) +
-	       (size_t)info->nr_overflow * OVERFLOW_BYTES;
+	       info->nr_overflow * overflow_entry_bytes(info);
 }
 
-size_t segment_info_bytes(const struct segment_info *info,
-			  unsigned int segment_shift)
+static size_t info_bytes(const struct segment_info *info,
+			 unsigned int segment_shift)
 {
 	return forwards_offset(info, segment_shift) +
-	       (size_t)info->nr_forwards * SEGMENT_INFO_FORWARD_BYTES;
+	       info->nr_forwards * forward_entry_bytes(info);
 }
 
 /* ---- encoding ---- */
@@ -53,41 +70,62 @@ static void put_fixed(uint32_t index, const struct segment_info *info,
 		.nr_forwards = le32_make(info->nr_forwards),
 		.kind = (uint8_t)info->kind,
 		.flags = (uint8_t)info->flags,
+		.count_bytes = (uint8_t)info->count_bytes,
 	};
 
 	page_header_encode(PAGE_SEGMENT_INFO, 0, index, length, &disk.header);
 	memcpy(ret, &disk, sizeof(disk));
 }
 
-void segment_info_encode(uint32_t index, const struct segment_info *info,
-			 unsigned int segment_shift, const uint8_t *counts,
-			 const struct slot_count *overflow,
-			 const struct slot_forward *forwards, void *ret)
+unsigned int segment_info_count_bytes(uint32_t count)
 {
+	if (count <= UINT8_MAX)
+		return 1;
+	return count <= UINT16_MAX ? 2 : 4;
+}
+
+static uint32_t greatest(const uint32_t *counts, uint32_t nr)
+{
+	uint32_t ret = 0;
+
+	for (uint32_t i = 0; i < nr; i++)
+		if (counts[i] > ret)
+			ret = counts[i];
+	return ret;
+}
+
+size_t segment_info_encode(uint32_t index, const struct segment_info *info,
+			   unsigned int segment_shift, const uint8_t *counts,
+			   const uint32_t *overflow,
+			   const struct slot_forward *forwards, void *ret)
+{
+	struct segment_info wide = *info;
 	uint8_t *p = ret;
-	size_t length = segment_info_bytes(info, segment_shift);
-	le32 slot, count;
+	size_t length;
+	le16 slot;
+	le32 count;
 	le64 place;
 
-	put_fixed(index, info, (uint32_t)length, p);
+	wide.count_bytes =
+		segment_info_count_bytes(greatest(overflow, info->nr_overflow));
+	length = info_bytes(&wide, segment_shift);
+	put_fixed(index, &wide, (uint32_t)length, p);
 	p += sizeof(struct disk_segment_info);
 	memcpy(p, counts, counts_bytes(segment_shift));
 	p += counts_bytes(segment_shift);
 	for (uint32_t i = 0; i < info->nr_overflow; i++) {
-		slot = le32_make(overflow[i].slot);
-		count = le32_make(overflow[i].count);
-		memcpy(p, &slot, sizeof(slot));
-		memcpy(p + 4, &count, sizeof(count));
-		p += OVERFLOW_BYTES;
+		count = le32_make(overflow[i]);
+		memcpy(p, &count, wide.count_bytes);
+		p += wide.count_bytes;
 	}
 	for (uint32_t i = 0; i < info->nr_forwards; i++) {
-		slot = le32_make(forwards[i].slot);
+		slot = le16_make((uint16_t)forwards[i].slot);
 		place = le64_make(forwards[i].place.value);
 		memcpy(p, &slot, sizeof(slot));
-		memset(p + 4, 0, 4);
-		memcpy(p + 8, &place, sizeof(place));
+		memcpy(p + sizeof(slot), &place, sizeof(place));
 		p += SEGMENT_INFO_FORWARD_BYTES;
 	}
+	return length;
 }
 
 /* ---- decoding ---- */
@@ -97,20 +135,28 @@ const uint8_t *segment_info_counts(const void *page)
 	return (const uint8_t *)page + sizeof(struct disk_segment_info);
 }
 
-struct slot_count segment_info_overflow(const void *page,
-					const struct segment_info *info,
-					unsigned int segment_shift,
-					uint32_t index)
+/* Entry @index of the overflow list. */
+static const uint8_t *overflow_entry(const void *page,
+				     const struct segment_info *info,
+				     unsigned int segment_shift, uint32_t index)
 {
-	const uint8_t *p = (const uint8_t *)page +
-			   overflow_offset(segment_shift) +
-			   (size_t)index * OVERFLOW_BYTES;
-	le32 slot, count;
-
 	assert(index < info->nr_overflow);
-	memcpy(&slot, p, sizeof(slot));
-	memcpy(&count, p + 4, sizeof(count));
-	return (struct slot_count){le32_get(slot), le32_get(count)};
+	return (const uint8_t *)page + overflow_offset(segment_shift) +
+	       index * overflow_entry_bytes(info);
+}
+
+uint32_t segment_info_overflow(const void *page,
+			       const struct segment_info *info,
+			       unsigned int segment_shift, uint32_t index)
+{
+	const uint8_t *p = overflow_entry(page, info, segment_shift, index);
+	le32 count = le32_make(0);
+
+	if (is_long(info))
+		memcpy(&count, p + sizeof(le32), sizeof(count));
+	else
+		memcpy(&count, p, info->count_bytes);
+	return le32_get(count);
 }
 
 struct slot_forward segment_info_forward(const void *page,
@@ -118,15 +164,16 @@ struct slot_forward segment_info_forward(const void *page,
 					 unsigned int segment_shift,
 					 uint32_t index)
 {
+	size_t entry_bytes = forward_entry_bytes(info);
 	const uint8_t *p = (const uint8_t *)page +
 			   forwards_offset(info, segment_shift) +
-			   (size_t)index * SEGMENT_INFO_FORWARD_BYTES;
-	le32 slot;
+			   index * entry_bytes;
+	le32 slot = le32_make(0);
 	le64 place;
 
 	assert(index < info->nr_forwards);
-	memcpy(&slot, p, sizeof(slot));
-	memcpy(&place, p + 8, sizeof(place));
+	memcpy(&slot, p, is_long(info) ? sizeof(le32) : sizeof(le16));
+	memcpy(&place, p + entry_bytes - sizeof(place), sizeof(place));
 	return (struct slot_forward){le32_get(slot), {le64_get(place)}};
 }
 
@@ -149,11 +196,14 @@ static int check_numbers(const struct disk_segment_info *disk,
 				 " slots",
 				 info->live, info->nr_overflow,
 				 info->nr_forwards, slots);
-	if (length != segment_info_bytes(info, segment_shift))
-		return error_set(
-			err, EUCLEAN, "length %zu is not the %zu of its lists",
-			length, segment_info_bytes(info, segment_shift));
-	if (!bytes_are_zero(disk->zero, sizeof(disk->zero)))
+	if (info->count_bytes == 3 || info->count_bytes > sizeof(le32))
+		return error_set(err, EUCLEAN, "counts of %u bytes",
+				 info->count_bytes);
+	if (length != info_bytes(info, segment_shift))
+		return error_set(err, EUCLEAN,
+				 "length %zu is not the %zu of its lists",
+				 length, info_bytes(info, segment_shift));
+	if (disk->zero != 0)
 		return error_set(err, EUCLEAN, "reserved bytes are not zero");
 	return 0;
 }
@@ -189,16 +239,36 @@ static bool has_count_more(const uint8_t counts[SLOTS_AT_ONCE / 4])
 	return word & word >> 1 & 0x5555555555555555;
 }
 
+/* Entry @index of the overflow list is of @slot: a long one says so. */
+static int check_overflow(const void *page, const struct segment_info *info,
+			  unsigned int segment_shift, uint32_t index,
+			  uint32_t slot, struct error *err)
+{
+	uint32_t count =
+		segment_info_overflow(page, info, segment_shift, index);
+	le32 said = le32_make(slot);
+
+	if (is_long(info))
+		memcpy(&said, overflow_entry(page, info, segment_shift, index),
+		       sizeof(said));
+	if (le32_get(said) == slot && count >= COUNT_MORE)
+		return 0;
+	return error_set(err, EUCLEAN,
+			 "overflow %" PRIu32 ": slot %" PRIu32 " count %" PRIu32
+			 " where slot %" PRIu32 " is expected",
+			 index, le32_get(said), count, slot);
+}
+
 /* The overflow list holds exactly the slots whose 2-bit count says so. */
 static int check_counts(const void *page, const struct segment_info *info,
 			unsigned int segment_shift, struct error *err)
 {
 	const uint8_t *counts = segment_info_counts(page);
 	uint32_t slots = segment_slots(segment_shift), next = 0;
+	int r;
 
 	for (uint32_t slot = 0; slot < slots; slot++) {
 		unsigned int count = count_of(counts, slot);
-		struct slot_count more;
 
 		/* an open store has millions of slots: most say nothing here */
 		if (slot % SLOTS_AT_ONCE == 0 && slot > 0 &&
@@ -219,14 +289,10 @@ static int check_counts(const void *page, const struct segment_info *info,
 					 "slot %" PRIu32
 					 ": not in the overflow list",
 					 slot);
-		more = segment_info_overflow(page, info, segment_shift, next);
-		if (more.slot != slot || more.count < COUNT_MORE)
-			return error_set(err, EUCLEAN,
-					 "overflow %" PRIu32 ": slot %" PRIu32
-					 " count %" PRIu32
-					 " where slot %" PRIu32 " is expected",
-					 next, more.slot, more.count, slot);
-		next++;
+		r = check_overflow(page, info, segment_shift, next++, slot,
+				   err);
+		if (r < 0)
+			return r;
 	}
 	if (next != info->nr_overflow)
 		return error_set(err, EUCLEAN,
@@ -255,8 +321,8 @@ static int check_forwards(const void *page, const struct segment_info *info,
 					 " to below %" PRIu32,
 					 i, f.slot, from, slots);
 		from = f.slot + 1;
-		if (!bytes_are_zero(
-			    p + (size_t)i * SEGMENT_INFO_FORWARD_BYTES + 4, 4))
+		if (is_long(info) &&
+		    !bytes_are_zero(p + i * LONG_FORWARD_BYTES + 4, 4))
 			return error_set(err, EUCLEAN,
 					 "forward %" PRIu32
 					 ": reserved bytes are not zero",
@@ -286,6 +352,7 @@ static void get_fixed(const struct disk_segment_info *disk,
 		.nr_forwards = le32_get(disk->nr_forwards),
 		.kind = (enum segment_kind)disk->kind,
 		.flags = disk->flags,
+		.count_bytes = disk->count_bytes,
 	};
 }
 

@@ -17,8 +17,9 @@
 #define FORMAT_VERSION 1u
 #define CHECKSUM_KIND_XXH3 1u
 
-/* No feature exists yet; an unknown bit decides as FORMAT.md says. */
-#define FEATURES_INCOMPAT_KNOWN UINT64_C(0)
+/* An unknown bit decides as FORMAT.md says. */
+#define FEATURE_INCOMPAT_SHORT_LISTS UINT64_C(1) /* of segment infos */
+#define FEATURES_INCOMPAT_KNOWN FEATURE_INCOMPAT_SHORT_LISTS
 #define FEATURES_RO_COMPAT_KNOWN UINT64_C(0)
 
 struct disk_superblock {

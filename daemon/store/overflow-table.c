@@ -31,7 +31,10 @@ static uint32_t overflow_slot(const struct overflow_table *t, uint64_t name)
 
 int overflow_reserve(struct overflow_table *t, uint32_t extra)
 {
-	struct overflow_table grown = {.cap = t->cap ? t->cap : 1024};
+	struct overflow_table grown = {
+		.cap = t->cap ? t->cap : 1024,
+		.greatest = t->greatest,
+	};
 
 	if (t->cap && (t->nr + extra) * UINT64_C(2) <= t->cap)
 		return 0;
@@ -80,6 +83,8 @@ void overflow_set(struct overflow_table *t, uint64_t name, uint32_t count)
 		t->nr++;
 	}
 	t->counts[i] = count;
+	if (count > t->greatest)
+		t->greatest = count;
 }
 
 void overflow_remove(struct overflow_table *t, uint64_t name)

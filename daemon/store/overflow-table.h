@@ -13,7 +13,8 @@
 struct overflow_table {
 	uint64_t *names; /* 0: empty */
 	uint32_t *counts;
-	uint32_t nr, cap; /* cap: a power of two */
+	uint32_t nr, cap;  /* cap: a power of two */
+	uint32_t greatest; /* no count was ever above it */
 };
 
 /* Room for @extra more names, so that setting them cannot fail.  -ENOMEM. */

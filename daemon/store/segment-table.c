@@ -59,7 +59,7 @@ static size_t segment_page_encode(void *owner, uint32_t index, void *ret)
 	struct segment_table *table = owner;
 	struct segment *s = table->by_index[index];
 	unsigned int shift = table->core->segment_shift;
-	struct slot_count overflow[SLOTS_MAX];
+	uint32_t overflow[SLOTS_MAX];
 	struct segment_info info;
 	uint32_t nr = 0;
 
@@ -69,15 +69,13 @@ static size_t segment_page_encode(void *owner, uint32_t index, void *ret)
 	     slot++) {
 		if (slot_count_get(s, slot) != 3)
 			continue;
-		overflow[nr].slot = slot;
-		overflow[nr++].count = overflow_get(
-			&table->overflow, birth_make(s->segno, slot).value);
+		overflow[nr++] = overflow_get(&table->overflow,
+					      birth_make(s->segno, slot).value);
 	}
 	assert(nr == s->nr_overflow);
 	segment_to_info(s, &info);
-	segment_info_encode(index, &info, shift, s->counts, overflow,
-			    s->forwards, ret);
-	return segment_info_bytes(&info, shift);
+	return segment_info_encode(index, &info, shift, s->counts, overflow,
+				   s->forwards, ret);
 }
 
 int segment_table_init(struct segment_table *table, struct core *core)
@@ -534,14 +532,12 @@ static int load_arrays(struct segment_table *table, struct segment *s,
 	if (overflow_reserve(&table->overflow,
 			     info->nr_overflow + OVERFLOW_SLACK) < 0)
 		return error_set(err, ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < info->nr_overflow; i++) {
-		struct slot_count c =
-			segment_info_overflow(page, info, shift, i);
-
-		overflow_set(&table->overflow,
-			     birth_make(s->segno, c.slot).value, c.count);
-	}
-	s->nr_overflow = info->nr_overflow;
+	for (uint32_t slot = 0; s->nr_overflow < info->nr_overflow; slot++)
+		if (slot_count_get(s, slot) == 3)
+			overflow_set(&table->overflow,
+				     birth_make(s->segno, slot).value,
+				     segment_info_overflow(page, info, shift,
+							   s->nr_overflow++));
 	if (info->nr_forwards == 0)
 		return 0;
 	s->forwards = calloc(info->nr_forwards, sizeof(*s->forwards));

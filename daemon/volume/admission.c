@@ -60,7 +60,8 @@ uint64_t dirty_bytes(const struct store *store)
 	       pages_bytes(&store->volumes.pages, VOLUME_BYTES_MEAN) +
 	       pages_bytes(&store->frames.pages, PAGE_BYTES) +
 	       pages_bytes(&store->segments.pages, 128 + nr_slots / 4) +
-	       overflow * sizeof(struct slot_count) +
+	       overflow * segment_info_count_bytes(
+				  store->segments.overflow.greatest) +
 	       store->segments.dirty_forwards * SEGMENT_INFO_FORWARD_BYTES +
 	       store->nodes.reaper.len * sizeof(uint32_t);
 }

@@ -17,6 +17,7 @@
 /* ---- superblock ---- */
 
 static const struct superblock superblock = {
+	.features_incompat = FEATURE_INCOMPAT_SHORT_LISTS,
 	.features_ro_compat = 0,
 	.features_compat = 4,
 	.uuid = UUID,
@@ -41,6 +42,7 @@ static const struct superblock superblock = {
 static const struct free_bytes superblock_free[] = {
 	FIELD(struct disk_superblock, segment_shift,
 	      "larger, while the capacity holds one segment"),
+	{16, 16, "features_incompat, known bits"},
 	FIELD(struct disk_superblock, features_ro_compat,
 	      "unknown bits: open read-only"),
 	FIELD(struct disk_superblock, features_compat, "unknown bits: ignored"),

@@ -169,7 +169,7 @@ static const struct segment_info segment_info = {
 };
 /* slots 2: 1, 3: 2, 6: more, 15: more */
 static const uint8_t segment_counts[4] = {0x90, 0x30, 0x00, 0xc0};
-static const struct slot_count segment_overflow[2] = {{6, 3}, {15, 1000}};
+static const uint32_t segment_overflow[2] = {3, 1000};
 
 static void make_forwards(struct slot_forward ret[2])
 {
@@ -182,9 +182,35 @@ static size_t encode_segment_info(void *ret)
 	struct slot_forward forwards[2];
 
 	make_forwards(forwards);
-	segment_info_encode(4, &segment_info, SHIFT, segment_counts,
-			    segment_overflow, forwards, ret);
-	return segment_info_bytes(&segment_info, SHIFT);
+	return segment_info_encode(4, &segment_info, SHIFT, segment_counts,
+				   segment_overflow, forwards, ret);
+}
+
+/* The same with long lists, as the first writers wrote it. */
+static size_t encode_segment_info_long(void *ret)
+{
+	static const uint64_t lists[] = {
+		UINT64_C(3) << 32 | 6,
+		UINT64_C(1000) << 32 | 15,
+		3,
+		0x1f5002,
+		6,
+		0x3ffffffffffff80f,
+	};
+	size_t length =
+		sizeof(struct disk_segment_info) + sizeof(segment_counts);
+	struct disk_segment_info *disk = ret;
+
+	(void)encode_segment_info(ret);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		le64 word = le64_make(lists[i]);
+
+		memcpy((uint8_t *)ret + length, &word, sizeof(word));
+		length += sizeof(word);
+	}
+	disk->header.length = le32_make((uint32_t)length);
+	disk->count_bytes = 0;
+	return length;
 }
 
 static int decode_segment_info(const void *bytes, size_t length,
@@ -195,7 +221,8 @@ static int decode_segment_info(const void *bytes, size_t length,
 	return segment_info_decode(bytes, length, 4, SHIFT, &info, err);
 }
 
-static void compare_segment_info(const void *bytes, size_t length)
+static void compare_info(const void *bytes, size_t length,
+			 unsigned int count_bytes)
 {
 	const struct segment_info *e = &segment_info;
 	struct slot_forward forwards[2];
@@ -214,21 +241,46 @@ static void compare_segment_info(const void *bytes, size_t length)
 	assert_int_equal(info.flags, e->flags);
 	assert_int_equal(info.nr_overflow, 2);
 	assert_int_equal(info.nr_forwards, 2);
+	assert_int_equal(info.count_bytes, count_bytes);
 	assert_memory_equal(segment_info_counts(bytes), segment_counts, 4);
 	for (uint32_t i = 0; i < 2; i++) {
-		struct slot_count c =
-			segment_info_overflow(bytes, &info, SHIFT, i);
 		struct slot_forward f =
 			segment_info_forward(bytes, &info, SHIFT, i);
 
-		assert_int_equal(c.slot, segment_overflow[i].slot);
-		assert_int_equal(c.count, segment_overflow[i].count);
+		assert_int_equal(segment_info_overflow(bytes, &info, SHIFT, i),
+				 segment_overflow[i]);
 		assert_int_equal(f.slot, forwards[i].slot);
 		assert_int_equal(f.place.value, forwards[i].place.value);
 	}
 }
 
+static void compare_segment_info(const void *bytes, size_t length)
+{
+	compare_info(bytes, length, 2);
+}
+
+static void compare_segment_info_long(const void *bytes, size_t length)
+{
+	compare_info(bytes, length, 0);
+}
+
 static const struct free_bytes segment_info_free[] = {
+	{16, 22, "segno, but for its upper bits"},
+	BYTES_OF(struct disk_segment_info, place, sealed_time_ns, "any"),
+	{40, 41, "first_seq, up to last_seq"},
+	{48, 55, "last_seq, not below first_seq"},
+	{56, 56, "live, up to the slots"},
+	{69, 69, "known flags"},
+	{72, 75, "counts below 3"},
+	{76, 79, "counts of 3 and more"},
+	{80, 80, "slot of the first forward"},
+	{82, 89, "place of the first forward"},
+	{90, 90, "slot of the second forward"},
+	{92, 99, "place of the second forward"},
+	END_OF_LIST,
+};
+
+static const struct free_bytes segment_info_long_free[] = {
 	{16, 22, "segno, but for its upper bits"},
 	BYTES_OF(struct disk_segment_info, place, sealed_time_ns, "any"),
 	{40, 41, "first_seq, up to last_seq"},
@@ -471,6 +523,7 @@ static const struct free_bytes root_free[] = {
 
 const struct sample table_samples[] = {
 	SAMPLE(segment_info, "segment-info", segment_info, NULL),
+	SAMPLE(segment_info_long, "segment-info-long", segment_info, NULL),
 	SAMPLE(volume_head, "volume-head", volume, NULL),
 	SAMPLE(volume_snapshot, "volume-snapshot", volume, NULL),
 	SAMPLE(frame_map, "frame-map", frame_map, NULL),

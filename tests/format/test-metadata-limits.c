@@ -81,7 +81,7 @@ static void a_page_out_of_range_is_refused(void **state)
 			AT(disk_page_header, table, TABLE_SEGMENT)),
 		REFUSED("node-table", EUCLEAN, "holds page 7",
 			AT(disk_page_header, index, 7)),
-		REFUSED("segment-info", EUCLEAN, "length 4096 is not 124",
+		REFUSED("segment-info", EUCLEAN, "length 4096 is not 100",
 			AT(disk_page_header, length, 4096)),
 		REFUSED("volume-head", EUCLEAN, "reserved bytes",
 			AT(disk_page_header, zero2, 1)),
@@ -177,7 +177,7 @@ static void a_segment_info_out_of_range_is_refused(void **state)
 			AT(disk_segment_info, nr_overflow, 0xffffffff)),
 		REFUSED("segment-info", EUCLEAN, "forwards",
 			AT(disk_segment_info, nr_forwards, 0xffffffff)),
-		REFUSED("segment-info", EUCLEAN, "length 124 is not",
+		REFUSED("segment-info", EUCLEAN, "length 100 is not",
 			AT(disk_segment_info, nr_forwards, 3)),
 		REFUSED("segment-info", EUCLEAN, "batches 7002 to 7000",
 			AT(disk_segment_info, first_seq, 7002)),
@@ -189,31 +189,93 @@ static void a_segment_info_out_of_range_is_refused(void **state)
 			 AT(disk_segment_info, kind, SEGMENT_GC)),
 		REFUSED("segment-info", EUCLEAN, "flags 0x4",
 			AT(disk_segment_info, flags, 4)),
+		REFUSED("segment-info", EUCLEAN, "counts of 3 bytes",
+			AT(disk_segment_info, count_bytes, 3)),
+		REFUSED("segment-info", EUCLEAN, "counts of 5 bytes",
+			AT(disk_segment_info, count_bytes, 5)),
+		REFUSED("segment-info", EUCLEAN, "length 100 is not the 98",
+			AT(disk_segment_info, count_bytes, 1)),
+		REFUSED("segment-info", EUCLEAN, "length 100 is not the 124",
+			AT(disk_segment_info, count_bytes, 0)),
+		REFUSED("segment-info", EUCLEAN, "reserved bytes",
+			AT(disk_segment_info, zero, 1)),
 		REFUSED("segment-info", EUCLEAN, "slot 1: a count",
 			{72, 1, 0x94}),
-		REFUSED("segment-info", EUCLEAN,
-			"overflow 0: slot 6 count 3 where slot 5 is expected",
-			{73, 1, 0x3c}),
 		REFUSED("segment-info", EUCLEAN, "2 overflows, but 1 slots",
 			{75, 1, 0}),
 		REFUSED("segment-info", EUCLEAN, "slot 15: not in the overflow",
-			{74, 1, 0xc0}, {84, 4, 11}),
+			{74, 1, 0xc0}),
 		REFUSED("segment-info", EUCLEAN, "overflow 0: slot 6 count 2",
-			{80, 4, 2}),
+			{76, 2, 2}),
+		ACCEPTED("segment-info", {76, 2, UINT16_MAX}),
 		REFUSED("segment-info", EUCLEAN, "forward 0: slot 1",
-			{92, 4, 1}),
+			{80, 2, 1}),
 		REFUSED("segment-info", EUCLEAN, "forward 1: slot 3",
-			{108, 4, 3}),
+			{90, 2, 3}),
 		REFUSED("segment-info", EUCLEAN, "forward 1: slot 16",
-			{108, 4, 16}),
-		REFUSED("segment-info", EUCLEAN, "forward 0: reserved bytes",
-			{96, 4, 1}),
+			{90, 2, 16}),
 		REFUSED("segment-info", EUCLEAN, "forward 0: leads to no block",
-			{100, 8, 2}),
+			{82, 8, 2}),
 		REFUSED("segment-info", EUCLEAN, "forward 0: leads to no block",
-			{100, 8, 1 << 11 | 16}),
+			{82, 8, 1 << 11 | 16}),
 		REFUSED("segment-info", EUCLEAN, "forward 0: leads to no block",
-			{100, 8, UINT64_C(1) << 62 | 1 << 11 | 2}),
+			{82, 8, UINT64_C(1) << 62 | 1 << 11 | 2}),
+	};
+
+	CHECK(limits);
+}
+
+static void counts_take_as_few_bytes_as_the_greatest_needs(void **state)
+{
+	static const uint32_t greatest[] = {
+		3,	    UINT8_MAX,	    UINT8_MAX + 1,
+		UINT16_MAX, UINT16_MAX + 1, UINT32_MAX};
+	static const size_t bytes[] = {1, 1, 2, 2, 4, 4};
+	static const uint8_t counts[4] = {0x30, 0, 0, 0x30};
+
+	for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
+		struct segment_info info = {
+			.segno = 1, .kind = SEGMENT_DATA, .nr_overflow = 2};
+		uint32_t overflow[2] = {greatest[i], 3};
+		uint8_t page[PAGE_BYTES_MAX];
+		size_t length = segment_info_encode(0, &info, 16, counts,
+						    overflow, NULL, page);
+
+		assert_int_equal(length, sizeof(struct disk_segment_info) +
+						 sizeof(counts) + 2 * bytes[i]);
+		assert_int_equal(
+			segment_info_decode(page, length, 0, 16, &info, NULL),
+			0);
+		for (uint32_t k = 0; k < 2; k++)
+			assert_int_equal(
+				segment_info_overflow(page, &info, 16, k),
+				overflow[k]);
+	}
+}
+
+static void long_lists_out_of_range_are_refused(void **state)
+{
+	static const struct limit limits[] = {
+		REFUSED("segment-info-long", EUCLEAN, "reserved bytes",
+			AT(disk_segment_info, zero, 1)),
+		REFUSED("segment-info-long", EUCLEAN,
+			"overflow 0: slot 6 count 3 where slot 5 is expected",
+			{73, 1, 0x3c}),
+		REFUSED("segment-info-long", EUCLEAN,
+			"2 overflows, but 1 slots", {75, 1, 0}),
+		REFUSED("segment-info-long", EUCLEAN,
+			"slot 15: not in the overflow", {74, 1, 0xc0},
+			{84, 4, 11}),
+		REFUSED("segment-info-long", EUCLEAN,
+			"overflow 0: slot 6 count 2", {80, 4, 2}),
+		REFUSED("segment-info-long", EUCLEAN, "forward 0: slot 1",
+			{92, 4, 1}),
+		REFUSED("segment-info-long", EUCLEAN, "forward 1: slot 65542",
+			{108, 4, 1 << 16 | 6}),
+		REFUSED("segment-info-long", EUCLEAN,
+			"forward 0: reserved bytes", {96, 4, 1}),
+		REFUSED("segment-info-long", EUCLEAN,
+			"forward 0: leads to no block", {100, 8, 2}),
 	};
 
 	CHECK(limits);
@@ -426,6 +488,9 @@ int main(void)
 		cmocka_unit_test(a_node_table_entry_out_of_range_is_refused),
 		cmocka_unit_test(node_0_and_nodes_beyond_32_bits_are_refused),
 		cmocka_unit_test(a_segment_info_out_of_range_is_refused),
+		cmocka_unit_test(
+			counts_take_as_few_bytes_as_the_greatest_needs),
+		cmocka_unit_test(long_lists_out_of_range_are_refused),
 		cmocka_unit_test(a_volume_record_out_of_range_is_refused),
 		cmocka_unit_test(a_scratch_record_has_its_whole_name),
 		cmocka_unit_test(a_root_out_of_range_is_refused),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Stores of every revision of the format open, read-only and for writing,
- * and hold what they held when they were made: see README.md.
+ * hold what they held when they were made, and are as good as new ones to
+ * write to: see README.md.
  *
  * test-images DIRECTORY
  */
@@ -64,6 +65,34 @@ static struct store *open_image(const struct image *image, bool read_only)
 	return store;
 }
 
+static void stop(const struct image *image, struct store *store)
+{
+	struct error err = ERROR_NONE;
+
+	if (store_close(store, true, &err) < 0)
+		die("%s cannot be stopped: %s", image->name, err.message);
+}
+
+/* Every other block of interest. */
+static void write_some(struct store *store, struct content *c, uint32_t *number)
+{
+	struct volume_handle *handle;
+	struct error err = ERROR_NONE;
+	uint8_t data[BLOCK_SIZE];
+
+	if (volume_open(store, c->name, VOLUME_OPEN_WRITE, &handle, &err) < 0)
+		die("%s: %s", c->name, err.message);
+	for (unsigned int i = 0; i < NR_BLOCKS; i += 2) {
+		c->numbers[i] = (*number)++;
+		fill_block(data, c->numbers[i]);
+		if (volume_write(handle, data, BLOCK_SIZE,
+				 block_of_interest(i).index * BLOCK_SIZE, false,
+				 &err) < 0)
+			die("%s: %s", c->name, err.message);
+	}
+	volume_close(handle);
+}
+
 static void look(const struct image *image, bool read_only)
 {
 	struct store *store = open_image(image, read_only);
@@ -76,8 +105,31 @@ static void look(const struct image *image, bool read_only)
 		die("%s cannot be read: %s", image->name, unread.example);
 	if (!test_store_check(store, &err))
 		die("%s: %s", image->name, err.message);
-	if (store_close(store, true, &err) < 0)
-		die("%s cannot be stopped: %s", image->name, err.message);
+	stop(image, store);
+}
+
+/* Write to a volume that has snapshots, and let the cleaner move blocks. */
+static void work(struct image *image)
+{
+	struct store *store = open_image(image, false);
+	struct error err = ERROR_NONE;
+	uint32_t number = 1u << 30; /* above all of the image */
+	struct store_stat stat;
+	int r;
+
+	for (unsigned int round = 0; round < 3; round++) {
+		write_some(store, state_find(&image->state, "v"), &number);
+		if (store_checkpoint(store, &err) < 0)
+			die("%s: %s", image->name, err.message);
+		/* there may be no frame before a checkpoint */
+		r = store_clean(store, &err);
+		if (r < 0 && r != -ENOSPC)
+			die("%s: %s", image->name, err.message);
+	}
+	store_stat(store, &stat);
+	if (stat.copied_blocks == 0)
+		die("%s: nothing was cleaned", image->name);
+	stop(image, store);
 }
 
 static void try_image(const char *directory, const char *text_name)
@@ -99,6 +151,8 @@ static void try_image(const char *directory, const char *text_name)
 	(void)snprintf(image.path, sizeof(image.path), "%s/store", scratch);
 	unpack(path, image.path);
 	look(&image, true);
+	look(&image, false);
+	work(&image);
 	look(&image, false);
 	look(&image, true);
 	unlink(image.path);

@@ -116,8 +116,9 @@ static void two_invalid_copies_are_no_store(void **state)
 	refused(test_store_open(disk, &writable, &store, &err), EINVAL, "");
 }
 
-/* Rewrite both copies with @features. */
-static void set_features(uint64_t incompat, uint64_t ro_compat)
+/* Rewrite the first @nr_copies with these features. */
+static void set_features(unsigned int nr_copies, uint64_t incompat,
+			 uint64_t ro_compat)
 {
 	struct backend *be = backend_memory_open(disk);
 	struct disk_superblock bytes;
@@ -127,7 +128,7 @@ static void set_features(uint64_t incompat, uint64_t ro_compat)
 	must(superblock_choose(be, &sb, &first, &err));
 	sb.features_incompat = incompat;
 	sb.features_ro_compat = ro_compat;
-	for (unsigned int copy = 0; copy < SUPERBLOCK_COPIES; copy++) {
+	for (unsigned int copy = 0; copy < nr_copies; copy++) {
 		superblock_encode(&sb, copy, &bytes);
 		must(backend_super_write(be, copy, &bytes, &err));
 	}
@@ -139,14 +140,46 @@ static void unknown_features_are_respected(void **state)
 	static const struct store_open_options read_only = {.read_only = true};
 
 	stop(true);
-	set_features(0, 4);
+	set_features(2, 0, 4);
 	refused(test_store_open(disk, &writable, &store, &err), ENOTSUP,
 		"read-only");
 	must(test_store_open(disk, &read_only, &store, &err));
 	expect_in("a", 0, 10, 1);
 	stop(false);
-	set_features(4, 0);
+	set_features(1, 4, 0);
 	refused(test_store_open(disk, &read_only, &store, &err), ENOTSUP, "");
+}
+
+static uint64_t features_now(void)
+{
+	struct backend *be = backend_memory_open(disk);
+	struct superblock sb;
+	unsigned int first;
+
+	must(superblock_choose(be, &sb, &first, &err));
+	backend_close(be);
+	return sb.features_incompat;
+}
+
+/* Opening an old store: two claims, then both copies name a checkpoint. */
+static void the_first_checkpoint_tells_of_short_lists(void **state)
+{
+	static const struct store_open_options read_only = {.read_only = true};
+
+	stop(true);
+	set_features(2, 0, 0);
+	must(test_store_open(disk, &read_only, &store, &err));
+	stop(true);
+	assert_int_equal(features_now(), 0);
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 3, EIO, false);
+	refused(test_store_open(disk, &writable, &store, &err), EIO, "");
+	assert_int_equal(features_now(), 0);
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 4, EIO, false);
+	refused(test_store_open(disk, &writable, &store, &err), EIO, "");
+	assert_int_equal(features_now(), FEATURE_INCOMPAT_SHORT_LISTS);
+	must(test_store_open(disk, &writable, &store, &err));
+	expect_in("a", 0, 10, 1);
+	check_is_clean();
 }
 
 /* ---- incarnations and segnos ---- */
@@ -442,6 +475,7 @@ int main(void)
 		TEST(the_newer_copy_is_the_store),
 		TEST(two_invalid_copies_are_no_store),
 		TEST(unknown_features_are_respected),
+		TEST(the_first_checkpoint_tells_of_short_lists),
 		TEST(no_incarnation_and_no_segno_comes_twice),
 		TEST(a_claim_half_done_is_never_repeated),
 		TEST(every_open_starts_a_new_log),

@@ -220,6 +220,8 @@ static void a_page_loads_as_it_was_encoded(void **state)
 	for (uint32_t slot = 2; slot < 9; slot++)
 		for (uint32_t n = 1; n < slot; n++)
 			add(birth_make(s->segno, slot), 1);
+	for (uint32_t n = 1; n <= 300; n++) /* more than a byte holds */
+		add(birth_make(s->segno, 9), 1);
 	segment_seal(table, s, 77);
 	length = table->pages.encode(table, s->index, page);
 	assert_true(length > 0);
@@ -229,12 +231,15 @@ static void a_page_loads_as_it_was_encoded(void **state)
 	copy = segment_find(&other, s->segno);
 	assert_non_null(copy);
 	assert_int_equal(copy->place, s->place);
-	assert_int_equal(copy->live, 7);
+	assert_int_equal(copy->live, 8);
 	assert_int_equal(copy->last_seq, 77);
 	assert_true(copy->sealed);
 	for (uint32_t slot = 1; slot < TEST_SLOTS; slot++)
 		assert_int_equal(count_get(&other, birth_make(s->segno, slot)),
-				 slot < 9 ? slot - 1 : 0);
+				 slot < 9    ? slot - 1
+				 : slot == 9 ? 300
+					     : 0);
+	assert_int_equal(other.overflow.greatest, 300);
 	refused(segment_table_load(&other, s->index, page, length, &err),
 		EUCLEAN, "listed twice");
 	segment_table_done(&other);
