@@ -100,26 +100,55 @@ static int marks_error(struct error *err, const char *verb)
 /* ---- reading ---- */
 
 /*
- * Is all of the block at @offset zeros in the file?  Else a part of it is: it
- * has no mark, and the file with the marks need not be read for it.
+ * Of the block at @offset @length bytes read as zeros.  Is all of it zeros in
+ * the file?  Else it has no mark, and the file with the marks need not be read
+ * for it.
  */
 static int block_is_hole(struct backend *be, uint64_t place, uint32_t offset,
-			 void *block, bool *ret, struct error *err)
+			 uint32_t length, bool *ret, struct error *err)
 {
-	int r = backend_read(file_of(be), place,
-			     offset / BLOCK_SIZE * BLOCK_SIZE, block,
-			     BLOCK_SIZE, 0, err);
+	uint64_t block[BLOCK_WORDS];
+	int r = 0;
 
-	*ret = r == 0 && is_zero(block, BLOCK_SIZE);
+	*ret = true;
+	if (length == BLOCK_SIZE)
+		return 0;
+	r = backend_read(file_of(be), place, offset / BLOCK_SIZE * BLOCK_SIZE,
+			 block, BLOCK_SIZE, 0, err);
+	*ret = r == 0 && is_zero((const uint8_t *)block, BLOCK_SIZE);
 	return r;
+}
+
+/* Of blocks that lie one behind the other, from @offset of the marks on. */
+struct marks {
+	off_t offset;
+	off_t length;
+	uint64_t marks[SLOTS_MAX / 8];
+};
+
+/* The mark of the block at @offset; those behind it are read with it. */
+static int find_mark(struct backend *be, uint64_t place, uint32_t offset,
+		     struct marks *marks, uint64_t *ret, struct error *err)
+{
+	off_t at = mark_offset(be, place, offset);
+
+	if (at < marks->offset || at >= marks->offset + marks->length) {
+		marks->length = pread(synthetic_of(be)->marks_fd, marks->marks,
+				      sizeof(marks->marks), at);
+		marks->offset = at;
+	}
+	if (marks->length < (off_t)sizeof(uint64_t))
+		return marks_error(err, "read");
+	*ret = marks->marks[(size_t)(at - marks->offset) / sizeof(uint64_t)];
+	return 0;
 }
 
 static int synthetic_read(struct backend *be, uint64_t place, uint32_t offset,
 			  void *ret, uint32_t length, unsigned int flags,
 			  struct error *err)
 {
-	struct backend_synthetic *s = synthetic_of(be);
-	uint64_t block[BLOCK_WORDS], mark;
+	struct marks marks = {.length = 0};
+	uint64_t block[BLOCK_WORDS], mark = 0;
 	uint32_t done = 0;
 	bool hole;
 	int r;
@@ -136,17 +165,14 @@ static int synthetic_read(struct backend *be, uint64_t place, uint32_t offset,
 		done += part;
 		if (!is_zero(to, part))
 			continue;
-		r = block_is_hole(be, place, offset + done - part, block, &hole,
+		r = block_is_hole(be, place, offset + done - part, part, &hole,
 				  err);
+		if (r == 0 && hole)
+			r = find_mark(be, place, offset + done - part, &marks,
+				      &mark, err);
 		if (r < 0)
 			return r;
-		if (!hole)
-			continue;
-		if (pread(s->marks_fd, &mark, sizeof(mark),
-			  mark_offset(be, place, offset + done - part)) !=
-		    sizeof(mark))
-			return marks_error(err, "read");
-		if (mark == 0)
+		if (!hole || mark == 0)
 			continue;
 		synthetic_block(mark, block);
 		memcpy(to, (const uint8_t *)block + skip, part);
