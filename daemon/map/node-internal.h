@@ -45,6 +45,12 @@ static inline void node_note_use(struct nodes *nodes)
 		nodes->nr_cleaning_touches++;
 }
 
+/*
+ * Count each block of @leaf @delta times more: +1 or -1.  Half done when it
+ * fails.  -EUCLEAN.  Core held.
+ */
+int leaf_add_counts(struct nodes *nodes, const struct leaf_content *leaf,
+		    int delta, struct error *err);
 /* Encode @n as it is into @ret (NODE_BYTES_MAX); returns the length. */
 uint32_t node_encode_now(const struct node *n, void *ret, uint32_t *ret_hash);
 /* Node @n was read: it is in memory now.  May evict others.  Core held. */

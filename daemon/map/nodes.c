@@ -378,25 +378,30 @@ struct node *node_new(struct nodes *nodes, unsigned int level, uint32_t epoch)
 	return n;
 }
 
+int leaf_add_counts(struct nodes *nodes, const struct leaf_content *leaf,
+		    int delta, struct error *err)
+{
+	struct birth names[LEAF_BLOCKS];
+	uint32_t nr = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < LEAF_BLOCKS; i++)
+		if (leaf_entry_kind(leaf->entries[i]) == ENTRY_DATA)
+			names[nr++] = leaf_entry_birth(leaf->entries[i]);
+	counts_prefetch(nodes->segments, names, nr);
+	for (uint32_t i = 0; r == 0 && i < nr; i++)
+		r = count_add(nodes->segments, names[i], delta, err);
+	return r;
+}
+
 static int ref_content(struct nodes *nodes, const struct node *n,
 		       struct error *err)
 {
-	int r;
-
-	if (n->level > 0) {
-		for (uint32_t i = 0; i < INNER_CHILDREN; i++)
-			if (n->inner->children[i])
-				node_ref(nodes, n->inner->children[i]);
-		return 0;
-	}
-	for (uint32_t i = 0; i < LEAF_BLOCKS; i++) {
-		if (leaf_entry_kind(n->leaf->entries[i]) != ENTRY_DATA)
-			continue;
-		r = count_add(nodes->segments,
-			      leaf_entry_birth(n->leaf->entries[i]), 1, err);
-		if (r < 0)
-			return r;
-	}
+	if (n->level == 0)
+		return leaf_add_counts(nodes, n->leaf, 1, err);
+	for (uint32_t i = 0; i < INNER_CHILDREN; i++)
+		if (n->inner->children[i])
+			node_ref(nodes, n->inner->children[i]);
 	return 0;
 }
 

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <inttypes.h>
 
+#include "node-internal.h"
+
 /* Others wait for the lock meanwhile. */
 #define CHILDREN_PER_STEP 64u
 
@@ -13,23 +15,6 @@ static uint32_t children_per_step(const struct nodes *nodes)
 	uint32_t nr = nodes->core->nr_slots / 2;
 
 	return nr < CHILDREN_PER_STEP ? nr : CHILDREN_PER_STEP;
-}
-
-static int drop_leaf(struct nodes *nodes, const struct node *n,
-		     struct error *err)
-{
-	int r;
-
-	for (uint32_t i = 0; i < LEAF_BLOCKS; i++) {
-		struct leaf_entry e = n->leaf->entries[i];
-
-		if (leaf_entry_kind(e) != ENTRY_DATA)
-			continue;
-		r = count_add(nodes->segments, leaf_entry_birth(e), -1, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
 }
 
 static int drop_child(struct nodes *nodes, const struct node *n, uint32_t id,
@@ -115,7 +100,7 @@ int reaper_step(struct nodes *nodes, uint32_t *ret_missing, struct error *err)
 	}
 	nodes->reaper.len--;
 	r = n->level ? drop_all_children(nodes, n, err)
-		     : drop_leaf(nodes, n, err);
+		     : leaf_add_counts(nodes, n->leaf, -1, err);
 	if (r < 0)
 		return r;
 	node_free(nodes, n);

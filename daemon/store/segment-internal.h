@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What segment-table.c, forward.c and segment-repair.c share.  Core held for
- * every function.
+ * What segment-table.c, segment-counts.c, forward.c and segment-repair.c
+ * share.  Core held for every function.
  */
 #ifndef STORE_SEGMENT_INTERNAL_H
 #define STORE_SEGMENT_INTERNAL_H
@@ -10,6 +10,13 @@
 
 /* Room that one hold of core may need: one leaf shadowed, one written. */
 #define OVERFLOW_SLACK (2 * LEAF_BLOCKS)
+
+/* Where the list of those with @segno's hash begins. */
+static inline struct segment **bucket_of(const struct segment_table *table,
+					 uint64_t segno)
+{
+	return &table->buckets[segno & (table->nr_buckets - 1)];
+}
 
 /* The two bits of @slot; 3: more, in the overflow table. */
 static inline uint32_t slot_count_get(const struct segment *s, uint32_t slot)

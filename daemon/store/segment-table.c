@@ -10,20 +10,16 @@
 
 struct segment *segment_new(const struct core *core, enum segment_kind kind)
 {
-	struct segment *s = calloc(1, sizeof(*s));
+	size_t counts = kind == SEGMENT_META ? 0 : core->nr_slots / 4;
+	struct segment *s = calloc(1, sizeof(*s) + counts);
 
 	if (!s)
 		return NULL;
 	s->kind = kind;
 	s->index = NO_INDEX;
 	s->place = PLACE_NONE;
-	if (kind == SEGMENT_META)
-		return s;
-	s->counts = calloc(1, core->nr_slots / 4);
-	if (!s->counts) {
-		free(s);
-		return NULL;
-	}
+	if (counts > 0)
+		s->counts = (uint8_t *)(s + 1);
 	return s;
 }
 
@@ -31,7 +27,6 @@ void segment_free(struct segment *s)
 {
 	if (!s)
 		return;
-	free(s->counts);
 	free(s->scrubbed);
 	free(s->forwards);
 	free(s);
@@ -111,11 +106,6 @@ void segment_table_done(struct segment_table *table)
 	segment_vector_done(&table->meta);
 	page_table_done(&table->pages);
 	*table = (struct segment_table){0};
-}
-
-static struct segment **bucket_of(struct segment_table *table, uint64_t segno)
-{
-	return &table->buckets[segno & (table->nr_buckets - 1)];
 }
 
 struct segment *segment_find(struct segment_table *table, uint64_t segno)
@@ -393,71 +383,6 @@ void segment_add_names(struct segment_table *table, struct segment *s,
 	table->nr_named += s->names > 0;
 	if (s->names == 0 && s->place == PLACE_NONE)
 		segment_note_dead(table, s);
-}
-
-uint32_t count_get(struct segment_table *table, struct birth name)
-{
-	struct segment *s = segment_find(table, birth_segno(name));
-	uint32_t count;
-
-	if (!s || !s->counts || birth_slot(name) >= table->core->nr_slots)
-		return 0;
-	count = slot_count_get(s, birth_slot(name));
-	return count < 3 ? count : overflow_get(&table->overflow, name.value);
-}
-
-void count_store(struct segment_table *table, struct segment *s,
-		 struct birth name, uint32_t old, uint32_t count)
-{
-	segment_touch(table, s);
-	slot_count_set(s, birth_slot(name), count < 3 ? count : 3);
-	if (count >= 3) {
-		overflow_set(&table->overflow, name.value, count);
-		s->nr_overflow += old < 3;
-	} else if (old >= 3) {
-		overflow_remove(&table->overflow, name.value);
-		s->nr_overflow--;
-	}
-}
-
-int count_add(struct segment_table *table, struct birth name, int delta,
-	      struct error *err)
-{
-	uint32_t slot = birth_slot(name);
-	struct segment *s, *holder;
-	uint32_t old, at;
-	int r;
-
-	mutex_assert_held(&table->core->lock);
-	assert(delta == 1 || delta == -1);
-	s = segment_find(table, birth_segno(name));
-	if (!s || !s->counts || slot == 0 || slot >= table->core->nr_slots)
-		return error_set(err, EUCLEAN,
-				 "name %" PRIu64 ":%" PRIu32
-				 " is in no segment",
-				 birth_segno(name), slot);
-	old = count_get(table, name);
-	if ((delta < 0 && old == 0) || (delta > 0 && old == UINT32_MAX))
-		return error_set(err, EUCLEAN,
-				 "name %" PRIu64 ":%" PRIu32 ": count %" PRIu32
-				 " cannot change by %d",
-				 birth_segno(name), slot, old, delta);
-	if (old + (uint32_t)delta > 0 && old > 0) {
-		count_store(table, s, name, old, old + (uint32_t)delta);
-		return 0;
-	}
-	r = segment_resolve(table, name, &holder, &at, err);
-	if (r < 0)
-		return r;
-	count_store(table, s, name, old, old + (uint32_t)delta);
-	table->live_blocks += (uint64_t)(int64_t)delta;
-	segment_add_live(table, holder, delta);
-	segment_add_names(table, s, delta);
-	if (delta < 0) {
-		forward_drop(table, s, slot);
-		table->nr_chances++;
-	}
-	return 0;
 }
 
 void segment_quarantine(struct segment_table *table, struct segment *s)

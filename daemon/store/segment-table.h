@@ -24,8 +24,11 @@
 #define NO_INDEX UINT32_MAX
 
 struct segment {
+	/* what a count takes comes first: one cache miss */
 	uint64_t segno;
-	uint64_t place; /* PLACE_NONE: names only */
+	struct segment *hash_next;
+	uint8_t *counts; /* slots/4 bytes of 2-bit counts; META: NULL */
+	uint64_t place;	 /* PLACE_NONE: names only */
 	enum segment_kind kind;
 	uint32_t live;	 /* blocks; META: bytes */
 	uint32_t names;	 /* counted names that begin with this segno */
@@ -44,12 +47,10 @@ struct segment {
 	bool frame_dying; /* only its frame: names are left */
 	uint64_t sealed_time_ns;
 	uint64_t first_seq, last_seq;
-	uint8_t *counts;   /* slots/4 bytes of 2-bit counts; META: NULL */
 	uint8_t *scrubbed; /* bit per slot: a scrub saw the name; or NULL */
 	struct slot_forward *forwards; /* sorted by slot */
 	uint32_t nr_forwards, forwards_cap;
 	uint32_t nr_overflow; /* slots whose count is 3 or more */
-	struct segment *hash_next;
 };
 
 DEFINE_VECTOR(segment_vector, struct segment *);
@@ -125,15 +126,6 @@ void segment_table_seal_open(struct segment_table *table,
 /* Open: nothing is appended to META segments of an earlier open. */
 void segment_table_seal_open_meta(struct segment_table *table);
 
-/* Count of @name; 0 when its segment is gone. */
-uint32_t count_get(struct segment_table *table, struct birth name);
-/*
- * Change the count of @name by +1 or -1.  The only function that changes a
- * count.  -EUCLEAN: no such name, or below zero; nothing is changed then.
- */
-int count_add(struct segment_table *table, struct birth name, int delta,
-	      struct error *err);
-
 /* A block of @segment cannot be read: never clean it. */
 void segment_quarantine(struct segment_table *table, struct segment *segment);
 
@@ -171,6 +163,23 @@ void segment_cut_dead(struct segment_table *table, struct segment *segment);
 void segment_table_cut(struct segment_table *table);
 /* The frame of @segment, whose names live on, is free. */
 void segment_lose_frame(struct segment_table *table, struct segment *segment);
+
+/* ---- segment-counts.c ---- */
+
+/* Count of @name; 0 when its segment is gone. */
+uint32_t count_get(struct segment_table *table, struct birth name);
+/*
+ * The counts of all @names are about to change: what it takes lies all over
+ * memory, and is fetched at once rather than one after the other.
+ */
+void counts_prefetch(const struct segment_table *table,
+		     const struct birth *names, uint32_t nr);
+/*
+ * Change the count of @name by +1 or -1.  The only function that changes a
+ * count.  -EUCLEAN: no such name, or below zero; nothing is changed then.
+ */
+int count_add(struct segment_table *table, struct birth name, int delta,
+	      struct error *err);
 
 /* ---- forward.c ---- */
 
