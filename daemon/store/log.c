@@ -540,8 +540,7 @@ static int take_first_segments(struct log *log, struct error *err)
 
 int log_init(struct log *log, struct core *core, struct frames *frames,
 	     struct segment_table *segments, const char *const *tail_dirs,
-	     uint32_t nr_buffers, uint64_t next_seq, uint64_t prev_hash,
-	     uint64_t time_ns, struct error *err)
+	     uint32_t nr_buffers, struct error *err)
 {
 	struct tail_owner owner;
 	uint32_t buffer_bytes;
@@ -552,15 +551,8 @@ int log_init(struct log *log, struct core *core, struct frames *frames,
 		.frames = frames,
 		.segments = segments,
 		.nr_buffers = nr_buffers,
-		.next_seq = next_seq,
-		.sealed_seq = next_seq - 1,
-		.written_seq = next_seq - 1,
-		.durable_seq = next_seq - 1,
-		.advertised_seq = next_seq - 1,
-		.prev_hash = prev_hash,
-		.time_ns = time_ns,
 	};
-	assert(nr_buffers > BATCHES_PER_HOLD && next_seq > 0);
+	assert(nr_buffers > BATCHES_PER_HOLD);
 	mutex_init(&log->flush_lock, LOCK_FLUSH);
 	buffer_bytes = SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE +
 		       core_batch_payload_max(log->core) * BLOCK_SIZE;
@@ -576,9 +568,25 @@ int log_init(struct log *log, struct core *core, struct frames *frames,
 	for (uint32_t i = 0; i < nr_buffers; i++)
 		log->buffers[i].memory =
 			log->tail.buffers + (size_t)i * buffer_bytes;
-	mutex_lock(&core->lock);
+	return 0;
+}
+
+int log_start(struct log *log, uint64_t next_seq, uint64_t prev_hash,
+	      uint64_t time_ns, struct error *err)
+{
+	int r;
+
+	assert(next_seq > 0);
+	mutex_lock(&log->core->lock);
+	log->next_seq = next_seq;
+	log->sealed_seq = next_seq - 1;
+	log->written_seq = next_seq - 1;
+	log->durable_seq = next_seq - 1;
+	log->advertised_seq = next_seq - 1;
+	log->prev_hash = prev_hash;
+	log->time_ns = time_ns;
 	r = take_first_segments(log, err);
-	mutex_unlock(&core->lock);
+	mutex_unlock(&log->core->lock);
 	return r;
 }
 

@@ -81,13 +81,15 @@ struct log {
 };
 
 /*
- * Start the log of this incarnation at batch @next_seq: makes the tail file
- * (@tail_dirs may be NULL) and takes two frames.  core.lock not held.
+ * The log of this incarnation, without a batch: makes the tail file
+ * (@tail_dirs may be NULL).  @frames and @segments need not be loaded yet.
  */
 int log_init(struct log *log, struct core *core, struct frames *frames,
 	     struct segment_table *segments, const char *const *tail_dirs,
-	     uint32_t nr_buffers, uint64_t next_seq, uint64_t prev_hash,
-	     uint64_t time_ns, struct error *err);
+	     uint32_t nr_buffers, struct error *err);
+/* Start it at batch @next_seq: takes two frames.  core.lock not held. */
+int log_start(struct log *log, uint64_t next_seq, uint64_t prev_hash,
+	      uint64_t time_ns, struct error *err);
 /* Free memory; the tail file stays unless it was removed before. */
 void log_done(struct log *log);
 

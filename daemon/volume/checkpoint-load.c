@@ -574,20 +574,12 @@ static int load_volumes(struct store *store, const struct root *root,
 	return r < 0 ? r : volumes_check_parents(&store->volumes, err);
 }
 
-static int load_tables(struct store *store, const void *record,
-		       const struct root *root, struct error *err)
+static int load_tables(struct store *store, const struct root *root,
+		       struct error *err)
 {
 	int r;
 
-	store->scrub_record = root->scrub;
-	store->scrub_stage = root->scrub.stage;
-	store->scrub_position = root->scrub.position;
-	if (root->nr_pages[TABLE_FRAME] > store->frames.pages.nr_pages)
-		return error_set(err, EUCLEAN,
-				 "frame map is larger than the store");
-	r = find_pages(store, record, root, err);
-	if (r == 0)
-		r = load_table(store, &store->frames.pages, root, err);
+	r = load_table(store, &store->frames.pages, root, err);
 	/* its entries look up META segments: before there are many others */
 	if (r == 0)
 		r = load_table(store, &store->nodes.pages, root, err);
@@ -605,14 +597,13 @@ static int load_tables(struct store *store, const void *record,
 	return r;
 }
 
-int checkpoint_load(struct store *store, struct error *err)
+int checkpoint_find(struct store *store, struct root *ret, struct error *err)
 {
 	CLEANUP_FREE void *record = NULL;
-	struct root root;
 	int r;
 
 	mutex_assert_held(&store->core.lock);
-	r = read_root(store, &record, &root, err);
+	r = read_root(store, &record, ret, err);
 	if (r < 0) {
 		if (store->salvage)
 			store->salvage->root_is_lost =
@@ -620,9 +611,23 @@ int checkpoint_load(struct store *store, struct error *err)
 		return r;
 	}
 	if (!store->salvage)
-		r = tables_check_root(store, &root, err);
-	if (r == 0)
-		r = load_tables(store, record, &root, err);
+		r = tables_check_root(store, ret, err);
+	if (r == 0 && ret->nr_pages[TABLE_FRAME] > store->frames.pages.nr_pages)
+		r = error_set(err, EUCLEAN,
+			      "frame map is larger than the store");
+	return r < 0 ? r : find_pages(store, record, ret, err);
+}
+
+int checkpoint_load(struct store *store, const struct root *root,
+		    struct error *err)
+{
+	int r;
+
+	mutex_assert_held(&store->core.lock);
+	store->scrub_record = root->scrub;
+	store->scrub_stage = root->scrub.stage;
+	store->scrub_position = root->scrub.position;
+	r = load_tables(store, root, err);
 	if (r == 0 && !store->salvage)
 		r = check_roots(store, err);
 	if (r == 0)

@@ -34,7 +34,7 @@
 struct walk {
 	struct backend *be;
 	const struct superblock *sb;
-	const struct frames *frames; /* NULL: all may hold the log */
+	const struct log_frames *frames; /* NULL: all may hold the log */
 	struct log_tail *tail;
 	uint32_t nr_slots;
 	uint32_t nr_hinted; /* headers ahead that may be on their way */
@@ -195,13 +195,17 @@ static bool frame_search_next(const struct walk *w, struct frame_search *search,
 	uint64_t most =
 		(GROWN_BYTES_MAX >> w->be->segment_shift) + GROWN_FRAMES_MIN;
 
+	const struct frames *frames = NULL;
+
+	if (w->frames)
+		frames = w->frames->get(w->frames->owner);
 	while (search->next < w->be->nr_frames) {
 		*ret = search->next++;
-		if (!w->frames)
+		if (!frames)
 			return true;
-		if (frames_is_used(w->frames, *ret))
+		if (frames_is_used(frames, *ret))
 			continue;
-		if (frames_is_allocated(w->frames, *ret) ||
+		if (frames_is_allocated(frames, *ret) ||
 		    search->nr_unallocated++ < most)
 			return true;
 	}
@@ -497,7 +501,7 @@ static void set_end(struct log_tail *tail, const struct log_position *start)
 }
 
 int log_tail_find(struct backend *be, const struct superblock *sb,
-		  const struct frames *frames, bool drop_cache,
+		  const struct log_frames *frames, bool drop_cache,
 		  struct log_tail *ret, struct error *err)
 {
 	const struct log_position *start = &sb->log;

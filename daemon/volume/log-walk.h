@@ -35,13 +35,19 @@ struct log_tail {
 	bool damaged; /* something beyond the end had been durable */
 };
 
+/* Frames that are known by the time they are asked for; mostly nobody asks. */
+struct log_frames {
+	const struct frames *(*get)(void *owner);
+	void *owner;
+};
+
 /*
  * Walk the log of @sb; @drop_cache: what is read comes from the medium.  A
- * frame that @frames (NULL: unknown; else core held) calls used is not
- * searched.  -EIO, -ENOMEM; damage is no error here, see ret->damaged.
+ * frame that @frames (NULL: unknown) call used is not searched.  -EIO,
+ * -ENOMEM; damage is no error here, see ret->damaged.  No lock needed.
  */
 int log_tail_find(struct backend *be, const struct superblock *sb,
-		  const struct frames *frames, bool drop_cache,
+		  const struct log_frames *frames, bool drop_cache,
 		  struct log_tail *ret, struct error *err);
 void log_tail_done(struct log_tail *tail);
 

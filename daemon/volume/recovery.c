@@ -16,6 +16,10 @@
  *   7 only then serve
  * A read-only open does 1, 3 and 5 in memory.
  *
+ * What the tables take to load grows with the store, the rest does not: so a
+ * thread loads them, while 2 is done, the log is walked and room is made for
+ * the buffers of the new one.
+ *
  * A repair opens with a salvage: 3 takes what it gets and makes it sound
  * before the log is replayed, and 2 comes right before 4, so that nothing is
  * written when it cannot be done.  A crash leaves the store as damaged as it
@@ -38,8 +42,14 @@ struct recovery {
 	const struct store_open_options *options;
 	struct superblock old; /* as found */
 	unsigned int first;    /* the copy that is written first */
+	struct root root;      /* of its checkpoint */
 	struct log_tail tail;
 	struct tail_file file;
+	/* the tables are loaded by a thread of their own */
+	pthread_t loader;
+	bool is_loading;
+	int load_result;
+	struct error load_error;
 };
 
 /* ---- 2: claim ---- */
@@ -253,8 +263,29 @@ static int append_tail_file(struct recovery *rec, struct error *err)
 
 /* ---- all ---- */
 
+/* Wait for the tables. */
+static int end_load(struct recovery *rec, struct error *err)
+{
+	if (rec->is_loading)
+		(void)pthread_join(rec->loader, NULL);
+	rec->is_loading = false;
+	if (rec->load_result < 0 && err)
+		*err = rec->load_error;
+	return rec->load_result;
+}
+
+/* When they could not be loaded nobody looks at what is found by them. */
+static const struct frames *loaded_frames(void *owner)
+{
+	struct recovery *rec = owner;
+
+	(void)end_load(rec, NULL);
+	return &rec->store->frames;
+}
+
 static int find_tail(struct recovery *rec, struct error *err)
 {
+	const struct log_frames frames = {loaded_frames, rec};
 	const struct store_open_options *o = rec->options;
 	struct backend *be = rec->store->core.be;
 	struct tail_owner owner;
@@ -271,8 +302,8 @@ static int find_tail(struct recovery *rec, struct error *err)
 	if (!o->read_only)
 		r = backend_sync(be, err);
 	if (r == 0)
-		r = log_tail_find(be, &rec->old, &rec->store->frames, true,
-				  &rec->tail, err);
+		r = log_tail_find(be, &rec->old, &frames, true, &rec->tail,
+				  err);
 	if (r < 0)
 		return r;
 	if (rec->tail.damaged && !rec->store->salvage) {
@@ -308,7 +339,7 @@ static int reserve_successor(struct recovery *rec, struct error *err)
 	return frames_mark_used(&store->frames, place, err);
 }
 
-static int load_checkpoint(struct recovery *rec, struct error *err)
+static int find_checkpoint(struct recovery *rec, struct error *err)
 {
 	struct store *store = rec->store;
 	struct core *core = &store->core;
@@ -317,13 +348,106 @@ static int load_checkpoint(struct recovery *rec, struct error *err)
 	mutex_lock(&core->lock);
 	core->next_segno = rec->old.segno_bound;
 	core->segno_bound = core->read_only ? SEGNO_MAX : store->sb.segno_bound;
-	r = checkpoint_load(store, err);
+	r = checkpoint_find(store, &rec->root, err);
 	mutex_unlock(&core->lock);
+	return r;
+}
+
+static int load_checkpoint(struct recovery *rec, struct error *err)
+{
+	struct store *store = rec->store;
+	int r;
+
+	mutex_lock(&store->core.lock);
+	r = checkpoint_load(store, &rec->root, err);
+	mutex_unlock(&store->core.lock);
 	if (r < 0 || !store->salvage)
 		return r;
 	r = salvage_segments(store, err);
 	if (r == 0 && store->salvage->repairs)
 		r = repair_tables(store, err);
+	return r;
+}
+
+static void *run_loader(void *opaque)
+{
+	struct recovery *rec = opaque;
+
+	rec->load_result = load_checkpoint(rec, &rec->load_error);
+	return NULL;
+}
+
+/*
+ * Begin to load the tables.  A repair does one thing after the other: what it
+ * says of the log is about what it made of the tables.
+ */
+static int begin_load(struct recovery *rec, struct error *err)
+{
+	if (!rec->store->salvage &&
+	    pthread_create(&rec->loader, NULL, run_loader, rec) == 0) {
+		rec->is_loading = true;
+		return 0;
+	}
+	(void)run_loader(rec);
+	return end_load(rec, err);
+}
+
+static int claim_store(struct recovery *rec, struct error *err)
+{
+	if (rec->options->read_only)
+		return 0;
+	return write_claim(rec->store->core.be, &rec->store->sb, rec->first,
+			   err);
+}
+
+static int make_log(struct recovery *rec, struct error *err)
+{
+	const struct store_open_options *o = rec->options;
+	struct store *store = rec->store;
+	uint32_t nr = o->nr_buffers ? o->nr_buffers : LOG_BUFFERS_DEFAULT;
+
+	if (o->read_only) /* nothing is written: everything stays in buffers */
+		nr = 2 * rec->file.nr_buffers + 8;
+	return log_init(&store->log, &store->core, &store->frames,
+			&store->segments, o->tail_dirs, nr, err);
+}
+
+/*
+ * All that needs no tables: the store is claimed, the end of its log found,
+ * room made for a new one.  *ret_claimed: the first was done.
+ */
+static int do_meanwhile(struct recovery *rec, bool *ret_claimed,
+			struct error *err)
+{
+	int r = 0;
+
+	if (!rec->store->salvage)
+		r = claim_store(rec, err);
+	*ret_claimed = r == 0;
+	if (r == 0)
+		r = find_tail(rec, err);
+	if (r == 0 && !rec->store->salvage)
+		r = make_log(rec, err);
+	return r;
+}
+
+/* What is told is the failure of the first step, whichever came first. */
+static int load_tables(struct recovery *rec, struct error *err)
+{
+	struct error failure = ERROR_NONE;
+	bool claimed;
+	int r, other;
+
+	r = begin_load(rec, err);
+	if (r < 0)
+		return r;
+	other = do_meanwhile(rec, &claimed, &failure);
+	r = end_load(rec, claimed ? err : NULL);
+	if (other < 0 && (r == 0 || !claimed)) {
+		if (err)
+			*err = failure;
+		return other;
+	}
 	return r;
 }
 
@@ -334,9 +458,7 @@ static int load_log(struct recovery *rec,
 	int r;
 
 	mutex_lock(&store->core.lock);
-	r = find_tail(rec, err);
-	if (r == 0)
-		r = add_tail_segments(rec, err);
+	r = add_tail_segments(rec, err);
 	if (r == 0)
 		r = reserve_successor(rec, err);
 	if (r == 0 && store->salvage)
@@ -368,19 +490,15 @@ static int start_log(struct recovery *rec, struct error *err)
 {
 	const struct store_open_options *o = rec->options;
 	struct store *store = rec->store;
-	uint32_t nr = o->nr_buffers ? o->nr_buffers : LOG_BUFFERS_DEFAULT;
 	struct error ignored = ERROR_NONE;
 	int r;
 
-	if (o->read_only) /* nothing is written: everything stays in buffers */
-		nr = 2 * rec->file.nr_buffers + 8;
 	while (!o->read_only &&
 	       !frames_available(&store->frames, FRAME_USER_RECOVERY, 3) &&
 	       frames_grow(&store->frames, false, &ignored) == 0)
 		;
-	r = log_init(&store->log, &store->core, &store->frames,
-		     &store->segments, o->tail_dirs, nr, rec->tail.end_seq + 1,
-		     rec->tail.end_hash, rec->tail.time_ns, err);
+	r = log_start(&store->log, rec->tail.end_seq + 1, rec->tail.end_hash,
+		      rec->tail.time_ns, err);
 	if (r < 0)
 		return r;
 	store->nodes.bytes_max = nodes_memory(store, o);
@@ -423,11 +541,15 @@ static int recover(struct recovery *rec, struct error *err)
 	int r;
 
 	store->replaying = true;
-	r = load_checkpoint(rec, err);
+	r = find_checkpoint(rec, err);
+	if (r == 0)
+		r = load_tables(rec, err);
 	if (r == 0)
 		r = load_log(rec, err);
-	if (r == 0 && store->salvage && !rec->options->read_only)
-		r = write_claim(store->core.be, &store->sb, rec->first, err);
+	if (r == 0 && store->salvage)
+		r = claim_store(rec, err);
+	if (r == 0 && store->salvage)
+		r = make_log(rec, err);
 	if (r == 0)
 		r = start_log(rec, err);
 	if (r == 0 && rec->file.map)
@@ -513,8 +635,6 @@ static int open_as(struct backend *be, const struct superblock *sb,
 	set_geometry(be, sb);
 	if (!options->read_only)
 		r = claim(&now, err);
-	if (r == 0 && !options->read_only && !salvage)
-		r = write_claim(be, &now, first, err);
 	if (r == 0)
 		r = store_new(be, &now, options, &rec.store, err);
 	if (r < 0)

@@ -38,7 +38,9 @@ static int first_checkpoint(struct store *store, struct error *err)
 	int r;
 
 	r = log_init(&store->log, &store->core, &store->frames,
-		     &store->segments, NULL, LOG_BUFFERS_DEFAULT, 1, 0, 0, err);
+		     &store->segments, NULL, LOG_BUFFERS_DEFAULT, err);
+	if (r == 0)
+		r = log_start(&store->log, 1, 0, 0, err);
 	if (r < 0)
 		return r;
 	mutex_lock(&store->admin);

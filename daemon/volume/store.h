@@ -326,8 +326,14 @@ int volume_write_blocks(struct store *store, uint32_t volume,
 
 /* ---- recovery.c ---- */
 
-/* Load the checkpoint that @store->sb names.  Core held. */
-int checkpoint_load(struct store *store, struct error *err);
+/*
+ * Find the pages of the checkpoint that @store->sb names: its *ret and the
+ * directories are read, its tables on their way.  Core held.
+ */
+int checkpoint_find(struct store *store, struct root *ret, struct error *err);
+/* Load the tables of the checkpoint with @root, found.  Core held. */
+int checkpoint_load(struct store *store, const struct root *root,
+		    struct error *err);
 /* Read and choose the superblock; *ret_other: the copy to write first. */
 int superblock_choose(struct backend *be, struct superblock *ret,
 		      unsigned int *ret_first, struct error *err);

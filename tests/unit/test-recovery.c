@@ -230,6 +230,37 @@ static void a_claim_half_done_is_never_repeated(void **state)
 	assert_true(store->log.current->segno >= sb.segno_bound);
 }
 
+static void a_store_whose_checkpoint_is_lost_is_not_claimed(void **state)
+{
+	struct backend *be = backend_memory_open(disk);
+	struct superblock before, after;
+	unsigned int first;
+
+	stop(true);
+	must(superblock_choose(be, &before, &first, &err));
+	memory_disk_damage(disk, before.root.place, before.root.offset, 1);
+	refused(test_store_open(disk, &writable, &store, &err), EBADMSG,
+		"checkpoint root");
+	must(superblock_choose(be, &after, &first, &err));
+	assert_int_equal(after.open_incarnation, before.open_incarnation);
+	memory_disk_damage(disk, before.root.place, before.root.offset, 1);
+	must(test_store_open(disk, &writable, &store, &err));
+	expect_in("a", 0, 10, 1);
+	backend_close(be);
+}
+
+/* The tables are loaded meanwhile, so what is told must not be a race. */
+static void of_two_failures_the_first_step_is_told(void **state)
+{
+	stop(true);
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 1, EIO, false);
+	memory_disk_fault(disk, MEMORY_READ, 7, EIO, true);
+	refused(test_store_open(disk, &writable, &store, &err), EIO, "super");
+	memory_disk_fault(disk, MEMORY_READ, 0, 0, false);
+	must(test_store_open(disk, &writable, &store, &err));
+	expect_in("a", 0, 10, 1);
+}
+
 static void every_open_starts_a_new_log(void **state)
 {
 	for (int i = 0; i < 5; i++) {
@@ -478,6 +509,8 @@ int main(void)
 		TEST(the_first_checkpoint_tells_of_short_lists),
 		TEST(no_incarnation_and_no_segno_comes_twice),
 		TEST(a_claim_half_done_is_never_repeated),
+		TEST(a_store_whose_checkpoint_is_lost_is_not_claimed),
+		TEST(of_two_failures_the_first_step_is_told),
 		TEST(every_open_starts_a_new_log),
 		TEST(the_old_tail_and_its_successor_are_not_overwritten),
 		TEST(a_read_only_open_replays_and_writes_nothing),
