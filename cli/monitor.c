@@ -7,6 +7,14 @@
  * that were in flight it sends again when they have timed out.  All of it
  * depends on new connections being handed over in time.
  *
+ * They are given one at a time.  What reads the replies of a connection is a
+ * work item that ends with it.  When the kernel has no thread for it at once,
+ * because of load or for want of memory, the rescuer of the device's workqueue
+ * takes it and, before Linux 7.0, all others that wait there: these begin when
+ * the first one has ended.  Requests on the other connection would time out,
+ * and in the end two would read what replaces it.  A rescuer comes after 10 ms,
+ * so there are SETTLE_MS between two connections.
+ *
  * They must lead to the same store: its server is found by the store's path
  * and the socket in its greeting, and recognised by the store's uuid.
  */
@@ -33,11 +41,11 @@
 #include "negotiate.h"
 #include "output.h"
 
-#define NR_SOCKETS 2
 #define START_WAIT_MS 60000
 #define IDLE_WAIT_MS 60000
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 1000
+#define SETTLE_MS 1000
 /* Above what a program has open that was just started. */
 #define KEPT_FD 100
 
@@ -45,8 +53,6 @@ struct monitor {
 	struct attachment *a;
 	struct nbd_kernel *kernel;
 	struct nbd_device device;
-	int sockets[NR_SOCKETS];
-	size_t nr_sockets;
 };
 
 /* What the new process tells the one that started it. */
@@ -56,31 +62,6 @@ struct report {
 };
 
 /* ---- connections ---- */
-
-static void close_sockets(struct monitor *m)
-{
-	while (m->nr_sockets > 0)
-		(void)close(m->sockets[--m->nr_sockets]);
-}
-
-/* As many as the export allows. */
-static int open_sockets(struct monitor *m, const char *path, struct error *err)
-{
-	size_t wanted = NR_SOCKETS;
-	int fd;
-
-	while (m->nr_sockets < wanted) {
-		fd = negotiate(path, m->a->export, &m->device.flags, err);
-		if (fd < 0) {
-			close_sockets(m);
-			return fd;
-		}
-		m->sockets[m->nr_sockets++] = fd;
-		if (!(m->device.flags & NBD_FLAG_CAN_MULTI_CONN))
-			wanted = 1;
-	}
-	return 0;
-}
 
 /* The socket of the server that has the store now; false: there is none. */
 static bool find_server(const struct monitor *m, char *ret, size_t size)
@@ -103,17 +84,15 @@ static bool find_server(const struct monitor *m, char *ret, size_t size)
 static int reconnect(struct monitor *m, struct error *err)
 {
 	char path[RUNTIME_PATH_MAX];
-	int r;
+	CLEANUP_CLOSE int fd = -1;
 
 	if (!find_server(m, path, sizeof(path)))
 		return error_set(err, ECONNREFUSED, "%s: not served",
 				 m->a->store);
-	r = open_sockets(m, path, err);
-	if (r == 0)
-		r = nbd_kernel_reconnect(m->kernel, &m->device, m->sockets,
-					 m->nr_sockets, err);
-	close_sockets(m);
-	return r;
+	fd = negotiate(path, m->a->export, &m->device.flags, err);
+	if (fd < 0)
+		return fd;
+	return nbd_kernel_reconnect(m->kernel, &m->device, fd, err);
 }
 
 /* ---- watching ---- */
@@ -129,11 +108,18 @@ static void say(const char *text)
 	fprintf(stderr, "%s%s\n", when, text);
 }
 
-/* Until all connections live, or the device is no more. */
+static void sleep_ms(int ms)
+{
+	struct timespec ts = {.tv_nsec = (ms % 1000) * 1000000L,
+			      .tv_sec = ms / 1000};
+
+	(void)nanosleep(&ts, NULL); /* cut short: no harm */
+}
+
+/* Until one connection more lives, or the device is no more. */
 static void mend(struct monitor *m)
 {
 	int pause_ms = RETRY_FIRST_MS, r = -1;
-	struct timespec ts;
 	struct error err;
 	bool said = false;
 
@@ -145,23 +131,22 @@ static void mend(struct monitor *m)
 		if (!said)
 			say(err.message);
 		said = true;
-		ts = (struct timespec){.tv_nsec = (pause_ms % 1000) * 1000000L,
-				       .tv_sec = pause_ms / 1000};
-		(void)nanosleep(&ts, NULL); /* cut short: tries earlier */
+		sleep_ms(pause_ms);
 		pause_ms = pause_ms * 2 < RETRY_MAX_MS ? pause_ms * 2
 						       : RETRY_MAX_MS;
 	}
-	if (r == 0)
-		say("connected anew");
+	if (r < 0)
+		return;
+	say("connected anew");
+	sleep_ms(SETTLE_MS);
 }
 
 /*
  * The kernel may tell of a death a moment before it counts as one: so look
- * once more after the first time.
+ * once more after the first time.  That is for the second connection, too.
  */
-static void __attribute__((noreturn)) watch(struct monitor *m)
+static void __attribute__((noreturn)) watch(struct monitor *m, int wait_ms)
 {
-	int wait_ms = IDLE_WAIT_MS;
 	bool died;
 
 	while (nbd_has_backend(m->device.number, m->device.backend)) {
@@ -195,7 +180,8 @@ static int save_number(struct monitor *m, int number, struct error *err)
  * never that of somebody else's device: it may be called the same, and would
  * be taken for this one.
  */
-static int connect_number(struct monitor *m, int number, struct error *err)
+static int connect_number(struct monitor *m, int number, int fd,
+			  struct error *err)
 {
 	int r, saved;
 
@@ -206,23 +192,23 @@ static int connect_number(struct monitor *m, int number, struct error *err)
 	r = save_number(m, number, err);
 	if (r < 0)
 		return r;
-	r = nbd_kernel_connect(m->kernel, &m->device, m->sockets, m->nr_sockets,
-			       err);
+	r = nbd_kernel_connect(m->kernel, &m->device, fd, err);
 	if (r != -EBUSY)
 		return r; /* after another failure it may still be ours */
 	saved = save_number(m, -1, err);
 	return saved < 0 ? saved : r;
 }
 
-static int connect_device(struct monitor *m, int wanted, struct error *err)
+static int connect_device(struct monitor *m, int wanted, int fd,
+			  struct error *err)
 {
 	int number, r;
 
 	if (wanted >= 0)
-		return connect_number(m, wanted, err);
+		return connect_number(m, wanted, fd, err);
 	number = free_number(0);
 	while (number < NBD_NUMBERS_MAX) {
-		r = connect_number(m, number, err);
+		r = connect_number(m, number, fd, err);
 		if (r != -EBUSY)
 			return r;
 		number = free_number(number + 1);
@@ -245,17 +231,18 @@ static int check_identifier(const struct monitor *m, struct error *err)
 static int connect_new(struct monitor *m, int wanted, struct error *err)
 {
 	char path[RUNTIME_PATH_MAX];
+	CLEANUP_CLOSE int fd = -1;
 	int r;
 
 	if (!find_server(m, path, sizeof(path)))
 		return error_set(err, ECONNREFUSED, "%s: not served any more",
 				 m->a->store);
 	attachment_device(m->a, &m->device);
-	r = open_sockets(m, path, err);
-	if (r < 0)
-		return r;
+	fd = negotiate(path, m->a->export, &m->device.flags, err);
+	if (fd < 0)
+		return fd;
 	m->device.flags |= m->a->read_only ? NBD_FLAG_READ_ONLY : 0;
-	r = connect_device(m, wanted, err);
+	r = connect_device(m, wanted, fd, err);
 	if (r == 0)
 		r = check_identifier(m, err);
 	return r;
@@ -290,7 +277,6 @@ static int prepare(struct monitor *m, int wanted, bool is_new,
 		r = connect_new(m, wanted, err);
 	else if (r == 0)
 		attachment_device(m->a, &m->device);
-	close_sockets(m);
 	return r;
 }
 
@@ -321,9 +307,11 @@ monitor_main(struct attachment *a, int wanted, bool is_new, int lock, int out)
 	(void)close(lock);
 	if (report.r < 0)
 		exit(1);
-	if (!is_new)
+	if (is_new)
+		sleep_ms(SETTLE_MS);
+	else
 		mend(&m);
-	watch(&m);
+	watch(&m, is_new ? IDLE_WAIT_MS : RETRY_MAX_MS);
 }
 
 static int read_report(int fd, struct report *ret, struct error *err)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/nbd-netlink.h>
+#include <linux/nbd.h>
 #include <netlink/errno.h>
 #include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
@@ -15,9 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "cleanup.h"
 
 /*
  * 512, as all that makes partitions or file systems takes for granted of a
@@ -309,16 +313,35 @@ static void find_partitions(unsigned int number)
 		(void)close(fd); /* only read */
 }
 
-int nbd_kernel_connect(struct nbd_kernel *kernel,
-		       const struct nbd_device *device, const int *sockets,
-		       size_t nr, struct error *err)
+/* A connection that ends as soon as the kernel looks at it. */
+static int dead_socket(void)
 {
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		return -1;
+	(void)close(fds[1]); /* nothing was written */
+	return fds[0];
+}
+
+/*
+ * How many connections there are is said once.  The dead one is first: the
+ * kernel is done with it before it begins with the other.
+ */
+int nbd_kernel_connect(struct nbd_kernel *kernel,
+		       const struct nbd_device *device, int fd,
+		       struct error *err)
+{
+	CLEANUP_CLOSE int dead =
+		device->flags & NBD_FLAG_CAN_MULTI_CONN ? dead_socket() : -1;
+	const int sockets[] = {dead, fd};
+	size_t skip = dead < 0; /* then there is one only */
 	struct nl_msg *msg = new_message(kernel, NBD_CMD_CONNECT, device);
 	int r;
 
 	if (!msg || put_size(msg, device) < 0 || put_timeouts(msg) < 0 ||
 	    nla_put_u64(msg, NBD_ATTR_SERVER_FLAGS, device->flags) < 0 ||
-	    put_sockets(msg, sockets, nr) < 0)
+	    put_sockets(msg, sockets + skip, 2 - skip) < 0)
 		return message_failed(msg, err);
 	r = run(kernel, msg, device, err);
 	if (r < 0)
@@ -329,12 +352,12 @@ int nbd_kernel_connect(struct nbd_kernel *kernel,
 }
 
 int nbd_kernel_reconnect(struct nbd_kernel *kernel,
-			 const struct nbd_device *device, const int *sockets,
-			 size_t nr, struct error *err)
+			 const struct nbd_device *device, int fd,
+			 struct error *err)
 {
 	struct nl_msg *msg = new_message(kernel, NBD_CMD_RECONFIGURE, device);
 
-	if (!msg || put_sockets(msg, sockets, nr) < 0)
+	if (!msg || put_sockets(msg, &fd, 1) < 0)
 		return message_failed(msg, err);
 	return run(kernel, msg, device, err);
 }

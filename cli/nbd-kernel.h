@@ -6,9 +6,9 @@
  * remembered: a device is ours when its backend identifier is: "varve/", the
  * store's uuid, "/" and the name of what is attached.
  *
- * Typical use: nbd_kernel_open(), nbd_kernel_connect() with sockets that have
+ * Typical use: nbd_kernel_open(), nbd_kernel_connect() with a socket that has
  * been negotiated, and for as long as the device lives nbd_kernel_wait() for
- * a connection that died and nbd_kernel_reconnect() with new ones.
+ * a connection that died and nbd_kernel_reconnect() with a new one.
  */
 #ifndef CLI_NBD_KERNEL_H
 #define CLI_NBD_KERNEL_H
@@ -41,17 +41,19 @@ int nbd_kernel_open(struct nbd_kernel **ret, struct error *err);
 void nbd_kernel_close(struct nbd_kernel *kernel);
 
 /*
- * Make /dev/nbdN of @nr sockets in transmission phase, of which the kernel
- * takes references of its own.  -EBUSY: that device is connected already.
+ * Make /dev/nbdN of @fd, a socket in transmission phase, of which the kernel
+ * takes a reference of its own.  Where the export allows two, there is another
+ * connection that is dead, to be replaced.  -EBUSY: that device is connected
+ * already.
  */
 int nbd_kernel_connect(struct nbd_kernel *kernel,
-		       const struct nbd_device *device, const int *sockets,
-		       size_t nr, struct error *err);
+		       const struct nbd_device *device, int fd,
+		       struct error *err);
 
-/* Sockets for those that died; those that are too many are not used. */
+/* @fd for a connection that died; when none has, it is not used. */
 int nbd_kernel_reconnect(struct nbd_kernel *kernel,
-			 const struct nbd_device *device, const int *sockets,
-			 size_t nr, struct error *err);
+			 const struct nbd_device *device, int fd,
+			 struct error *err);
 
 /* The kernel says that the size has changed, and file systems may grow. */
 int nbd_kernel_resize(struct nbd_kernel *kernel,

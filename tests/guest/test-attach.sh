@@ -6,7 +6,7 @@
 
 . "$(dirname "$0")/../lib/guest.sh"
 guest_add mkfs.ext4 e2fsck mkfs.xfs xfs_repair fio blockdev findmnt fstrim \
-	pgrep nbdfuse fusermount3
+	pgrep nbdfuse fusermount3 chrt taskset
 guest_disk store 4G
 enter_guest -m 512
 . "$(dirname "$0")/../cli/cli.sh"
@@ -14,6 +14,17 @@ enter_guest -m 512
 store=/dev/disk/by-id/virtio-store
 mkdir -p "$tmp/mnt" "$tmp/mnt2"
 export tmp
+
+# attach OPERAND...: the device becomes $device.
+attach() {
+	expect 0 "$VARVE" -s "$store" attach "$@"
+	device=$(awk '{print $1}' "$tmp/out")
+	[ -b "$device" ] || fail "no block device: $device"
+}
+
+detach() {
+	expect 0 "$VARVE" -s "$store" detach "$1"
+}
 
 # The processes behind attached devices.
 monitors() {
@@ -42,8 +53,7 @@ a_volume_is_a_device_of_the_kernel() {
 		fail "it would not trim"
 	[ "$(find /sys/block/nbd0/mq -mindepth 1 -maxdepth 1 | wc -l)" -eq 2 ] ||
 		fail "not two connections"
-	expect 0 "$VARVE" -s "$store" --json show data
-	[ "$(jq .data.attached "$tmp/out")" -eq 2 ] || fail "not two handles"
+	wait_for 60 two_handles || fail "not two handles"
 	expect_error 5 "attached already as /dev/nbd0" \
 		"$VARVE" -s "$store" attach data
 	expect_error 5 "attached already as /dev/nbd0" \
@@ -70,6 +80,36 @@ a_device_is_chosen_or_named() {
 	attach xfs /dev/loop3
 	[ "$device" = /dev/loop3 ] || fail "$device"
 	detach xfs
+}
+
+# As under load, or with little memory: then each device's own thread must do
+# for it.  Threads that are there already are used up by the first devices.
+a_kernel_that_makes_no_threads_answers() {
+	local busy=() devices=() i
+	expect 0 "$VARVE" -s "$store" snapshot xfs@threads
+	chrt -i -p 0 2
+	for i in 1 2 3 4; do
+		while :; do :; done &
+		busy+=($!)
+	done
+	for i in 1 2 3 4 5; do
+		attach xfs@threads
+		devices+=("$device")
+	done
+	for device in "${devices[@]}"; do
+		for i in 0 1; do
+			taskset -c $i dd if="$device" of=/dev/null count=1 \
+				iflag=direct status=none || fail "$device $i"
+		done
+	done
+	kill "${busy[@]}"
+	wait "${busy[@]}"
+	chrt -o -p 0 2
+	! dmesg | grep 'nbd.*timed out' || fail "no answer"
+	for device in "${devices[@]}"; do
+		detach "$device"
+	done
+	expect 0 "$VARVE" -s "$store" delete xfs@threads
 }
 
 file_systems_work() {
@@ -270,6 +310,7 @@ expect 0 "$VARVE" -s "$store" create xfs 1G
 a_guardian_is_safe_where_memory_is_short
 a_volume_is_a_device_of_the_kernel
 a_device_is_chosen_or_named
+a_kernel_that_makes_no_threads_answers
 file_systems_work
 a_snapshot_of_a_mounted_disk_is_mounted
 a_device_in_use_is_not_taken_for_another
