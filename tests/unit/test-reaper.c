@@ -306,7 +306,7 @@ static void an_unreadable_tree_stops_the_reaper_and_not_the_store(void **s)
 	memory_disk_damage(disk, place, e->offset + 20, 1);
 	must(store_start(store, &err));
 	delete_volume("a");
-	for (int ms = 0; ms < 5000 && !reaper_is_stuck(); ms++)
+	for (int ms = 0; ms < 60000 && !reaper_is_stuck(); ms++)
 		(void)usleep(1000);
 	assert_true(reaper_is_stuck());
 	refused(store_reclaim(store, &(struct reclaim){0}, &err), EUCLEAN,

@@ -136,14 +136,14 @@ static void a_name_follows_a_rename(void **state)
 
 static void what_took_long_is_in_a_later_bucket(void **state)
 {
-	static const uint64_t seconds[] = {2, 9, 20, 3600};
+	static const uint64_t ms[] = {1100, 3000, 20000, 3600000};
 	struct traffic traffic = {0};
 	struct traffic_count count = {0};
 	const struct traffic_kind_count *c = &count.kinds[TRAFFIC_READ];
 
-	for (size_t i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++)
+	for (size_t i = 0; i < sizeof(ms) / sizeof(ms[0]); i++)
 		traffic_add(&traffic, TRAFFIC_READ, 1,
-			    monotonic_ns() - seconds[i] * 1000000000, 0);
+			    monotonic_ns() - ms[i] * 1000000, 0);
 	traffic_read(&traffic, &count);
 	assert_int_equal(c->requests, 4);
 	assert_int_equal(c->buckets[TRAFFIC_BUCKETS - 3], 1); /* to 2.5 s */
