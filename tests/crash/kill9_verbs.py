@@ -75,7 +75,7 @@ class Worker:
     def verb(self, verb, after, **args):
         """after(data of the answer) changes self.tree."""
         self.flying = {"verb": verb, "args": args}
-        for i in range(100):
+        for i in range(6000):
             try:
                 answer = self.control.call(verb, **args)
             except (OSError, ValueError):

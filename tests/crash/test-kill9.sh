@@ -49,8 +49,10 @@ fio_run() {
 		--randseed="$seed$1" --output="$tmp/fio.$2" "${@:3}")
 }
 
+# It has written more than is asked of it below.
 fio_writes() {
-	[ "$("$VARVE" -s "$store" show fio --json | jq .data.written)" -gt 0 ]
+	[ "$("$VARVE" -s "$store" show fio --json | jq .data.written)" -gt \
+		$((200 * 4096)) ]
 }
 
 tail_kind() {
@@ -69,7 +71,7 @@ for ((kill = 1; kill <= nr_kills; kill++)); do
 		"$tmp/verbs" "$seed.$kill" &
 	verbs=$!
 	cleanup_fn end_process "$verbs"
-	wait_for 30 test -e "$tmp/verbs.running" ||
+	wait_for 60 test -e "$tmp/verbs.running" ||
 		fail "kill $kill: the load of verbs does not start"
 	fio=
 	if [ "$have_fio" ] && ((kill % 4 == 0)); then
@@ -78,8 +80,7 @@ for ((kill = 1; kill <= nr_kills; kill++)); do
 			>/dev/null 2>&1 &
 		fio=$!
 		cleanup_fn end_process "$fio"
-		wait_for 30 fio_writes || fail "kill $kill: fio does not start"
-		sleep 0.5
+		wait_for 60 fio_writes || fail "kill $kill: fio does not start"
 	fi
 	if ((kill % 2)); then
 		sleep "0.$((RANDOM % 90 + 10))"

@@ -38,7 +38,7 @@ rounds() {
 # BIOS.
 wait_for_round() {
 	local i
-	for ((i = 0; i < 60; i++)); do
+	for ((i = 0; i < 600; i++)); do
 		sleep 1
 		rounds vm1 | awk '$1 == 0 { bad = 1 } END { exit bad }' &&
 			return

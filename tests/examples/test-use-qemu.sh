@@ -17,7 +17,7 @@ qemu-system-x86_64() {
 # The machine is stopped once it has written something after the snapshot.
 kill() {
 	local i
-	for ((i = 0; i < 60; i++)); do
+	for ((i = 0; i < 600; i++)); do
 		[ "$(rounds vm1)" = "$(rounds vm1@before)" ] || break
 		sleep 0.5
 	done

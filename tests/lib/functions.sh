@@ -180,7 +180,7 @@ start_varved() {
 wait_served() {
 	server=$!
 	cleanup_fn end_process "$server"
-	if ! wait_for 30 nbd_answers "$2"; then
+	if ! wait_for 120 nbd_answers "$2"; then
 		kill -0 "$server" 2>/dev/null || wait "$server" ||
 			fail "$1: the server ended with $?"
 		fail "$1: not served"
@@ -191,6 +191,20 @@ wait_served() {
 stop_server() {
 	kill -TERM "$server"
 	wait "$server"
+}
+
+# free_port: a TCP port that nobody has, nor gets from the kernel.
+free_port() {
+	python3 -c 'import random, socket
+while True:
+    port = random.randrange(10000, 30000)
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    print(port)
+    break'
 }
 
 # uri EXPORT SOCKET

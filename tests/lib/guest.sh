@@ -30,7 +30,7 @@ guest_console=$tmp/console
 PATH=$PATH:/usr/sbin:/sbin
 
 # seconds that a machine may take, from its start to its end
-: "${guest_limit:=400}"
+: "${guest_limit:=900}"
 : "${IN_GUEST:=}"
 
 # ---- what the machine has ----

@@ -17,7 +17,7 @@ def path(store):
 
 
 class Control:
-    def __init__(self, store, timeout=30):
+    def __init__(self, store, timeout=120):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
         self.socket.connect(path(store))

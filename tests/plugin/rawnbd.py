@@ -20,7 +20,7 @@ EPERM, EIO, EINVAL, ENOSPC = 1, 5, 22, 28
 
 
 class Raw:
-    def __init__(self, path, timeout=30):
+    def __init__(self, path, timeout=120):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
         self.socket.connect(path)

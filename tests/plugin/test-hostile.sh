@@ -80,7 +80,7 @@ wait "$good" || fail "a good client was harmed"
 gone() {
 	[ "$(descriptors)" -le "$descriptors_before" ]
 }
-wait_for 10 gone || fail "$(descriptors) descriptors, $descriptors_before before"
+wait_for 60 gone || fail "$(descriptors) descriptors, $descriptors_before before"
 # Of the 256 MiB that were hoarded, and of a thousand threads, little stays.
 # Sanitizers keep what was freed.
 [ -n "$preload" ] || [ "$(memory)" -lt $((memory_before + 65536)) ] ||

@@ -45,7 +45,7 @@ modes_do_not_depend_on_the_umask() {
 	mode "$dir/run/s.log" 600
 	mode "$(tail_file)" 600
 	kill -TERM "$server"
-	wait_for 20 test ! -e "/proc/$server" || fail "the server does not stop"
+	wait_for 60 test ! -e "/proc/$server" || fail "the server does not stop"
 }
 
 # As another user: the greeting, or nothing.  as_user GROUP GROUPS COMMAND...
@@ -189,7 +189,7 @@ PYTHON
 cli_refuses() {
 	local verb=$1 status=0
 	shift
-	(cd "$tmp" && timeout 20 "$VARVE" -s "$store" "$verb" "$@") \
+	(cd "$tmp" && timeout 120 "$VARVE" -s "$store" "$verb" "$@") \
 		>"$tmp/out" 2>&1 </dev/null || status=$?
 	case $status in
 	2 | 6) ;;
@@ -250,7 +250,7 @@ the_name_of_a_store_is_only_a_name() {
 	"$VARVE" -q -s "$odd" create v 1M
 	"$VARVE" -s "$odd" list >/dev/null
 	kill -TERM "$server"
-	wait_for 20 test ! -e "/proc/$server" || fail "the server does not stop"
+	wait_for 60 test ! -e "/proc/$server" || fail "the server does not stop"
 	"$VARVE" -s "$odd" check
 	[ "$(find "$tmp/odd" / -maxdepth 1 -name x | wc -l)" = 0 ] ||
 		fail "the name of a store was run"

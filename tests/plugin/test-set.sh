@@ -60,7 +60,7 @@ STOP=$tmp/stop python3 "$tmp/writer.py" \
 	>"$tmp/written" &
 writer=$!
 cleanup_fn end_process "$writer"
-wait_for 30 grep -q writing "$tmp/written" || fail "nothing is written"
+wait_for 60 grep -q writing "$tmp/written" || fail "nothing is written"
 
 for ((i = 0; i < sets; i++)); do
 	"$VARVE" -q -s "$store" snapshot "vm1/root@set$i" "vm1/data@set$i"

@@ -20,13 +20,14 @@ make_store "$store" 4G
 "$VARVE" -q -s "$store" create vm1 64M
 
 cat >"$tmp/clients.py" <<'PYTHON'
-import json, os, random, struct, sys, threading
+import json, os, random, struct, sys, threading, time
 from control import Control
 from rawnbd import *
 
 socket, store, ready, out, seed, run = sys.argv[1:]
 blocks, depth = 2048, 16
 results, replies = {}, []
+begun = set()  # who has got an answer
 
 # Each writer has a quarter of the blocks and notes what was acknowledged;
 # values grow from run to run.
@@ -51,6 +52,7 @@ def write(n):
             if error:
                 replies.append(f"writer {n} got {os.strerror(error)}")
             acked[block][0] = done
+            begun.add(n)
     except OSError:
         pass
     results[n] = acked
@@ -74,6 +76,7 @@ def take(names):
                     if answer["error"] != "server is stopping":
                         replies.append(f"{verb} {name}: {answer}")
                     return
+                begun.add("names")
                 (names["there"].append if verb == "snapshot" else
                  names["there"].remove)(name)
                 names["flying"] = None
@@ -98,6 +101,9 @@ threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
 threads.append(threading.Thread(target=take, args=(names,)))
 for t in threads:
     t.start()
+while len(begun) < len(threads):
+    assert all(t.is_alive() for t in threads), "ended before the stop"
+    time.sleep(0.01)
 open(ready, "w").close()
 for t in threads:
     t.join()
@@ -162,7 +168,7 @@ for start in start_nbdkit start_varved; do
 			"$socket" "$store" "$tmp/ready" "$tmp/out" "$seed.$run" "$run" &
 		clients=$!
 		cleanup_fn end_process "$clients"
-		wait_for 30 test -e "$tmp/ready" ||
+		wait_for 60 test -e "$tmp/ready" ||
 			fail "the clients do not start"
 		sleep "0.$((RANDOM % 80 + 20))"
 		begin=$(date +%s%N)

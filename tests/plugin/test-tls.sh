@@ -14,8 +14,7 @@ store=$tmp/disks.varve
 socket=$tmp/sock
 make_store "$store"
 "$VARVE" -q -s "$store" create vm1 1M
-port=$(python3 -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(free_port)
 
 # certificate DIRECTORY NAME CA LINE...: a key and a certificate that CA's
 # directory vouches for.
@@ -63,7 +62,7 @@ start() {
 
 # size URI: what this client is told of the export.
 size() {
-	timeout 20 nbdinfo --size "$1" 2>"$tmp/error"
+	timeout 120 nbdinfo --size "$1" 2>"$tmp/error"
 }
 
 served() {
@@ -88,7 +87,7 @@ certificates_are_asked_of_the_server() {
 	served "$(by_tcp "127.0.0.1:$port" "tls-certificates=$tmp/bare")"
 	refused "$(by_tcp "localhost:$port" "tls-certificates=$tmp/theirs")"
 	refused "nbd://localhost:$port/vm1"
-	if timeout 20 nbdinfo --list "nbd://localhost:$port" >"$tmp/out" 2>&1 &&
+	if timeout 120 nbdinfo --list "nbd://localhost:$port" >"$tmp/out" 2>&1 &&
 		grep -q vm1 "$tmp/out"; then
 		fail "names are told to a client without TLS"
 	fi
@@ -127,14 +126,14 @@ keys_are_asked_of_both() {
 	refused "nbd://localhost:$port/vm1"
 	served "nbds+unix://alice@/vm1?socket=$RUNTIME_DIRECTORY/disks.sock&tls-psk-file=$tmp/keys"
 	kill -TERM "$server"
-	wait_for 10 test ! -e "/proc/$server" || fail "the server does not stop"
+	wait_for 60 test ! -e "/proc/$server" || fail "the server does not stop"
 }
 
 # does_not_start WORDS OPTION...
 does_not_start() {
 	local words=$1 status=0
 	shift
-	(sanitized timeout 30 "$VARVED" --socket "$socket" "$@" "$store") \
+	(sanitized timeout 120 "$VARVED" --socket "$socket" "$@" "$store") \
 		>"$tmp/said" 2>&1 </dev/null || status=$?
 	case $status in
 	0 | 124) fail "varved $*: starts" ;;

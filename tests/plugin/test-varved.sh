@@ -17,7 +17,7 @@ make_store "$store"
 exits() {
 	local expected=$1 words=$2 status=0
 	shift 2
-	(sanitized timeout 30 "$VARVED" "$@") >"$tmp/said" 2>&1 </dev/null ||
+	(sanitized timeout 120 "$VARVED" "$@") >"$tmp/said" 2>&1 </dev/null ||
 		status=$?
 	[ $status = "$expected" ] ||
 		fail "varved $*: exit $status, should be $expected: $(cat "$tmp/said")"
@@ -89,8 +89,7 @@ stop_server
 start_varved "$store" "$socket" --mode 660 --group 12345
 [ "$(stat -c %a:%g "$socket" "$RUNTIME_DIRECTORY"/*.ctl | sort -u)" = 660:12345 ]
 stop_server
-port=$(python3 -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(free_port)
 sanitized "$VARVED" --port "$port" "$store" </dev/null &
 wait_served "$store" "$RUNTIME_DIRECTORY/disks.sock"
 [ "$(nbdinfo --size "nbd://localhost:$port/vm1")" = $((1 << 20)) ]
@@ -126,7 +125,7 @@ import os, socket, sys
 directory, command = sys.argv[1], sys.argv[2:]
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 notify.bind(directory + "/notify")
-notify.settimeout(30)
+notify.settimeout(120)
 names = ("control", "disks")
 sockets = []
 for name in names:
@@ -174,11 +173,11 @@ python3 "$tmp/activate.py" "$tmp/systemd" env ${preload:+"LD_PRELOAD=$preload"} 
 
 # A watchdog gets signs of life, until the process is stopped in its tracks.
 cat >"$tmp/watchdog.py" <<'PYTHON'
-import os, signal, socket, sys
+import os, signal, socket, sys, time
 path, command = sys.argv[1], sys.argv[2:]
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 notify.bind(path)
-notify.settimeout(30)
+notify.settimeout(120)
 pid = os.fork()
 if pid == 0:
     os.environ["NOTIFY_SOCKET"] = path
@@ -189,16 +188,18 @@ assert notify.recv(100) == b"READY=1"
 for _ in range(3):
     assert notify.recv(100) == b"WATCHDOG=1"
 os.kill(pid, signal.SIGSTOP)
-notify.settimeout(1.5)
-said = 0
-try:
-    while said < 3:
-        notify.recv(100)
-        said += 1
-except TimeoutError:
+while open(f"/proc/{pid}/stat").read().rsplit(")")[1].split()[0] != "T":
+    time.sleep(0.01)
+def said(seconds):
+    notify.settimeout(seconds)
+    try:
+        return notify.recv(100)
+    except TimeoutError:
+        return None
+while said(0.3): # before it was stopped
     pass
-assert said < 3, "a stopped process is alive"
-notify.settimeout(30)
+assert not said(1.5), "a stopped process is alive"
+notify.settimeout(120)
 os.kill(pid, signal.SIGCONT)
 assert notify.recv(100) == b"WATCHDOG=1"
 os.kill(pid, signal.SIGTERM)
@@ -220,7 +221,7 @@ for store in sys.argv[1:3]:
     journal, stderr = socket.socketpair()
     st = os.fstat(stderr.fileno())
     os.environ["JOURNAL_STREAM"] = f"{st.st_dev}:{st.st_ino}"
-    p = subprocess.run([*sys.argv[3:], store], stderr=stderr, timeout=30)
+    p = subprocess.run([*sys.argv[3:], store], stderr=stderr, timeout=120)
     stderr.close()
     said = journal.makefile().read()
     assert p.returncode == 10, (store, p.returncode, said)
