@@ -52,15 +52,17 @@ detach_all() {
 	done
 }
 
+is_in_state() {
+	[ "$(awk '{print $3}' "/proc/$1/stat")" = "$2" ]
+}
+
+has_ended() {
+	[ ! -e "/proc/$1" ] || is_in_state "$1" Z
+}
+
 # wait_for_end PID: a process that need not be a child of ours.
 wait_for_end() {
-	local i
-	for ((i = 0; i < 200; i++)); do
-		[ -e "/proc/$1" ] || return 0
-		[ "$(awk '{print $3}' "/proc/$1/stat" 2>/dev/null)" = Z ] &&
-			return 0
-		sleep 0.05
-	done
+	wait_for 60 has_ended "$1" && return
 	echo "process $1 does not end"
 	return 1
 }

@@ -21,8 +21,11 @@ nothing_is_left() {
 	grep -qF "$RUNTIME_DIRECTORY" /proc/self/mountinfo && fail "a mount is left"
 	[ -z "$(find "$RUNTIME_DIRECTORY/attach" -mindepth 1 ! -name lock)" ] ||
 		fail "files are left: $(find "$RUNTIME_DIRECTORY/attach")"
-	pgrep -f "$RUNTIME_DIRECTORY/attach" >/dev/null && fail "a process is left"
-	return 0
+	wait_for 60 no_process_is_left || fail "a process is left"
+}
+
+no_process_is_left() {
+	! pgrep -f "$RUNTIME_DIRECTORY/attach"
 }
 
 nbdfuse_pid() {
@@ -74,9 +77,9 @@ what_is_in_use_stays() {
 		"$VARVE" -s "$store" delete -r data
 	umount "$tmp/mnt"
 	# not exclusively, as a virtual machine has it
-	bash -c 'exec 9<"$0"; exec sleep 30' "$device" &
+	bash -c 'exec 9<"$0"; exec sleep 600' "$device" &
 	local holder=$!
-	sleep 0.3
+	wait_for 60 test -e "/proc/$holder/fd/9"
 	expect_error 5 "in use by process $holder" "$VARVE" -s "$store" \
 		detach "$device"
 	expect_error 5 "in use by process $holder" "$VARVE" -s "$store" \
@@ -87,9 +90,9 @@ what_is_in_use_stays() {
 	if unshare -m true 2>/dev/null; then
 		# shellcheck disable=SC2016
 		unshare -m sh -c 'mount "$1" "$2" && echo ready &&
-			exec sleep 30' - "$device" "$tmp/mnt" >"$tmp/ready" &
+			exec sleep 600' - "$device" "$tmp/mnt" >"$tmp/ready" &
 		holder=$!
-		wait_for 10 grep -q ready "$tmp/ready"
+		wait_for 60 grep -q ready "$tmp/ready"
 		expect_error 5 "namespace of process $holder" "$VARVE" \
 			-s "$store" detach "$device"
 		kill "$holder"
@@ -254,17 +257,22 @@ a_mounted_device_grows_with_its_volume() {
 	nothing_is_left
 }
 
+kill_nbdfuse() {
+	local pid
+	pid=$(nbdfuse_pid)
+	kill -9 "$pid"
+	wait_for_end "$pid" || fail "nbdfuse"
+}
+
 a_killed_nbdfuse_is_cleaned_up() {
 	attach_loop data
-	kill -9 "$(nbdfuse_pid)"
-	sleep 0.3
+	kill_nbdfuse
 	expect 0 "$VARVE" -s "$store" status
 	out "connection lost"
 	# attach takes the remains away by itself
 	attach_loop data
 	mount "$device" "$tmp/mnt" || fail "mount"
-	kill -9 "$(nbdfuse_pid)"
-	sleep 0.3
+	kill_nbdfuse
 	expect_error 5 "in use" "$VARVE" -s "$store" attach data
 	umount "$tmp/mnt"
 	detach data

@@ -115,9 +115,8 @@ only_a_volume_of_the_configured_store_is_enabled() {
 		"$VARVE" -s "$tmp/other.varve" detach --disable data
 	# the units' one counts, not the one of whoever asks
 	echo "store = $tmp/other.varve" >"$tmp/other.conf"
+	# shellcheck disable=SC2086 # two words
 	for verb in "attach --enable" "detach --disable"; do
-		# two words
-		# shellcheck disable=SC2086
 		VARVE_CONFIG=$tmp/other.conf expect_error 2 \
 			"only volumes of the store that $tmp/varve.conf" \
 			"$VARVE" $verb data
@@ -169,7 +168,7 @@ what_cannot_be_started_is_not_enabled() {
 	expect_error 1 "data: systemctl enable: Failed" \
 		"$VARVE" attach --enable data
 	rm "$state/fail-enable"
-	wait_for 30 detached data || fail "left attached"
+	wait_for 60 detached data || fail "left attached"
 	rm "$state/asked"
 }
 
@@ -304,7 +303,7 @@ systemd_is_told_when_the_device_is_there() {
 	print(s.recv(100).decode())
 	EOF
 	notified=$!
-	wait_for 30 test -S "$tmp/notify" || fail "no socket"
+	wait_for 60 test -S "$tmp/notify" || fail "no socket"
 	NOTIFY_SOCKET=$tmp/notify stay data
 	wait $notified
 	[ "$(cat "$tmp/notified")" = READY=1 ] || fail "not told"

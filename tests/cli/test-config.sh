@@ -20,7 +20,7 @@ config() {
 varved_says() {
 	local code=$1 text=$2
 	shift 2
-	expect "$code" timeout 30 "$VARVED" "$@"
+	expect "$code" timeout 120 "$VARVED" "$@"
 	[ "$(wc -l <"$tmp/err")" -eq 1 ] || fail "not one line: varved $*"
 	grep -qF -- "$text" "$tmp/err" || fail "does not say '$text': varved $*"
 }

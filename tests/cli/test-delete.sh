@@ -119,12 +119,12 @@ nothing_waits && fail "it went on"
 expect 0 "$VARVE" -s "$store" status
 out "freeing       "
 serve "$store"
-wait_for 20 nothing_waits || fail "nobody goes on with it"
+wait_for 60 nothing_waits || fail "nobody goes on with it"
 fill d 131072
 interrupt_in_time d true false
 grep -qx "varve: interrupted; it is deleted, and its space comes back by and by" \
 	"$tmp/err" || fail "served: $(cat "$tmp/err")"
-wait_for 20 nothing_waits || fail "served: it does not go on"
+wait_for 60 nothing_waits || fail "served: it does not go on"
 stop
 expect 0 "$VARVE" -s "$store" check
 passed

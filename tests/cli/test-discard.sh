@@ -42,20 +42,20 @@ mkfs.ext4 -q "$device" || fail "mkfs"
 mount "$device" "$tmp/mnt" || fail "mount"
 least=$(least_mib "$store")
 
-fill_files 512
+fill_files 256
 full=$(allocated_mib "$store")
-[ "$full" -ge $((least + 200)) ] || fail "only $full MiB for 512 MiB of files"
+[ "$full" -ge $((least + 100)) ] || fail "only $full MiB for 256 MiB of files"
 rm "$tmp/mnt"/[0-9]*
 sync -f "$tmp/mnt"
 fstrim "$tmp/mnt" || fail "fstrim"
 # an unused volume's end is a checkpoint; without, it is at most 30 s later
 expect 0 "$VARVE" -s "$store" create empty 1M
 expect 0 "$VARVE" -s "$store" delete --wait empty
-wait_for 60 is_at_most "$store" $((least + 32)) ||
+wait_for 240 is_at_most "$store" $((least + 32)) ||
 	fail "after fstrim $(allocated_mib "$store") MiB of $full"
 
-fill_files 512
-[ "$(allocated_mib "$store")" -ge $((least + 200)) ] || fail "no new files"
+fill_files 256
+[ "$(allocated_mib "$store")" -ge $((least + 100)) ] || fail "no new files"
 umount "$tmp/mnt" || fail "umount"
 mkfs.ext4 -q -F "$device" || fail "mkfs over it"
 expect 0 "$VARVE" -s "$store" detach data
@@ -78,13 +78,13 @@ least=$(least_mib "$device")
 expect 0 "$VARVE" -s "$device" create data 2G
 nbdsh -u "$(uri data "$socket")" -c '
 import os
-for i in range(512):
+for i in range(256):
     h.pwrite(os.urandom(1 << 20), i << 20)
 h.flush()' || fail "cannot write"
 full=$(allocated_mib "$tmp/medium")
-[ "$full" -ge $((least + 200)) ] || fail "only $full MiB on the device"
+[ "$full" -ge $((least + 100)) ] || fail "only $full MiB on the device"
 expect 0 "$VARVE" -s "$device" delete --wait data
-wait_for 60 is_at_most "$tmp/medium" "$least" ||
+wait_for 240 is_at_most "$tmp/medium" "$least" ||
 	fail "on a device: $(allocated_mib "$tmp/medium") MiB of $full"
 stop
 expect 0 "$VARVE" -s "$device" check

@@ -26,18 +26,6 @@ nobody_naps() {
 	! pgrep -f "^sleep $nap"
 }
 
-state_of() {
-	awk '{print $3}' "/proc/$1/stat"
-}
-
-is_in_state() {
-	[ "$(state_of "$1")" = "$2" ]
-}
-
-has_ended() {
-	[ ! -e "/proc/$1" ] || is_in_state "$1" Z
-}
-
 exists() {
 	"$VARVE" -s "$store" show "$1" >/dev/null 2>&1
 }
@@ -151,8 +139,7 @@ nobody_writes_meanwhile() {
 	stopped 60 || fail "not frozen"
 	echo late >"$tmp/mnt/late" &
 	writer=$!
-	sleep 0.5
-	is_in_state "$writer" D || fail "the writer goes on"
+	wait_for 60 is_in_state "$writer" D || fail "the writer goes on"
 	kill -CONT "$cli"
 	wait "$cli" ||
 		fail "snapshot: $(cat "$tmp/held.err")"
@@ -319,7 +306,7 @@ it_is_found_in_another_namespace() {
 		others+=($!)
 	done
 	# shellcheck disable=SC2016
-	unshare -m sh -c 'mount "$1" "$2" && echo ready && exec sleep 60' - \
+	unshare -m sh -c 'mount "$1" "$2" && echo ready && exec sleep 600' - \
 		"$1" "$tmp/mnt" >"$tmp/ready" &
 	holder=$!
 	wait_for 60 grep -q ready "$tmp/ready" || fail "unshare"
@@ -333,7 +320,7 @@ it_is_found_in_another_namespace() {
 
 other_users_cannot_be_frozen() {
 	# a device that somebody has open
-	bash -c 'exec 9<"$0"; exec sleep 60' "$1" &
+	bash -c 'exec 9<"$0"; exec sleep 600' "$1" &
 	local holder=$!
 	wait_for 60 test -e "/proc/$holder/fd/9"
 	expect_error 5 "more: cannot be frozen: $1 is in use by process" \
@@ -391,10 +378,10 @@ what_a_command_froze_is_always_thawed() {
 	commands 1 'kill -9 $PPID' true
 	grep -q "its guardian was killed" "$tmp/err" || fail "said"
 	no_such more@cmds
-	commands 1 "sleep $nap" true --freeze-timeout 1.5
+	commands 1 "sleep $nap" true --freeze-timeout 3
 	grep -q "did not end in time" "$tmp/err" || fail "said"
 	no_such more@cmds
-	commands 1 true "sleep $nap" --freeze-timeout 1.5
+	commands 1 true "sleep $nap" --freeze-timeout 3
 	no_such more@cmds
 	wait_for 60 nobody_naps || fail "a command is left"
 	: >"$tmp/said"

@@ -9,7 +9,7 @@ requires_tools jq nbdsh python3
 
 store=$tmp/main.varve
 # nobody else's, most likely; the test of a port that is taken needs one, too
-port=$((20000 + $$ % 20000))
+port=$(free_port)
 
 # value SERIES: as `varve metrics` says.
 value() {

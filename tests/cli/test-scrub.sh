@@ -17,6 +17,10 @@ damage_pattern() {
 	printf '\377' | dd of="$store" bs=1 seek="$at" conv=notrunc status=none
 }
 
+all_is_freed() {
+	[ "$("$VARVE" -s "$store" --json status | jq .data.freeing)" = 0 ]
+}
+
 # said WHAT: what scrub said must be in $tmp/WHAT.
 is_said() {
 	cmp -s "$tmp/$1" "$tmp/out" || fail "not the same as $1"
@@ -61,7 +65,7 @@ expect_error 2 "--progress" "$VARVE" -s "$store" scrub --progress=loud
 interrupt_when() {
 	local pid status=0 word=$1
 	shift
-	"$VARVE" -s "$store" scrub --rate 4M "$@" >"$tmp/out" 2>"$tmp/err" &
+	"$VARVE" -s "$store" scrub --rate 1M "$@" >"$tmp/out" 2>"$tmp/err" &
 	pid=$!
 	wait_for 60 grep -q "$word" "$tmp/err"
 	kill -INT "$pid"
@@ -145,11 +149,7 @@ h.flush()'
 expect 8 "$VARVE" -s "$store" scrub
 out "vm1@one: offset 40960, length 4096: damaged block"
 expect 0 "$VARVE" -s "$store" delete vm1@one
-for ((i = 0; i < 100; i++)); do
-	expect 0 "$VARVE" -s "$store" --json status
-	[ "$(jq .data.freeing "$tmp/out")" = 0 ] && break
-	sleep 0.1
-done
+wait_for 60 all_is_freed || fail "the snapshot is not freed"
 expect 0 "$VARVE" -s "$store" scrub
 [ "$(cat "$tmp/out")" = "no errors" ] || fail "after the snapshot was deleted"
 stop

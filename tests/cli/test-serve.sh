@@ -96,25 +96,23 @@ a_start_that_fails_says_why() {
 	expect 0 "$VARVE" -s "$store" list
 }
 
+is_locked() {
+	! flock -n "$store" true
+}
+
 a_lock_is_waited_for() {
 	flock "$store" sleep 2 &
-	sleep 0.3
+	wait_for 60 is_locked
 	expect 0 "$VARVE" -s "$store" create w1 1M
 	wait
-	flock -o "$store" sleep 15 &
-	local holder=$!
-	sleep 0.3
+	exec 7<"$store"
+	flock 7
 	expect_error 11 "$store" "$VARVE" -s "$store" create w2 1M
 	expect_error 11 "$store" "$VARVE" -s "$store" list
-	kill "$holder"
-	wait
-	flock -o -s "$store" sleep 15 &
-	holder=$!
-	sleep 0.3
+	flock -s 7
 	expect 0 "$VARVE" -s "$store" list
 	expect_error 11 "$store" "$VARVE" -s "$store" create w2 1M
-	kill "$holder"
-	wait
+	exec 7<&-
 }
 
 # Writers are met through coproc, which keeps a connection open.
@@ -133,7 +131,11 @@ close_client() {
 	local pid=$CLIENT_PID
 	echo >&"${CLIENT[1]}"
 	wait "$pid" 2>/dev/null
-	sleep 0.3
+	wait_for 60 nobody_writes v || fail "the server does not notice"
+}
+
+nobody_writes() {
+	"$VARVE" -s "$store" --json show "$1" | jq -e '.data.writers == 0'
 }
 
 a_writer_is_in_the_way() {
