@@ -35,6 +35,8 @@ static void print_dry_run(struct json_object *data)
 	char text[SIZE_TEXT_BYTES];
 
 	print_names(data, "  would be deleted");
+	if (!member_is_known(data, "freed"))
+		return;
 	size_format_long(freed, text);
 	if (freed < 1024)
 		printf("would free %s%s\n", about, text);
@@ -155,6 +157,7 @@ static int delete_names(const struct options *options, unsigned int flags)
 	if (options->wait)
 		interrupt_catch();
 	print_deleted(data, options);
+	r = check_counted(data, "freed");
 	json_object_put(data);
 	if (options->wait && !options->dry_run)
 		r = wait_for_space(c, options);

@@ -29,7 +29,8 @@ static void add_sum(struct json_object *rows, struct json_object *data,
 
 	json_object_object_add(row, "name", json_object_new_string(name));
 	json_object_object_add(
-		row, "excl", json_object_new_uint64(member_number(data, key)));
+		row, "excl",
+		json_object_get(json_object_object_get(data, key)));
 	json_object_array_add(rows, row);
 }
 
@@ -46,7 +47,8 @@ static void print_du(const struct columns *columns,
 		add_sum(rows, data, "total", "(total)");
 	}
 	columns_print(columns, options, rows, NULL);
-	if (!member_bool(data, "exact") && !options->quiet)
+	if (member_is_known(data, "total") && !member_bool(data, "exact") &&
+	    !options->quiet)
 		print_error("the store was written to meanwhile: these are "
 			    "about right");
 }
@@ -71,8 +73,9 @@ static int du_run(const struct options *options)
 		print_json(json_object_get(data));
 	else
 		print_du(&columns, options, data);
+	r = check_counted(data, "total");
 	json_object_put(data);
-	return 0;
+	return r;
 }
 
 const struct command command_du = {

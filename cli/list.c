@@ -100,6 +100,16 @@ static struct json_object *list_args(const struct listing *l)
 	return args;
 }
 
+/* Could what each would free be counted, where that was asked for? */
+static int check_list(struct json_object *infos)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < json_object_array_length(infos); i++)
+		r = check_counted(json_object_array_get_idx(infos, i), "excl");
+	return r;
+}
+
 static int list_run(const struct options *options)
 {
 	struct listing l = {.options = options};
@@ -121,8 +131,9 @@ static int list_run(const struct options *options)
 		columns_print(&l.columns, options, data, &attachments);
 		attachments_done(&attachments);
 	}
+	r = check_list(data);
 	json_object_put(data);
-	return 0;
+	return r;
 }
 
 const struct command command_list = {

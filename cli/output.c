@@ -210,6 +210,17 @@ bool member_is_known(struct json_object *object, const char *key)
 	return json_object_object_get_ex(object, key, &value) && value;
 }
 
+int check_counted(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, key, &value) || value)
+		return 0;
+	print_error("a map node is damaged: what it is part of cannot be "
+		    "counted (varve check says what that is)");
+	return EXIT_CORRUPT;
+}
+
 struct json_object *string_array(char *const *strings, int nr)
 {
 	struct json_object *array = must(json_object_new_array());

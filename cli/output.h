@@ -58,6 +58,11 @@ uint64_t member_number(struct json_object *object, const char *key);
 bool member_bool(struct json_object *object, const char *key);
 /* Is it there, and not null? */
 bool member_is_known(struct json_object *object, const char *key);
+/*
+ * Member @key, a number, is null where damage forbids to tell: EXIT_CORRUPT,
+ * after it has said so; else 0.
+ */
+int check_counted(struct json_object *object, const char *key);
 
 /* Arguments for a verb. */
 struct json_object *string_array(char *const *strings, int nr);

@@ -10,7 +10,6 @@
 
 #include "json.h"
 #include "print.h"
-#include "units.h"
 
 enum member_kind {
 	TEXT,	/* char [] */
@@ -23,7 +22,6 @@ enum member_kind {
 	TYPE,	/* and others that need a function of their own */
 	PARENT,
 	ON_FULL,
-	EXCL,
 };
 
 #define FIELD(name) offsetof(struct volume_info, name)
@@ -52,7 +50,7 @@ static const struct member {
 	{"hidden", FLAG, FIELD(hidden)},
 	{"scratch", FLAG, FIELD(scratch)},
 	{"old_head", FLAG, FIELD(old_head)},
-	{"excl", EXCL, 0},
+	{"excl", BLOCKS, FIELD(excl_blocks)},
 };
 
 #define NR_MEMBERS (sizeof(members) / sizeof(members[0]))
@@ -113,7 +111,7 @@ static struct json_object *value_of(const struct volume_info *info,
 	case BYTES:
 		return json_object_new_uint64(number_of(info, m));
 	case BLOCKS:
-		return json_object_new_uint64(number_of(info, m) * BLOCK_SIZE);
+		return json_blocks(number_of(info, m));
 	case LIMIT:
 		if (number_of(info, m) == 0)
 			return NULL;
@@ -130,10 +128,6 @@ static struct json_object *value_of(const struct volume_info *info,
 	case ON_FULL:
 		return json_object_new_string(info->pause_on_full ? "pause"
 								  : "error");
-	case EXCL:
-		if (!info->excl_is_known)
-			return NULL;
-		return json_object_new_uint64(info->excl_blocks * BLOCK_SIZE);
 	}
 	return NULL;
 }

@@ -157,6 +157,19 @@ void json_put_uint(struct json_object *object, const char *key, uint64_t value)
 				     json_object_new_uint64(value));
 }
 
+struct json_object *json_blocks(uint64_t blocks)
+{
+	if (blocks == BLOCKS_UNKNOWN)
+		return NULL;
+	return json_object_new_uint64(blocks * BLOCK_SIZE);
+}
+
+void json_put_blocks(struct json_object *object, const char *key,
+		     uint64_t blocks)
+{
+	(void)json_object_object_add(object, key, json_blocks(blocks));
+}
+
 void json_put_bool(struct json_object *object, const char *key, bool value)
 {
 	(void)json_object_object_add(object, key,
@@ -216,7 +229,7 @@ static void put_space(struct json_object *ret, const struct store_stat *stat)
 	json_put_uint(ret, "used", stat->frames_used * stat->segment_bytes);
 	json_put_uint(ret, "used_percent", stat->used_percent);
 	json_put_uint(ret, "free", stat_free_bytes(stat));
-	json_put_uint(ret, "live", stat->live_blocks * BLOCK_SIZE);
+	json_put_blocks(ret, "live", stat->live_blocks);
 	json_put_uint(ret, "metadata", stat->meta_bytes_live);
 	json_put_uint(ret, "metadata_written", stat->metadata_bytes);
 	json_put_uint(ret, "log", stat->log_bytes);

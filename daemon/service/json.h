@@ -37,10 +37,15 @@ int args_find_bool(struct json_object *args, const char *key, bool *ret,
 int args_names(struct json_object *args, const char *key, bool optional,
 	       const char ***ret, size_t *ret_nr, struct error *err);
 
+/* Blocks, told in bytes; NULL, which is null, for BLOCKS_UNKNOWN. */
+struct json_object *json_blocks(uint64_t blocks);
+
 /* Add a member to @object. */
 void json_put_string(struct json_object *object, const char *key,
 		     const char *value);
 void json_put_uint(struct json_object *object, const char *key, uint64_t value);
+void json_put_blocks(struct json_object *object, const char *key,
+		     uint64_t blocks);
 void json_put_bool(struct json_object *object, const char *key, bool value);
 /* RFC 3339, UTC, whole seconds. */
 void json_put_time(struct json_object *object, const char *key, uint64_t ns);

@@ -161,7 +161,7 @@ static int delete_dry_run(struct store *store, const struct set_args *set,
 				 err);
 	if (r < 0)
 		return r;
-	json_put_uint(data, "freed", freed.blocks * BLOCK_SIZE);
+	json_put_blocks(data, "freed", freed.blocks);
 	json_put_bool(data, "exact", freed.exact);
 	return 0;
 }

@@ -8,28 +8,38 @@
 #include "cleanup.h"
 #include "engine.h"
 #include "json.h"
-#include "units.h"
+
+static uint64_t plus(uint64_t a, uint64_t b)
+{
+	if (a == BLOCKS_UNKNOWN || b == BLOCKS_UNKNOWN)
+		return BLOCKS_UNKNOWN;
+	return a + b;
+}
+
+/* The two were counted at different moments, unless they are exact. */
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+	if (a == BLOCKS_UNKNOWN || b == BLOCKS_UNKNOWN)
+		return BLOCKS_UNKNOWN;
+	return a > b ? a - b : 0;
+}
 
 static struct json_object *json_space(const struct volume_space *row)
 {
 	struct json_object *ret = json_object_new_object();
-	uint64_t parts = row->head_blocks + row->snapshots_blocks;
+	uint64_t parts = plus(row->head_blocks, row->snapshots_blocks);
 
 	if (!ret)
 		return NULL;
 	json_put_string(ret, "name", row->name);
 	json_put_string(ret, "type", row->snapshot ? "snapshot" : "volume");
-	json_put_uint(ret, "refer", row->refer_blocks * BLOCK_SIZE);
-	json_put_uint(ret, "excl", row->excl_blocks * BLOCK_SIZE);
+	json_put_blocks(ret, "refer", row->refer_blocks);
+	json_put_blocks(ret, "excl", row->excl_blocks);
 	if (row->snapshot)
 		return ret;
-	json_put_uint(ret, "head", row->head_blocks * BLOCK_SIZE);
-	json_put_uint(ret, "snapshots", row->snapshots_blocks * BLOCK_SIZE);
-	/* the three walks saw different moments, unless they are exact */
-	json_put_uint(ret, "both",
-		      row->excl_blocks > parts
-			      ? (row->excl_blocks - parts) * BLOCK_SIZE
-			      : 0);
+	json_put_blocks(ret, "head", row->head_blocks);
+	json_put_blocks(ret, "snapshots", row->snapshots_blocks);
+	json_put_blocks(ret, "both", minus(row->excl_blocks, parts));
 	return ret;
 }
 
@@ -38,7 +48,7 @@ static uint64_t sum_of(const struct volume_space *rows, size_t nr)
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < nr; i++)
-		sum += rows[i].excl_blocks;
+		sum = plus(sum, rows[i].excl_blocks);
 	return sum;
 }
 
@@ -57,9 +67,8 @@ static struct json_object *json_du(const struct volume_space *rows, size_t nr,
 	for (size_t i = 0; i < nr; i++)
 		(void)json_object_array_add(array, json_space(&rows[i]));
 	(void)json_object_object_add(ret, "volumes", array);
-	json_put_uint(ret, "shared",
-		      all->blocks > sum ? (all->blocks - sum) * BLOCK_SIZE : 0);
-	json_put_uint(ret, "total", all->blocks * BLOCK_SIZE);
+	json_put_blocks(ret, "shared", minus(all->blocks, sum));
+	json_put_blocks(ret, "total", all->blocks);
 	json_put_bool(ret, "exact", all->exact);
 	return ret;
 }

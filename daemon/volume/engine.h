@@ -228,8 +228,10 @@ struct volume_info {
 	bool pause_on_full;	    /* on-full=pause */
 	/* store_excl(): what would come free if this alone were deleted */
 	uint64_t excl_blocks;
-	bool excl_is_known; /* false: damage, or nobody asked */
 };
+
+/* That many: a map node cannot be read, so that nobody can tell. */
+#define BLOCKS_UNKNOWN UINT64_MAX
 
 /*
  * All volumes and snapshots, hidden ones too, ordered by volume name, a
@@ -246,13 +248,16 @@ int store_excl(struct store *store, struct volume_info *infos, size_t nr,
 	       struct error *err);
 /* What would come free. */
 struct space_freed {
-	uint64_t blocks; /* of data */
+	uint64_t blocks; /* of data, or BLOCKS_UNKNOWN */
 	/* false: while it was counted, others went on dropping blocks that may
-	 * be shared with it, so that it is about that */
+	 * be shared with it, so that it is about that; or it is unknown */
 	bool exact;
 };
 
-/* The space of a volume with its snapshots, or of a snapshot by itself. */
+/*
+ * The space of a volume with its snapshots, or of a snapshot by itself.  What
+ * would come free may be BLOCKS_UNKNOWN.
+ */
 struct volume_space {
 	char name[NAME_MAX_BYTES + 1];
 	bool snapshot; /* by itself: head and snapshots_blocks mean nothing */
@@ -268,7 +273,7 @@ struct volume_space {
  * and of snapshots among them whose volume is not.  *ret is malloc'ed and in
  * the order of store_list().  *ret_all is what would come free if all of
  * that were deleted; it is more than the sum by what several of them share.
- * Walks and waits as store_excl().  -ENOENT, -EINVAL; damage.
+ * Walks and waits as store_excl().  -ENOENT, -EINVAL.
  */
 int store_space(struct store *store, const char *const *names, size_t nr_names,
 		struct volume_space **ret, size_t *ret_nr,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "excl.h"
 
+#include <errno.h>
+
 #include "freed.h"
 
 #define WALKS_MAX 3
@@ -40,16 +42,20 @@ bool excl_is_same(const struct excl_moment *before,
 	       before->changes == now->changes;
 }
 
-/* Wait for the reaper.  Core held; it is dropped while there is a wait. */
-static int settle(struct store *store, uint64_t deadline_ms, struct error *err)
+/*
+ * Wait for the reaper; what it cannot free stays, whatever else is deleted.
+ * Core held; it is dropped while there is a wait.
+ */
+static void settle(struct store *store, uint64_t deadline_ms)
 {
 	int r = 0;
 
 	mutex_assert_held(&store->core.lock);
 	while (r == 0 && store->nodes.reaper.len > 0 && !store->reaper_stuck &&
 	       !store->core.failed && monotonic_ms() < deadline_ms)
-		r = reap_some(store, err);
-	return r;
+		r = reap_some(store, NULL);
+	if (r == -EIO || r == -EBADMSG || r == -EUCLEAN)
+		store->reaper_stuck = true;
 }
 
 /* The roots of the set.  Core held. */
@@ -94,10 +100,9 @@ static int ask(struct store *store, const struct index_vector *ids,
 	int r;
 
 	mutex_lock(lock);
-	r = settle(store, deadline_ms, err);
+	settle(store, deadline_ms);
 	*ret_moment = moment_of(store, ids);
-	if (r == 0)
-		r = collect_roots(store, ids, &roots, err);
+	r = collect_roots(store, ids, &roots, err);
 	mutex_unlock(lock);
 	if (r == 0)
 		r = walk(store, &roots, &ret->blocks, err);
@@ -114,15 +119,20 @@ static int ask_again(struct store *store, const struct index_vector *ids,
 		     uint64_t deadline_ms, struct space_freed *ret,
 		     struct excl_moment *ret_moment, struct error *err)
 {
+	struct error damage = ERROR_NONE;
 	int r = 0;
 
 	ret->exact = false;
 	for (int i = 0; r == 0 && !ret->exact && i < WALKS_MAX; i++) {
 		if (i > 0 && monotonic_ms() >= deadline_ms)
 			break;
-		r = ask(store, ids, deadline_ms, ret, ret_moment, err);
+		r = ask(store, ids, deadline_ms, ret, ret_moment, &damage);
 	}
-	return r;
+	if (r == -ENOMEM)
+		return error_set(err, ENOMEM, "out of memory");
+	if (r < 0)
+		*ret = (struct space_freed){.blocks = BLOCKS_UNKNOWN};
+	return 0;
 }
 
 int excl_of_set(struct store *store, const struct index_vector *ids,
@@ -189,18 +199,13 @@ int store_excl(struct store *store, struct volume_info *infos, size_t nr,
 	       struct error *err)
 {
 	uint64_t deadline_ms = monotonic_ms() + EXCL_WAIT_MS;
-	struct error damage = ERROR_NONE;
-	int r;
+	struct space_freed freed;
+	int r = 0;
 
-	for (size_t i = 0; i < nr; i++) {
-		struct space_freed freed;
-
-		r = excl_of_one(store, infos[i].id, deadline_ms, &freed,
-				&damage);
-		if (r == -ENOMEM)
-			return error_set(err, ENOMEM, "out of memory");
-		infos[i].excl_is_known = r == 0;
-		infos[i].excl_blocks = r == 0 ? freed.blocks : 0;
+	for (size_t i = 0; r == 0 && i < nr; i++) {
+		r = excl_of_one(store, infos[i].id, deadline_ms, &freed, err);
+		if (r == 0)
+			infos[i].excl_blocks = freed.blocks;
 	}
-	return 0;
+	return r;
 }

@@ -15,7 +15,8 @@
  * Writes elsewhere move references between nodes and blocks, but as long as
  * none of a block is dropped they free nothing of the set and take nothing
  * from it.  A walk that was disturbed is done again, at most WALKS_MAX times
- * and within WAIT_MS; the last answer is then given as not exact.
+ * and within WAIT_MS; the last answer is then given as not exact.  One whose
+ * nodes cannot all be read says that nobody can tell.
  *
  * The answer for one volume is kept with the numbers above, and holds while
  * they do.
@@ -44,7 +45,8 @@ bool excl_is_same(const struct excl_moment *before,
 
 /*
  * What would come free if the volumes @ids were deleted, all of them.  An id
- * that exists no more holds nothing.  Core and admin not held.
+ * that exists no more holds nothing.  Damage is no failure: then it is
+ * BLOCKS_UNKNOWN.  -ENOMEM.  Core and admin not held.
  */
 int excl_of_set(struct store *store, const struct index_vector *ids,
 		uint64_t deadline_ms, struct space_freed *ret,

@@ -35,6 +35,7 @@ static void fill_info(const struct volumes *volumes, const struct volume *v,
 		.quota_bytes = v->settings.quota,
 		.reservation_bytes = v->settings.reservation,
 		.pause_on_full = v->settings.pause,
+		.excl_blocks = BLOCKS_UNKNOWN,
 	};
 	volume_full_name(volumes, v, ret->name);
 	if (origin)

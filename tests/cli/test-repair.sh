@@ -50,10 +50,48 @@ expect 0 "$VARVE" -s "$store" check --repair
 out "the store is sound now"
 expect 0 "$VARVE" -s "$store" check
 
+said_uncounted() {
+	[ "$(cat "$tmp/err")" = "varve: a map node is damaged: what it is part\
+ of cannot be counted (varve check says what that is)" ] || fail "not said"
+}
+
+# Everything but what the damaged leaf is part of is counted.
+check_counts() {
+	expect 8 "$VARVE" -s "$store" du -Hp
+	out $'v\t131072\t0\t0\t-\t-'
+	out $'w\t4096\t4096\t0\t0\t4096'
+	said_uncounted
+	expect 8 "$VARVE" -s "$store" du
+	out "(total)"
+	expect 8 "$VARVE" -s "$store" du --json v
+	jq -e '.data | .total == null and .shared == null and
+		(.volumes[0] | .both == null and .head == 0)' \
+		"$tmp/out" >/dev/null || fail "not null"
+	expect 0 "$VARVE" -s "$store" du w
+	expect 8 "$VARVE" -s "$store" delete -n -r v
+	out "v@s  would be deleted"
+	no_out "would free"
+	said_uncounted
+	expect 0 "$VARVE" -s "$store" list -o name,excl
+}
+
+# Nor is what v has alone, once it alone has the leaf.
+check_excl() {
+	cp --sparse=always "$store" "$tmp/copy"
+	expect 0 "$VARVE" -s "$tmp/copy" delete v@s
+	expect 8 "$VARVE" -s "$tmp/copy" list -Hp -o name,excl
+	out $'v\t-'
+	out $'w\t4096'
+	said_uncounted
+	rm "$tmp/copy"
+}
+
 # --- a leaf that a volume and its snapshot share ---
+expect 0 "$VARVE" -s "$store" create w 4M
 serve "$store"
 nbdsh -u "$(uri v "$socket")" -c 'h.pwrite(b"A" * 65536, 0)' \
 	-c 'h.pwrite(b"B" * 65536, 1048576)'
+nbdsh -u "$(uri w "$socket")" -c 'h.pwrite(b"C" * 4096, 0)'
 expect 0 "$VARVE" -s "$store" snapshot v@s
 expect_error 5 "in use" "$VARVE" -s "$store" check --repair
 stop
@@ -62,9 +100,12 @@ serve "$store"
 expect 8 "$VARVE" -s "$store" check
 out "length 262144: unreadable map node"
 out "shared with v@s"
+check_counts
 stop
 expect 8 "$VARVE" -s "$store" check
 out "shared with v@s"
+check_counts
+check_excl
 before=$(sum)
 expect 8 "$VARVE" -s "$store" --json check --repair -n
 jq -e '.data.repaired | not' "$tmp/out" >/dev/null || fail "dry, and repaired"

@@ -152,9 +152,8 @@ static uint64_t excl(const char *name)
 	struct volume_info info;
 
 	must(store_find(store, name, &info, &err));
-	assert_false(info.excl_is_known);
+	assert_true(info.excl_blocks == BLOCKS_UNKNOWN);
 	must(store_excl(store, &info, 1, &err));
-	assert_true(info.excl_is_known);
 	return info.excl_blocks;
 }
 
@@ -230,8 +229,8 @@ static void a_dry_run_refuses_as_many_names_as_the_verb(void **state)
 }
 
 /* store_space() of @nr @names, which has @nr_expected rows. */
-static struct space_freed space(struct volume_space *ret, size_t nr_expected,
-				const char *const *names, size_t nr)
+static struct space_freed space_of(struct volume_space *ret, size_t nr_expected,
+				   const char *const *names, size_t nr)
 {
 	struct volume_space *rows;
 	struct space_freed all;
@@ -241,6 +240,14 @@ static struct space_freed space(struct volume_space *ret, size_t nr_expected,
 	assert_int_equal(nr_rows, nr_expected);
 	memcpy(ret, rows, nr_rows * sizeof(*rows));
 	free(rows);
+	return all;
+}
+
+static struct space_freed space(struct volume_space *ret, size_t nr_expected,
+				const char *const *names, size_t nr)
+{
+	struct space_freed all = space_of(ret, nr_expected, names, nr);
+
 	assert_true(all.exact);
 	return all;
 }
@@ -302,30 +309,56 @@ static void space_of_what_does_not_exist_is_refused(void **state)
 		"a@no: no such snapshot");
 }
 
-static void a_damaged_node_is_told(void **state)
+/* The root of @name, of which nothing is in memory, cannot be read. */
+static void damage_root(const char *name)
 {
-	static const char *const b[] = {"b"};
 	const struct node_entry *e;
-	struct space_freed ret = {.blocks = 4711};
-	struct volume_info *infos;
-	size_t nr;
 
 	reopen(true);
-	e = node_entry(&store->nodes,
-		       volume_find_head(&store->volumes, "b")->map.root);
+	e = node_entry(&store->nodes, volume(name)->map.root);
 	memory_disk_damage(disk,
 			   segment_find(&store->segments, e->segno)->place,
 			   e->offset + 20, 1);
-	refused(store_delete_dry_run(store, b, 1, false, &ret, &err), EBADMSG,
-		"node");
-	assert_int_equal(ret.blocks, 4711);
-	/* a list of excl goes on with the others */
+}
+
+static void what_cannot_be_read_is_unknown_and_the_rest_is_counted(void **state)
+{
+	static const char *const a[] = {"a"}, *const b[] = {"b"};
+	struct volume_space rows[2];
+	struct volume_info *infos;
+	struct space_freed ret;
+	size_t nr;
+
+	damage_root("b");
+	must(store_delete_dry_run(store, b, 1, false, &ret, &err));
+	assert_true(ret.blocks == BLOCKS_UNKNOWN);
+	assert_int_equal(stat_now().checksum_errors, 1);
+	must(store_delete_dry_run(store, a, 1, true, &ret, &err));
+	assert_int_equal(ret.blocks, 50);
 	must(store_list(store, &infos, &nr, &err));
 	must(store_excl(store, infos, nr, &err));
 	for (size_t i = 0; i < nr; i++)
-		assert_int_equal(infos[i].excl_is_known,
-				 strcmp(infos[i].name, "b") != 0);
+		assert_int_equal(infos[i].excl_blocks == BLOCKS_UNKNOWN,
+				 strcmp(infos[i].name, "b") == 0);
 	free(infos);
+	ret = space_of(rows, 2, NULL, 0);
+	assert_true(ret.blocks == BLOCKS_UNKNOWN);
+	assert_int_equal(rows[0].excl_blocks, 50);
+	assert_int_equal(rows[1].refer_blocks, 105);
+	assert_true(rows[1].head_blocks == BLOCKS_UNKNOWN);
+	assert_int_equal(rows[1].snapshots_blocks, 0);
+	assert_true(rows[1].excl_blocks == BLOCKS_UNKNOWN);
+}
+
+static void what_was_deleted_and_cannot_be_read_hides_nothing_else(void **state)
+{
+	damage_root("b");
+	delete_volume("b");
+	reopen_read_only();
+	/* b still has what it shares with a@s */
+	assert_int_equal(excl("a"), 20);
+	assert_int_equal(space(&(struct volume_space){0}, 1, NULL, 0).blocks,
+			 50);
 }
 
 int main(void)
@@ -351,7 +384,8 @@ int main(void)
 		TEST(what_volumes_hold_and_share_adds_up_to_what_is_live),
 		TEST(space_of_some_is_what_deleting_them_frees),
 		TEST(space_of_what_does_not_exist_is_refused),
-		TEST(a_damaged_node_is_told),
+		TEST(what_cannot_be_read_is_unknown_and_the_rest_is_counted),
+		TEST(what_was_deleted_and_cannot_be_read_hides_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
