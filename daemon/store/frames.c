@@ -445,6 +445,23 @@ void frames_cut(struct frames *frames)
 	frames->scan = 0;
 }
 
+void frames_punch_forgotten(struct frames *frames)
+{
+	uint64_t nr = 0;
+
+	/* in the order in which the grower took them, see frames.scan */
+	for (uint64_t place = 0;
+	     place < frames->nr && nr < FRAMES_FORGOTTEN_MAX;
+	     place += nr_passed_over(frames, place)) {
+		if (bit_get(frames->allocated, place) ||
+		    bit_get(frames->used, place))
+			continue;
+		(void)backend_free(frames->core->be, place,
+				   NULL); /* best effort */
+		nr++;
+	}
+}
+
 void frames_punch_retired(struct frames *frames)
 {
 	/* only the checkpoint driver touches the vector between two cuts */

@@ -64,6 +64,8 @@ struct frames {
 
 /* Frames held ready beyond the reserve. */
 #define FRAMES_SPARE_MAX 8u
+/* More than the grower took between a cut and a crash, but for rare cases. */
+#define FRAMES_FORGOTTEN_MAX 1024u
 /* Shorter than a write waits for space: it may come while one waits. */
 #define FRAMES_RETRY_MS 1000u
 
@@ -147,5 +149,11 @@ void frames_retire_spare(struct frames *frames, bool idle, uint64_t nr_wanted);
 void frames_cut(struct frames *frames);
 /* The checkpoint is durable: punch what retired.  Lock: core not held. */
 void frames_punch_retired(struct frames *frames);
+/*
+ * After a crash: give the host what the grower had made ready since the map
+ * was written, and the map does not know.  Nobody else uses the frames yet.
+ * Lock: core not held.
+ */
+void frames_punch_forgotten(struct frames *frames);
 
 #endif

@@ -12,7 +12,8 @@
  *   4 start the new log: segments from b, incarnation i+1
  *   5 append the batches of the tail file that go on where the log on disk
  *     ends, as new batches
- *   6 checkpoint; only then the old tail file goes
+ *   6 checkpoint; only then the old tail file goes, and the host gets frames
+ *     back that nobody knows of
  *   7 only then serve
  * A read-only open does 1, 3 and 5 in memory.
  *
@@ -513,6 +514,7 @@ static int finish(struct recovery *rec, struct error *err)
 {
 	struct store *store = rec->store;
 	uint64_t place = rec->tail.successor_place;
+	bool is_crash = rec->tail.batches.len > 0 || rec->file.map;
 	struct tail_owner owner;
 	int r;
 
@@ -529,6 +531,12 @@ static int finish(struct recovery *rec, struct error *err)
 	if (place != PLACE_NONE)
 		frames_release(&store->frames, place);
 	mutex_unlock(&store->core.lock);
+	/*
+	 * Both superblocks name a checkpoint that knows no such frame: after
+	 * another crash nobody looks for anything in one.
+	 */
+	if (is_crash && !store->salvage)
+		frames_punch_forgotten(&store->frames);
 	core_tail_owner(&store->core, &owner);
 	tail_file_remove_others(rec->options->tail_dirs, &owner,
 				store->core.incarnation);

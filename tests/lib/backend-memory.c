@@ -284,9 +284,10 @@ static int memory_free(struct backend *be, uint64_t place, struct error *err)
 
 	mutex_lock(&disk->lock);
 	r = enter(disk, MEMORY_FREE, err);
-	if (r == 0) {
+	if (r == 0)
 		fix_geometry(disk, be);
-		disk->nr_allocated -= disk->image.allocated[place];
+	if (r == 0 && disk->image.allocated[place]) {
+		disk->nr_allocated--;
 		image_free_frame(&disk->image, place, false);
 		(void)recording_add(&disk->recording, MEMORY_FREE, place);
 	}

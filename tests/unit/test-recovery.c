@@ -294,6 +294,58 @@ static void the_old_tail_and_its_successor_are_not_overwritten(void **state)
 	check_is_clean();
 }
 
+static uint64_t frames_on_host(void)
+{
+	struct backend_stat stat;
+
+	backend_stat(store->core.be, &stat);
+	return stat.allocated_bytes >> store->core.segment_shift;
+}
+
+/* Has the host those frames only that the store knows of? */
+static void expect_no_forgotten_frame(void)
+{
+	assert_int_equal(frames_on_host(), store->frames.nr_allocated +
+						   store->frames.nr_doubtful);
+}
+
+static void frames_grown_before_a_crash_are_given_back(void **state)
+{
+	uint64_t nr_frees;
+
+	put_in("a", 0, 10, 2);
+	must(store_flush(store, &err));
+	for (int i = 0; i < 5; i++)
+		must(frames_grow(&store->frames, false, &err));
+	put_in("a", 10, 40, 2); /* takes some of them */
+	must(store_flush(store, &err));
+	nr_frees = memory_disk_count(disk, MEMORY_FREE);
+	reopen_read_only();
+	assert_int_equal(memory_disk_count(disk, MEMORY_FREE), nr_frees);
+	/* dies before its checkpoint is durable: nothing is given back */
+	stop(false);
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 3, EIO, true);
+	refused(test_store_open(disk, &writable, &store, &err), EIO, "");
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 0, 0, false);
+	assert_int_equal(memory_disk_count(disk, MEMORY_FREE), nr_frees);
+	must(test_store_open(disk, &writable, &store, &err));
+	expect_no_forgotten_frame();
+	reopen(false);
+	expect_no_forgotten_frame();
+	expect_in("a", 0, 50, 2);
+	check_is_clean();
+}
+
+static void no_frame_is_looked_for_after_a_clean_stop(void **state)
+{
+	uint64_t nr_frees;
+
+	stop(true);
+	nr_frees = memory_disk_count(disk, MEMORY_FREE);
+	must(test_store_open(disk, &writable, &store, &err));
+	assert_int_equal(memory_disk_count(disk, MEMORY_FREE), nr_frees);
+}
+
 /* ---- reading only ---- */
 
 static void a_read_only_open_replays_and_writes_nothing(void **state)
@@ -513,6 +565,8 @@ int main(void)
 		TEST(of_two_failures_the_first_step_is_told),
 		TEST(every_open_starts_a_new_log),
 		TEST(the_old_tail_and_its_successor_are_not_overwritten),
+		TEST(frames_grown_before_a_crash_are_given_back),
+		TEST(no_frame_is_looked_for_after_a_clean_stop),
 		TEST(a_read_only_open_replays_and_writes_nothing),
 		TEST(at_the_checkpoint_there_is_no_replay),
 		TEST(an_open_does_not_read_a_large_store),
