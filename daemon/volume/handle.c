@@ -372,15 +372,10 @@ static int lookup(struct store *store, struct volume *v, struct vblock block,
 	int r;
 
 	mutex_lock(&store->core.lock);
-	for (;;) {
+	do
 		r = extent_map_lookup(&store->nodes, &v->map, block, ret,
 				      &missing, err);
-		if (r != -EAGAIN)
-			break;
-		r = store_fault(store, missing, err);
-		if (r < 0)
-			break;
-	}
+	while (store_look_again(store, missing, &r, err));
 	mutex_unlock(&store->core.lock);
 	return r;
 }

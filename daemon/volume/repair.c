@@ -87,16 +87,14 @@ static int get_changed(struct repair *rep, uint32_t id, struct node **ret,
 		       struct error *err)
 {
 	struct nodes *nodes = &rep->store->nodes;
-	uint32_t missing;
+	uint32_t missing = 0;
 	int r;
 
 	do {
 		if (nodes_prepare(nodes) < 0)
 			return error_set(err, ENOMEM, "out of memory");
 		r = node_get(nodes, id, LEVEL_ANY, ret, &missing, err);
-		if (r == -EAGAIN && store_fault(rep->store, missing, err) < 0)
-			return -EIO; /* it was readable just now */
-	} while (r == -EAGAIN);
+	} while (store_look_again(rep->store, missing, &r, err));
 	if (r == 0)
 		node_touch(nodes, *ret);
 	return r;

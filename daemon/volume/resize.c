@@ -89,15 +89,11 @@ static int count_lost(struct store *store, const struct volume *head,
 	int r = 0;
 
 	mutex_lock(&store->core.lock);
-	while (nr_lost(head, size) > 0) {
-		r = extent_map_count_from(&store->nodes, &head->map, end, &nr,
-					  &missing, err);
-		if (r != -EAGAIN)
-			break;
-		r = store_fault(store, missing, err);
-		if (r < 0)
-			break;
-	}
+	if (nr_lost(head, size) > 0)
+		do
+			r = extent_map_count_from(&store->nodes, &head->map,
+						  end, &nr, &missing, err);
+		while (store_look_again(store, missing, &r, err));
 	/* the last block may be one in part */
 	*ret = nr * BLOCK_SIZE;
 	if (*ret > most)

@@ -8,6 +8,7 @@
 #ifndef VOLUME_STORE_H
 #define VOLUME_STORE_H
 
+#include <errno.h>
 #include <pthread.h>
 
 #include "cleaner.h"
@@ -204,6 +205,23 @@ bool admission_may_wait(struct admission *admission);
  * @err is NULL: then that is the caller's business.
  */
 int store_fault(struct store *store, uint32_t id, struct error *err);
+
+/*
+ * For whoever looks at a map until all it needs is in memory, with core held
+ * but for the faults:
+ *
+ *	do
+ *		r = extent_map_...(..., &missing, err);
+ *	while (store_look_again(store, missing, &r, err));
+ */
+static inline bool store_look_again(struct store *store, uint32_t missing,
+				    int *r, struct error *err)
+{
+	if (*r != -EAGAIN)
+		return false;
+	*r = store_fault(store, missing, err);
+	return *r == 0;
+}
 
 /* Bytes a checkpoint would write now, at most.  Core held. */
 uint64_t dirty_bytes(const struct store *store);

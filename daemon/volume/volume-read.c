@@ -67,15 +67,10 @@ static int source_find(struct store *store, struct volume *v,
 	int r;
 
 	mutex_lock(&store->core.lock);
-	for (;;) {
+	do
 		r = extent_map_read(&store->nodes, &v->map, first, src->nr,
 				    src->entries, &missing, err);
-		if (r != -EAGAIN)
-			break;
-		r = store_fault(store, missing, err);
-		if (r < 0)
-			break;
-	}
+	while (store_look_again(store, missing, &r, err));
 	for (uint32_t i = 0; r == 0 && i < src->nr; i++)
 		if (leaf_entry_kind(src->entries[i]) == ENTRY_DATA)
 			r = source_pin(store, src, i, err);

@@ -41,7 +41,7 @@ int volume_map_blocks(struct store *store, struct volume *v,
 		      const uint32_t *checksums, struct error *err)
 {
 	struct map_path path;
-	uint32_t missing;
+	uint32_t missing = 0;
 	int r = 0;
 
 	mutex_assert_held(&store->core.lock);
@@ -56,10 +56,7 @@ int volume_map_blocks(struct store *store, struct volume *v,
 			volume_touch(&store->volumes, v);
 			r = extent_map_own_leaf(&store->nodes, &v->map, first,
 						&path, &missing, err);
-			if (r == -EAGAIN &&
-			    store_fault(store, missing, err) < 0)
-				return -EUCLEAN;
-		} while (r == -EAGAIN);
+		} while (store_look_again(store, missing, &r, err));
 		if (r == 0)
 			r = extent_map_set(&store->nodes, &v->map, &path, first,
 					   part, name, checksums, err);
@@ -77,7 +74,7 @@ int volume_map_blocks(struct store *store, struct volume *v,
 int volume_clear_blocks(struct store *store, struct volume *v,
 			struct vblock first, uint64_t nr, struct error *err)
 {
-	uint32_t missing;
+	uint32_t missing = 0;
 	int r;
 
 	mutex_assert_held(&store->core.lock);
@@ -87,9 +84,7 @@ int volume_clear_blocks(struct store *store, struct volume *v,
 		volume_touch(&store->volumes, v);
 		r = extent_map_prepare_clear(&store->nodes, &v->map, first, nr,
 					     &missing, err);
-		if (r == -EAGAIN && store_fault(store, missing, err) < 0)
-			return -EUCLEAN;
-	} while (r == -EAGAIN);
+	} while (store_look_again(store, missing, &r, err));
 	if (r < 0)
 		return r;
 	return extent_map_clear(&store->nodes, &v->map, first, nr, err);
@@ -222,10 +217,7 @@ static int clear_blocks(struct store *store, struct volume *v, enum op op,
 		volume_touch(&store->volumes, v);
 		r = extent_map_prepare_clear(&store->nodes, &v->map, first, nr,
 					     &missing, err);
-		if (r != -EAGAIN)
-			break;
-		r = store_fault(store, missing, err);
-		if (r < 0)
+		if (!store_look_again(store, missing, &r, err))
 			break;
 	}
 	if (r == 0) {
@@ -298,10 +290,7 @@ static int piece_write(struct store *store, struct volume *v, struct piece *p,
 			if (r == -EAGAIN)
 				continue;
 		}
-		if (r != -EAGAIN)
-			break;
-		r = store_fault(store, missing, err);
-		if (r < 0)
+		if (!store_look_again(store, missing, &r, err))
 			break;
 	}
 	if (r == 0 && p->expected && !entry_is(&path, p->first, p->expected))
