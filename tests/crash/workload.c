@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A workload that runs on a recorded disk and on the model at once. */
-#include "workload.h"
+#include "workload-internal.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -12,12 +12,6 @@
 #include "test-store.h"
 
 #define WRITE_MAX (1u << 20) /* a multiple of 8 */
-
-enum outcome {
-	DONE,
-	REFUSED, /* the store goes on */
-	UNKNOWN, /* it has stopped: only a recovery tells */
-};
 
 static void inside(struct workload *w, bool enters)
 {
@@ -33,9 +27,8 @@ static bool store_has_failed(const struct workload *w)
 	return st.failed;
 }
 
-/* Take note of a result; what the store does for the operation is done. */
-static enum outcome settle(struct workload *w, int r, const struct error *err,
-			   const char *what)
+enum outcome step_settle(struct workload *w, int r, const struct error *err,
+			 const char *what)
 {
 	inside(w, false);
 	if (r < 0 && !w->may_fail)
@@ -62,9 +55,8 @@ static void push_state(struct workload *w)
 		die("out of memory");
 }
 
-/* NULL: the store has stopped. */
-static struct step *begin(struct workload *w, const char *verb,
-			  const char *operand, uint64_t length, uint64_t offset)
+struct step *step_begin(struct workload *w, const char *verb,
+			const char *operand, uint64_t length, uint64_t offset)
 {
 	struct step step = {.events_before = memory_disk_nr_events(w->disk)};
 
@@ -79,7 +71,7 @@ static struct step *begin(struct workload *w, const char *verb,
 	return &w->steps.ptr[w->steps.len - 1];
 }
 
-static void end(struct workload *w, struct step *step, bool durable)
+void step_end(struct workload *w, struct step *step, bool durable)
 {
 	push_state(w);
 	step->events_after = memory_disk_nr_events(w->disk);
@@ -176,7 +168,7 @@ void workload_done(struct workload *w)
 
 /*
  * Apply to the model block by block, with a state after each but the last,
- * which end() adds.
+ * which step_end() adds.
  */
 static void model_by_blocks(struct workload *w, const char *volume,
 			    const uint8_t *data, uint64_t length,
@@ -264,7 +256,7 @@ static void work_data(struct workload *w, enum data_op op, const char *verb,
 		      const char *volume, const uint8_t *data, uint64_t length,
 		      uint64_t offset, bool fua)
 {
-	struct step *step = begin(w, verb, volume, length, offset);
+	struct step *step = step_begin(w, verb, volume, length, offset);
 	struct error err = ERROR_NONE;
 	enum outcome outcome;
 	int r;
@@ -272,13 +264,13 @@ static void work_data(struct workload *w, enum data_op op, const char *verb,
 	if (!step)
 		return;
 	r = do_data(w, op, volume, data, length, offset, fua, &err);
-	outcome = settle(w, r, &err, step->what);
+	outcome = step_settle(w, r, &err, step->what);
 	if (outcome == REFUSED)
 		length = length_done(w, volume, data, length, offset);
 	if (length > 0)
 		model_by_blocks(w, volume, data, length, offset);
 	/* FUA is about this request's data only: of nothing, there is none */
-	end(w, step, outcome == DONE && fua && length > 0);
+	step_end(w, step, outcome == DONE && fua && length > 0);
 }
 
 void work_write(struct workload *w, const char *volume, uint64_t length,
@@ -331,173 +323,21 @@ void work_random_data(struct workload *w, bool fua)
 
 void work_flush(struct workload *w)
 {
-	struct step *step = begin(w, "flush", "", 0, 0);
+	struct step *step = step_begin(w, "flush", "", 0, 0);
 	struct error err = ERROR_NONE;
 	int r;
 
 	if (!step)
 		return;
 	r = store_flush(w->store, &err);
-	end(w, step, settle(w, r, &err, step->what) == DONE);
-}
-
-/* ---- verbs ---- */
-
-void work_create(struct workload *w, const char *name, uint64_t size)
-{
-	struct step *step = begin(w, "create", name, size, 0);
-	struct error err = ERROR_NONE;
-	enum outcome outcome;
-
-	if (!step)
-		return;
-	outcome = settle(w, store_create(w->store, name, size, &err), &err,
-			 step->what);
-	if (outcome != REFUSED)
-		model_create_volume(w->model, name, size);
-	end(w, step, outcome == DONE);
-}
-
-void work_snapshot(struct workload *w, const char *const *names, size_t nr)
-{
-	struct step *step = begin(w, "snapshot", names[0], nr, 0);
-	struct error err = ERROR_NONE;
-	enum outcome outcome;
-
-	if (!step)
-		return;
-	outcome = settle(w, store_snapshot(w->store, names, nr, "text", &err),
-			 &err, step->what);
-	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
-		model_snapshot(w->model, names[i]);
-	end(w, step, outcome == DONE);
-}
-
-void work_clone(struct workload *w, const char *snapshot,
-		const char *const *names, size_t nr)
-{
-	struct step *step = begin(w, "clone", snapshot, nr, 0);
-	struct error err = ERROR_NONE;
-	enum outcome outcome;
-
-	if (!step)
-		return;
-	outcome = settle(w, store_clone(w->store, snapshot, names, nr, &err),
-			 &err, step->what);
-	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
-		model_clone(w->model, snapshot, names[i]);
-	end(w, step, outcome == DONE);
-}
-
-void work_delete(struct workload *w, const char *const *names, size_t nr)
-{
-	struct step *step = begin(w, "delete", names[0], nr, 0);
-	struct error err = ERROR_NONE;
-	enum outcome outcome;
-
-	if (!step)
-		return;
-	outcome = settle(w, store_delete(w->store, names, nr, true, &err), &err,
-			 step->what);
-	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
-		model_delete(w->model, names[i]);
-	end(w, step, outcome == DONE);
-}
-
-void work_rollback(struct workload *w, const char *const *names, size_t nr)
-{
-	struct step *step = begin(w, "rollback", names[0], nr, 0);
-	char kept[4][NAME_MAX_BYTES + 1] = {{0}};
-	struct error err = ERROR_NONE;
-	enum outcome outcome;
-
-	assert(nr <= 4);
-	if (!step)
-		return;
-	outcome = settle(w, store_rollback(w->store, names, nr, kept, &err),
-			 &err, step->what);
-	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
-		model_rollback(w->model, names[i], kept[i]);
-	end(w, step, outcome == DONE);
-}
-
-void work_undo(struct workload *w, const char *const *names, size_t nr)
-{
-	struct step *step = begin(w, "undo", names[0], nr, 0);
-	struct error err = ERROR_NONE;
-	enum outcome outcome;
-
-	if (!step)
-		return;
-	outcome = settle(w, store_undo(w->store, names, nr, &err), &err,
-			 step->what);
-	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
-		model_undo(w->model, names[i]);
-	end(w, step, outcome == DONE);
-}
-
-void work_rename(struct workload *w, const char *const *from,
-		 const char *const *to, size_t nr)
-{
-	struct step *step = begin(w, "rename", from[0], nr, 0);
-	struct error err = ERROR_NONE;
-	enum outcome outcome;
-
-	if (!step)
-		return;
-	outcome = settle(w, store_rename(w->store, from, to, nr, &err), &err,
-			 step->what);
-	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
-		model_rename(w->model, from[i], to[i]);
-	end(w, step, outcome == DONE);
-}
-
-void work_resize(struct workload *w, const char *volume, uint64_t size)
-{
-	struct step *step = begin(w, "resize", volume, size, 0);
-	struct error err = ERROR_NONE;
-	enum outcome outcome;
-	uint64_t was;
-
-	if (!step)
-		return;
-	outcome = settle(w,
-			 store_resize(w->store, volume, size, true, &was, &err),
-			 &err, step->what);
-	if (outcome != REFUSED)
-		model_resize(w->model, volume, size);
-	end(w, step, outcome == DONE);
-}
-
-/* @quota 0: none. */
-void work_set(struct workload *w, const char *volume, uint64_t quota,
-	      bool pause)
-{
-	struct step *step = begin(w, "set", volume, quota, pause);
-	char bytes[24] = "none";
-	struct setting settings[] = {
-		{"quota", bytes},
-		{"on-full", pause ? "pause" : "error"},
-	};
-	struct error err = ERROR_NONE;
-	enum outcome outcome;
-
-	if (!step)
-		return;
-	if (quota)
-		(void)snprintf(bytes, sizeof(bytes), "%" PRIu64, quota);
-	outcome = settle(w, store_set(w->store, volume, settings, 2, &err),
-			 &err, step->what);
-	if (outcome != REFUSED)
-		model_set(w->model, volume, quota, pause);
-	end(w, step, outcome == DONE);
+	step_end(w, step, step_settle(w, r, &err, step->what) == DONE);
 }
 
 /* ---- the store itself ---- */
 
 void work_grow(struct workload *w, uint64_t more)
 {
-	struct step *step = begin(w, "grow", "", more, 0);
+	struct step *step = step_begin(w, "grow", "", more, 0);
 	uint64_t capacity, now;
 	struct error err = ERROR_NONE;
 	enum outcome outcome;
@@ -505,11 +345,12 @@ void work_grow(struct workload *w, uint64_t more)
 	if (!step)
 		return;
 	capacity = w->model->capacity + (more << w->store->core.segment_shift);
-	outcome = settle(w, store_set_capacity(w->store, capacity, &now, &err),
-			 &err, step->what);
+	outcome = step_settle(
+		w, store_set_capacity(w->store, capacity, &now, &err), &err,
+		step->what);
 	if (outcome != REFUSED)
 		model_set_capacity(w->model, capacity);
-	end(w, step, outcome == DONE);
+	step_end(w, step, outcome == DONE);
 }
 
 /* The segments of nodes that a checkpoint need not write; of others 0. */
@@ -545,31 +386,31 @@ void work_checkpoint(struct workload *w)
 {
 	uint32_t nr = w->store->nodes.next_id;
 	uint64_t *before = clean_node_segments(w->store, nr);
-	struct step *step = begin(w, "checkpoint", "", 0, 0);
+	struct step *step = step_begin(w, "checkpoint", "", 0, 0);
 	struct error err = ERROR_NONE;
 	enum outcome outcome;
 	int r;
 
 	if (step) {
 		r = store_checkpoint(w->store, &err);
-		outcome = settle(w, r, &err, step->what);
+		outcome = step_settle(w, r, &err, step->what);
 		if (outcome == DONE)
 			note_moved_nodes(w, before, nr);
-		end(w, step, outcome == DONE);
+		step_end(w, step, outcome == DONE);
 	}
 	free(before);
 }
 
 void work_reap(struct workload *w)
 {
-	struct step *step = begin(w, "reap", "", 0, 0);
+	struct step *step = step_begin(w, "reap", "", 0, 0);
 	struct error err = ERROR_NONE;
 
 	if (!step)
 		return;
 	w->nr_reaped += w->store->nodes.reaper.len;
-	(void)settle(w, store_reap(w->store, &err), &err, step->what);
-	end(w, step, false);
+	(void)step_settle(w, store_reap(w->store, &err), &err, step->what);
+	step_end(w, step, false);
 }
 
 static void no_line(void *opaque, const char *line)
@@ -578,7 +419,7 @@ static void no_line(void *opaque, const char *line)
 
 void work_scrub(struct workload *w, uint64_t max_bytes)
 {
-	struct step *step = begin(w, "scrub", "", max_bytes, 0);
+	struct step *step = step_begin(w, "scrub", "", max_bytes, 0);
 	struct scrub_options options = {.max_bytes = max_bytes};
 	struct scrub_progress progress;
 	struct error err = ERROR_NONE;
@@ -587,22 +428,22 @@ void work_scrub(struct workload *w, uint64_t max_bytes)
 	if (!step)
 		return;
 	r = store_scrub(w->store, &options, &progress, no_line, NULL, &err);
-	(void)settle(w, r, &err, step->what);
-	end(w, step, false);
+	(void)step_settle(w, r, &err, step->what);
+	step_end(w, step, false);
 }
 
 void work_call(struct workload *w, const char *what,
 	       int (*call)(struct workload *w, struct error *err))
 {
-	struct step *step = begin(w, what, "", 0, 0);
+	struct step *step = step_begin(w, what, "", 0, 0);
 	struct error err = ERROR_NONE;
 	int r;
 
 	if (!step)
 		return;
 	r = call(w, &err);
-	(void)settle(w, r, &err, step->what);
-	end(w, step, false);
+	(void)step_settle(w, r, &err, step->what);
+	step_end(w, step, false);
 }
 
 /* Until blocks were read, and will be moved later. */
@@ -624,7 +465,7 @@ void work_clean_some(struct workload *w)
 
 void work_clean(struct workload *w)
 {
-	struct step *step = begin(w, "clean", "", 0, 0);
+	struct step *step = step_begin(w, "clean", "", 0, 0);
 	struct error err = ERROR_NONE;
 	struct store_stat st;
 	int r;
@@ -636,16 +477,16 @@ void work_clean(struct workload *w)
 	/* it needs a frame that only a checkpoint gives back */
 	if (r == -ENOSPC)
 		r = store_checkpoint(w->store, &err);
-	(void)settle(w, r, &err, step->what);
+	(void)step_settle(w, r, &err, step->what);
 	store_stat(w->store, &st);
 	w->nr_moved += st.moved_blocks;
 	w->nr_renamed += st.renamed_blocks;
-	end(w, step, false);
+	step_end(w, step, false);
 }
 
 void work_write_early(struct workload *w)
 {
-	struct step *step = begin(w, "write-early", "", 0, 0);
+	struct step *step = step_begin(w, "write-early", "", 0, 0);
 	struct core *core = &w->store->core;
 
 	if (!step)
@@ -655,12 +496,12 @@ void work_write_early(struct workload *w)
 	(void)log_write_one(&w->store->log);
 	mutex_unlock(&core->lock);
 	inside(w, false);
-	end(w, step, false);
+	step_end(w, step, false);
 }
 
 void work_idle(struct workload *w)
 {
-	struct step *step = begin(w, "idle", "", 0, 0);
+	struct step *step = step_begin(w, "idle", "", 0, 0);
 	struct core *core = &w->store->core;
 
 	if (!step)
@@ -670,7 +511,7 @@ void work_idle(struct workload *w)
 	log_advertise_durable(&w->store->log);
 	mutex_unlock(&core->lock);
 	inside(w, false);
-	end(w, step, false);
+	step_end(w, step, false);
 }
 
 void work_reopen(struct workload *w, bool clean)
@@ -680,7 +521,7 @@ void work_reopen(struct workload *w, bool clean)
 	int r, opened;
 
 	work_flush(w);
-	step = begin(w, clean ? "reopen-clean" : "reopen", "", 0, 0);
+	step = step_begin(w, clean ? "reopen-clean" : "reopen", "", 0, 0);
 	if (!step)
 		return;
 	r = store_close(w->store, clean, &err);
@@ -692,6 +533,6 @@ void work_reopen(struct workload *w, bool clean)
 		open_store(w);
 	}
 	/* it was flushed: whatever happened, nothing may be lost */
-	(void)settle(w, r, &err, step->what);
-	end(w, step, true);
+	(void)step_settle(w, r, &err, step->what);
+	step_end(w, step, true);
 }

@@ -2,6 +2,8 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -253,6 +255,17 @@ void expect_in(const char *name, uint64_t block, uint32_t nr, uint32_t seed)
 
 	expect(handle, block, nr, seed);
 	volume_close(handle);
+}
+
+int try_limit(const char *name, const char *key, uint64_t nr_blocks)
+{
+	char bytes[24] = "none";
+	struct setting setting = {key, bytes};
+
+	if (nr_blocks)
+		(void)snprintf(bytes, sizeof(bytes), "%" PRIu64,
+			       nr_blocks * BLOCK_SIZE);
+	return store_set(store, name, &setting, 1, &err);
 }
 
 struct volume_info info_of(const char *name)

@@ -77,6 +77,8 @@ int try_put(struct volume_handle *handle, uint64_t block, uint32_t nr,
 	    uint32_t seed);
 void put(struct volume_handle *handle, uint64_t block, uint32_t nr,
 	 uint32_t seed);
+/* Set quota or reservation of a volume to so many blocks; 0: none. */
+int try_limit(const char *name, const char *key, uint64_t nr_blocks);
 /* Every one of the blocks reads as put() with @seed left it. */
 void expect(struct volume_handle *handle, uint64_t block, uint32_t nr,
 	    uint32_t seed);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * Quotas and reservations: what is charged, who is refused and who is not.
- */
+/* Quotas: what is charged, who is refused and who is not. */
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -34,21 +32,9 @@ static int tear_down(void **state)
 	return close_store(state);
 }
 
-/* @nr blocks; 0: none. */
-static int try_set(const char *name, const char *key, uint64_t nr)
-{
-	char bytes[24] = "none";
-	struct setting setting = {key, bytes};
-
-	if (nr)
-		(void)snprintf(bytes, sizeof(bytes), "%" PRIu64,
-			       nr * BLOCK_SIZE);
-	return store_set(store, name, &setting, 1, &err);
-}
-
 static void set_quota(const char *name, uint64_t nr)
 {
-	must(try_set(name, "quota", nr));
+	must(try_limit(name, "quota", nr));
 }
 
 static void make_clone(const char *snapshot, const char *name)
@@ -527,98 +513,6 @@ static void on_full_pause_is_for_the_quota_too(void **state)
 	expect(a, 60, 20, 1);
 }
 
-/* ---- reservation ---- */
-
-/* Fill @h from block 0 until it is refused; how far it came. */
-static uint32_t fill_up(struct volume_handle *h, const char *words)
-{
-	uint32_t nr = 0;
-
-	while (try_put(h, nr, 1, 1) == 0)
-		nr++;
-	refused(-ENOSPC, ENOSPC, words);
-	return nr;
-}
-
-#define RESERVED 600u
-
-static void others_leave_what_is_reserved(void **state)
-{
-	struct volume_handle *b = create_volume("b", 4000);
-
-	must(try_set("a", "reservation", RESERVED));
-	put(a, 0, 100, 1);
-	(void)fill_up(b, "reserved for other volumes");
-	/* single blocks: with their headers they take twice the room */
-	put(a, 100, RESERVED - 100, 1);
-	volume_close(b);
-	check_is_clean();
-}
-
-static void the_others_may_use_what_is_not_needed(void **state)
-{
-	struct volume_handle *b = create_volume("b", 4000);
-	uint32_t nr;
-
-	must(try_set("a", "reservation", RESERVED));
-	put(a, 0, RESERVED, 1);
-	nr = fill_up(b, "store is full");
-	must(volume_trim(b, (uint64_t)nr * BLOCK_SIZE, 0, false, &err));
-	must(store_flush(store, &err));
-	/* unknown after an open, but counted when it matters */
-	volume_close(b);
-	reopen_a(false);
-	b = open_volume("b");
-	/* the log is not as dense as what the cleaner had packed */
-	put(b, 0, nr / 4 * 3, 1);
-	/* what it gives up it may have again */
-	must(volume_trim(a, RESERVED * BLOCK_SIZE, 0, false, &err));
-	must(store_reap(store, &err));
-	(void)fill_up(b, "reserved for other volumes");
-	put(a, 0, RESERVED, 1);
-	volume_close(b);
-	check_is_clean();
-}
-
-static void a_reservation_needs_room(void **state)
-{
-	struct volume_handle *b = create_volume("b", 4000);
-	uint64_t nr_free = TEST_FRAMES * (TEST_SLOTS - 1);
-
-	refused(try_set("a", "reservation", nr_free), ENOSPC,
-		"a: no room for a reservation of");
-	must(try_set("a", "reservation", nr_free / 2));
-	refused(try_set("b", "reservation", nr_free / 2), ENOSPC,
-		"reserved for other volumes");
-	must(try_set("a", "reservation", 100));
-	must(try_set("b", "reservation", nr_free / 2));
-	must(try_set("b", "reservation", 0));
-	must(try_set("a", "reservation", nr_free / 2));
-	volume_close(a);
-	a = NULL;
-	delete_volume("a");
-	must(try_set("b", "reservation", nr_free / 2));
-	volume_close(b);
-}
-
-/* Metadata operations, trims and deletes are not held up. */
-static void a_reservation_is_for_writes_alone(void **state)
-{
-	struct volume_handle *b = create_volume("b", 4000);
-	uint32_t nr;
-
-	must(try_set("a", "reservation", RESERVED));
-	nr = fill_up(b, "reserved");
-	snapshot("b@s");
-	must(volume_trim(b, 10 * BLOCK_SIZE, 0, false, &err));
-	must(volume_zero(b, 10 * BLOCK_SIZE, 20 * BLOCK_SIZE, false, &err));
-	must(store_flush(store, &err));
-	delete_volume("b@s");
-	must(volume_trim(b, (uint64_t)nr * BLOCK_SIZE, 0, false, &err));
-	put(b, 0, 100, 1);
-	volume_close(b);
-}
-
 /* A request whose first piece has waited for all of it. */
 static void a_request_waits_once_for_all_its_pieces(void **state)
 {
@@ -654,10 +548,6 @@ int main(void)
 		TEST(every_charge_is_between_its_bounds),
 		TEST(many_writers_stay_within_one_quota),
 		TEST(on_full_pause_is_for_the_quota_too),
-		TEST(others_leave_what_is_reserved),
-		TEST(the_others_may_use_what_is_not_needed),
-		TEST(a_reservation_needs_room),
-		TEST(a_reservation_is_for_writes_alone),
 		TEST(a_request_waits_once_for_all_its_pieces),
 	};
 
