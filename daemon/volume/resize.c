@@ -12,6 +12,7 @@
 
 #include "change.h"
 #include "quota.h"
+#include "settings.h"
 
 /* Blocks beyond the new end. */
 static uint64_t nr_lost(const struct volume *head, uint64_t size)
@@ -25,12 +26,16 @@ static uint64_t nr_lost(const struct volume *head, uint64_t size)
 int resize_check(const struct store *store, const struct volume *head,
 		 uint64_t size, struct error *err)
 {
+	char then[SIZE_TEXT_BYTES];
+
 	if (size >= head->size)
 		return 0;
+	settings_format_size(size, then);
 	if (size % BLOCK_SIZE)
 		return error_set(err, EINVAL,
-				 "%s: shrinks to a multiple of 4 KiB only",
-				 head->name);
+				 "%s: cannot shrink to %s, which is no "
+				 "multiple of 4 KiB",
+				 head->name, then);
 	return volume_check_unused(&store->volumes, head, ", and would shrink",
 				   err);
 }
@@ -102,6 +107,19 @@ static int count_lost(struct store *store, const struct volume *head,
 	return r;
 }
 
+static int refuse_to_shrink(const struct volume *head, uint64_t size,
+			    struct error *err)
+{
+	char now[SIZE_TEXT_BYTES], then[SIZE_TEXT_BYTES];
+
+	settings_format_size(head->size, now);
+	settings_format_size(size, then);
+	return error_set(err, EINVAL,
+			 "%s: shrinking from %s to %s loses what is beyond "
+			 "the new end, and needs --shrink",
+			 head->name, now, then);
+}
+
 /* @ret_lost: a dry run, which says what would be lost. */
 static int resize_one(struct store *store, const char *name, uint64_t size,
 		      bool shrink, uint64_t *ret_was, uint64_t *ret_lost,
@@ -124,10 +142,7 @@ static int resize_one(struct store *store, const char *name, uint64_t size,
 	r = change_find(store, name, &head, err);
 	/* admin is held: nobody else changes it */
 	if (r == 0 && size < head->size && !shrink)
-		r = error_set(err, EINVAL,
-			      "%s: would shrink, and lose what is beyond the "
-			      "new end, which has to be asked for (--shrink)",
-			      name);
+		r = refuse_to_shrink(head, size, err);
 	if (r == 0) {
 		*ret_was = head->size;
 		item = (struct operation_item){.volume = head->id,

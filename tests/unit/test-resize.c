@@ -177,9 +177,11 @@ static void bad_sizes_are_refused(void **state)
 		"a@s");
 	let_go();
 	refused(store_resize(store, "a", 4096, false, &was, &err), EINVAL,
-		"a: would shrink");
+		"a: shrinking from 800 KiB to 4 KiB loses what is beyond the "
+		"new end, and needs --shrink");
 	refused(store_resize(store, "a", 4608, true, &was, &err), EINVAL,
-		"a: shrinks to a multiple of 4 KiB");
+		"a: cannot shrink to 4608 bytes, which is no multiple of 4 "
+		"KiB");
 	a = open_snapshot("a");
 	refused(store_resize(store, "a", 4096, true, &was, &err), EBUSY,
 		"a: in use by 1 client, and would shrink");
@@ -242,7 +244,7 @@ static void a_dry_run_says_what_would_be_lost(void **state)
 	assert_int_equal(was, BLOCKS * BLOCK_SIZE);
 	refused(store_resize_dry_run(store, "a", 4096, false, &was, &lost,
 				     &err),
-		EINVAL, "would shrink");
+		EINVAL, "needs --shrink");
 	a = open_volume("a");
 	assert_int_equal(volume_size(a), BLOCKS * BLOCK_SIZE);
 	expect(a, 0, 190, 1);
