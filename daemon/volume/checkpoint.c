@@ -109,8 +109,6 @@ static int cut(struct checkpoint *cp, struct error *err)
 	store->scrub_changed = false;
 	for (int t = 0; t < NR_TABLES; t++)
 		cp->root.nr_pages[t] = cp->tables[t]->nr_pages;
-	for (int t = 0; cp->cleans && t < NR_TABLES; t++)
-		meta_cleaner_touch_pages(store, cp->tables[t]);
 	/* what was admitted because there are frames for it finds them */
 	frames_retire_spare(&store->frames, store->dirty_since_ms == 0,
 			    checkpoint_frames(store));
@@ -561,7 +559,7 @@ static int run(struct checkpoint *cp,
 	struct core *core = &cp->store->core;
 	int r;
 
-	cp->cleans = meta_cleaner_begin(cp->store);
+	cp->cleans = meta_cleaner_begin(cp->store, cp->tables);
 	r = cut(cp, err);
 	if (r == 0)
 		r = log_write_upto(&cp->store->log, cp->cut_seq, err);

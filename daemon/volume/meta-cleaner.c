@@ -3,8 +3,8 @@
 
 /* META segments that are not worth looking at. */
 #define SEGMENTS_MIN 4u
-/* Node ids looked at in one hold of core. */
-#define IDS_PER_HOLD 1024u
+/* Node ids, or pages, looked at in one hold of core. */
+#define LOOKS_PER_HOLD 1024u
 
 bool meta_cleaner_is_victim(struct store *store, uint64_t segno)
 {
@@ -137,7 +137,27 @@ static bool touch_node(struct store *store, uint32_t id, uint64_t *bytes)
 	return true;
 }
 
-bool meta_cleaner_begin(struct store *store) NO_THREAD_SAFETY_ANALYSIS
+/* After looking at the @i-th: let the others in, now and then.  Core held. */
+static void give_way(struct store *store, uint32_t i) NO_THREAD_SAFETY_ANALYSIS
+{
+	if (i % LOOKS_PER_HOLD)
+		return;
+	mutex_unlock(&store->core.lock);
+	mutex_give_way(&store->core.lock);
+	mutex_lock(&store->core.lock);
+}
+
+/* None is missed: only a checkpoint changes where a page is.  Core held. */
+static void touch_pages(struct store *store, struct page_table *table)
+{
+	for (uint32_t i = 0; i < table->nr_pages; i++) {
+		if (meta_cleaner_is_victim(store, table->pages[i].ref.segno))
+			page_table_touch(table, i);
+		give_way(store, i);
+	}
+}
+
+bool meta_cleaner_begin(struct store *store, struct page_table *const *tables)
 {
 	uint64_t bytes;
 
@@ -146,23 +166,13 @@ bool meta_cleaner_begin(struct store *store) NO_THREAD_SAFETY_ANALYSIS
 	if (bytes == 0)
 		return false;
 	for (uint32_t id = 1; id < store->nodes.next_id; id++) {
-		if (id % IDS_PER_HOLD == 0) { /* let the others in */
-			mutex_unlock(&store->core.lock);
-			mutex_give_way(&store->core.lock);
-			mutex_lock(&store->core.lock);
-		}
 		if (!touch_node(store, id, &bytes)) {
 			give_up_victims(&store->segments);
 			return false;
 		}
+		give_way(store, id);
 	}
+	for (int t = 0; t < NR_TABLES; t++)
+		touch_pages(store, tables[t]);
 	return true;
-}
-
-void meta_cleaner_touch_pages(struct store *store, struct page_table *table)
-{
-	mutex_assert_held(&store->core.lock);
-	for (uint32_t i = 0; i < table->nr_pages; i++)
-		if (meta_cleaner_is_victim(store, table->pages[i].ref.segno))
-			page_table_touch(table, i);
 }
