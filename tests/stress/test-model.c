@@ -4,14 +4,15 @@
  *
  * test-model [--seed N] [--ops N] [--frames N] [--long] [--verbose]
  *
- * One thread, no workers: a seed replays exactly.  The store is closed and
- * opened again now and then: cleanly, after a flush as a process that died,
- * or without a flush when the tail file is on tmpfs.  With few frames the
- * store gets full; a request that fails so leaves each block of its range as
- * it was or as it was to be, a verb leaves everything as it was.
+ * One thread, no workers, a clock of its own: a seed replays exactly.  The
+ * store is closed and opened again now and then: cleanly, after a flush as a
+ * process that died, or without a flush when the tail file is on tmpfs.  With
+ * few frames the store gets full; a request that fails so leaves each block of
+ * its range as it was or as it was to be, a verb leaves everything as it was.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,40 @@
 #define FRAMES_DEFAULT 3000u /* 188 MiB */
 #define COMPARE_EVERY 2500u
 #define CHECK_EVERY 20000u
+
+/* ---- time ---- */
+
+/*
+ * The store's clock, which no run sees go faster or slower than another one:
+ * a little later each time that somebody looks; and whoever waits has waited.
+ */
+#define CLOCK_STEP_NS 20000
+#define CLOCK_START_NS UINT64_C(1800000000000000000)
+
+static uint64_t clock_ns_now = CLOCK_START_NS;
+
+int __real_clock_gettime(clockid_t id, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ret);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+				  const struct timespec *until);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *ret)
+{
+	if (!t.model) /* for a seed of its own */
+		return __real_clock_gettime(id, ret);
+	clock_ns_now += CLOCK_STEP_NS;
+	ret->tv_sec = (time_t)(clock_ns_now / 1000000000);
+	ret->tv_nsec = (long)(clock_ns_now % 1000000000);
+	return 0;
+}
+
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+				  const struct timespec *until)
+{
+	clock_ns_now =
+		(uint64_t)until->tv_sec * 1000000000 + (uint64_t)until->tv_nsec;
+	return ETIMEDOUT;
+}
 
 /* ---- the store itself ---- */
 
