@@ -5,7 +5,7 @@
  * A checkpoint that has lost volumes is replayed as far as it goes, when the
  * store has a salvage: what belongs to them is given up, and said so.
  *
- * Lock: core held for all.
+ * Lock: core held, unless said otherwise.
  */
 #ifndef VOLUME_REPLAY_H
 #define VOLUME_REPLAY_H
@@ -15,6 +15,14 @@
 /* All batches of @tail.  Core is dropped for reading. */
 int replay_log(struct store *store, const struct log_tail *tail,
 	       struct error *err);
+
+/*
+ * Append the batches of @file, of the incarnation whose log @sb names, that go
+ * on where @tail ends.  The store's own log has begun.  Core not held.
+ */
+int replay_tail_file(struct store *store, const struct tail_file *file,
+		     const struct superblock *sb, const struct log_tail *tail,
+		     struct error *err);
 
 /* The head that an entry of the log is about.  -EUCLEAN: there is none. */
 int replay_find_head(struct store *store, uint32_t id, struct volume **ret,
