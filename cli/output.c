@@ -65,12 +65,22 @@ void table_cell(struct table *table, const char *text)
 	table->cells[table->nr_cells++] = must(strdup(text));
 }
 
+/* Characters of UTF-8, which messages of snapshots may have. */
+static size_t text_width(const char *text)
+{
+	size_t width = 0;
+
+	for (; *text; text++)
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+	return width;
+}
+
 static size_t column_width(const struct table *table, size_t column)
 {
 	size_t width = strlen(table->headers[column]), length, i;
 
 	for (i = column; i < table->nr_cells; i += table->nr_columns) {
-		length = strlen(table->cells[i]);
+		length = text_width(table->cells[i]);
 		if (length > width)
 			width = length;
 	}
@@ -88,7 +98,8 @@ static void print_row(const struct table *table, const char *const *cells,
 		if (table->right[i])
 			printf("%*s", (int)widths[i], cells[i]);
 		else if (i + 1 < table->nr_columns)
-			printf("%-*s", (int)widths[i], cells[i]);
+			printf("%s%*s", cells[i],
+			       (int)(widths[i] - text_width(cells[i])), "");
 		else
 			fputs(cells[i], stdout);
 	}

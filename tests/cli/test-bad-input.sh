@@ -122,6 +122,10 @@ expect 0 "$VARVE" -s "$tmp/s" create g/a.b_c-d 32T
 expect 0 "$VARVE" -s "$tmp/s" create 9 1MiB
 expect 0 "$VARVE" -s "$tmp/s" create k 4k
 expect 0 "$VARVE" -s "$tmp/s" snapshot v@guard-20261122T020000Z
+expect 0 "$VARVE" -s "$tmp/s" snapshot v@umlaut -m grüße
+expect 0 "$VARVE" -s "$tmp/s" list -t snapshot -o message,name v
+out "grüße    v@umlaut"
+out "MESSAGE  NAME"
 expect 0 "$VARVE" -s "$tmp/s" show 9 --json
 [ "$(jq .data.size "$tmp/out")" = 1048576 ] || fail "1MiB is not 1048576"
 stop
