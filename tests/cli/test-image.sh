@@ -186,8 +186,7 @@ a_file_that_is_swapped_meanwhile_is_imported() {
 a_file_that_is_written_to_meanwhile_is_not_imported() {
 	local change
 	# shellcheck disable=SC2016
-	for change in 'printf x | dd of="$FILE" conv=notrunc' \
-		'truncate -s +1M "$FILE"'; do
+	for change in 'printf x 1<>"$FILE"' 'truncate -s +1M "$FILE"'; do
 		cp --sparse=always "$raw" "$tmp/written"
 		# shellcheck disable=SC2016
 		FILE=$tmp/written with_qemu_img 'qemu-img "$@" || exit
