@@ -29,6 +29,8 @@ the_machine_is_reset_while_files_are_written() {
 	done &
 	sleep 0.3
 	echo reset
+	# waits until that is out
+	stty -F /dev/ttyS1 raw
 	echo b >/proc/sysrq-trigger
 }
 
