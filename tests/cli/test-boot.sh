@@ -38,8 +38,9 @@ make_systemctl() {
 	case $2 in
 	start)
 		[ ! -e "$state/active/$3" ] || exit 0
+		rm -f "$state/said" # what was said before
 		"$VARVE" attach --foreground "$name" >"$state/said" 2>&1 &
-		until grep -q /dev/ "$state/said"; do
+		until grep -qs /dev/ "$state/said"; do
 			kill -0 $! 2>/dev/null || {
 				cat "$state/said" >&2
 				exit 1
