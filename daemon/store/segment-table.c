@@ -314,6 +314,15 @@ void segment_touch(struct segment_table *table, struct segment *s)
 	page_table_touch(&table->pages, s->index);
 }
 
+void segment_touch_page(struct segment_table *table, uint32_t index)
+{
+	mutex_assert_held(&table->core->lock);
+	if (table->by_index[index])
+		segment_touch(table, table->by_index[index]);
+	else
+		page_table_touch(&table->pages, index);
+}
+
 void segment_table_cut(struct segment_table *table)
 {
 	mutex_assert_held(&table->core->lock);

@@ -159,6 +159,8 @@ struct pblock segment_place(struct segment_table *table, struct birth name);
  * touched.
  */
 void segment_cut_dead(struct segment_table *table, struct segment *segment);
+/* Page @index is written anew, as it is, whoever has it. */
+void segment_touch_page(struct segment_table *table, uint32_t index);
 /* The cut: no page has changed since. */
 void segment_table_cut(struct segment_table *table);
 /* The frame of @segment, whose names live on, is free. */

@@ -130,7 +130,8 @@ static bool touch_node(struct store *store, uint32_t id, uint64_t *bytes)
 			length = node_entry(nodes, id)->length;
 			*bytes -= length < *bytes ? length : *bytes;
 			node_touch(nodes, n);
-		} else if (r == -EAGAIN && store_fault(store, id, NULL) < 0) {
+		} else if (r == -EAGAIN &&
+			   store_fault(store, missing, NULL) < 0) {
 			return true;
 		}
 	}
@@ -152,7 +153,7 @@ static void touch_pages(struct store *store, struct page_table *table)
 {
 	for (uint32_t i = 0; i < table->nr_pages; i++) {
 		if (meta_cleaner_is_victim(store, table->pages[i].ref.segno))
-			page_table_touch(table, i);
+			store_touch_page(store, table, i);
 		give_way(store, i);
 	}
 }

@@ -426,7 +426,7 @@ static void touch_lost(struct repair *rep)
 	mutex_lock(&store->core.lock);
 	for (int t = 0; t < NR_TABLES; t++)
 		for (size_t i = 0; i < rep->salvage->lost_pages[t].len; i++)
-			page_table_touch(tables[t],
+			store_touch_page(store, tables[t],
 					 rep->salvage->lost_pages[t].ptr[i]);
 	mutex_unlock(&store->core.lock);
 }

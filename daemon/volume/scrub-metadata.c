@@ -203,7 +203,7 @@ static void mend_page(struct scrub *scrub, struct page_table *table,
 	       table->pages[index].ref.segno == 0)
 		index++;
 	if (index < table->nr_pages && index < end)
-		page_table_touch(table, index);
+		store_touch_page(scrub->store, table, index);
 	mutex_unlock(&scrub->store->core.lock);
 }
 

@@ -225,6 +225,16 @@ static inline bool store_look_again(struct store *store, uint32_t missing,
 
 /* Bytes a checkpoint would write now, at most.  Core held. */
 uint64_t dirty_bytes(const struct store *store);
+
+/* The next checkpoint writes page @index of @table, as it is.  Core held. */
+static inline void store_touch_page(struct store *store,
+				    struct page_table *table, uint32_t index)
+{
+	if (table->kind == TABLE_SEGMENT)
+		segment_touch_page(&store->segments, index);
+	else
+		page_table_touch(table, index);
+}
 /*
  * Is so much dirty that nobody may add to it before a checkpoint has run?
  * Core held.

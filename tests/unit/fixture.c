@@ -143,6 +143,19 @@ int free_modules(void **state)
 	return 0;
 }
 
+uint64_t count_dirty_forwards(void)
+{
+	const struct segment_table *t = &store->segments;
+	uint64_t ret = 0;
+
+	for (size_t i = 0; i < t->pages.dirty.len; i++) {
+		const struct segment *s = t->by_index[t->pages.dirty.ptr[i]];
+
+		ret += s ? s->nr_forwards : 0;
+	}
+	return ret;
+}
+
 struct segment *add_segment(enum segment_kind kind)
 {
 	struct segment *s = segment_new(&store->core, kind);

@@ -96,6 +96,9 @@ struct volume *volume(const char *name);
 uint32_t node_of(const char *name, unsigned int level, uint64_t block);
 struct node *load_node_of(const char *name, unsigned int level, uint64_t block);
 
+/* Forwards of the segments whose pages the next checkpoint writes. */
+uint64_t count_dirty_forwards(void);
+
 /* A segment in the segment table, at a place that no frame was taken for. */
 struct segment *add_segment(enum segment_kind kind);
 

@@ -159,20 +159,6 @@ static void what_trims_leave_behind_is_cleaned_when_idle(void **state)
 	expect_cleaned_when_idle(h, trim_every_other);
 }
 
-/* Of the segments whose pages the next checkpoint writes. */
-static uint64_t count_dirty_forwards(void)
-{
-	const struct segment_table *t = &store->segments;
-	uint64_t ret = 0;
-
-	for (size_t i = 0; i < t->pages.dirty.len; i++) {
-		const struct segment *s = t->by_index[t->pages.dirty.ptr[i]];
-
-		ret += s ? s->nr_forwards : 0;
-	}
-	return ret;
-}
-
 static void expect_dirty_forwards(uint64_t nr)
 {
 	uint64_t bytes;

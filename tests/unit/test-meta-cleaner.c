@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "fixture.h"
+#include "meta-cleaner.h"
 
 #define NR_LEAVES 300u
 
@@ -94,6 +95,70 @@ static void metadata_takes_about_twice_what_is_live(void **state)
 	assert_in_range(nr, live, 2 * live + 4 + 4);
 	check_is_clean();
 	volume_close(h);
+}
+
+/* Blocks of a volume of its own, moved by the cleaner.  Returns how many. */
+static uint64_t make_forwards(void)
+{
+	struct volume_handle *h = create_volume("f", 448);
+
+	put(h, 0, 448, 1);
+	for (uint32_t i = 0; i < 448; i += 2)
+		put(h, i, 1, 2);
+	volume_close(h);
+	must(store_checkpoint(store, &err));
+	while (cleaner_step(store, &err) > 0)
+		;
+	must(store_checkpoint(store, &err));
+	return stat_now().forwarded_blocks;
+}
+
+/* Choose victims as a checkpoint does.  Returns the forwards it would write. */
+static uint64_t begin_cleaning(void)
+{
+	struct page_table *tables[NR_TABLES] = {
+		[TABLE_NODE] = &store->nodes.pages,
+		[TABLE_SEGMENT] = &store->segments.pages,
+		[TABLE_VOLUME] = &store->volumes.pages,
+		[TABLE_FRAME] = &store->frames.pages,
+		[TABLE_REAPER] = &store->reaper_pages,
+	};
+	uint64_t nr;
+
+	lock_core();
+	(void)meta_cleaner_begin(store, tables);
+	nr = count_dirty_forwards();
+	assert_int_equal(store->segments.dirty_forwards, nr);
+	unlock_core();
+	return nr;
+}
+
+/* Else it falls below zero when a block that is forwarded dies. */
+static void forwards_of_a_page_that_moves_count_as_dirty(void **state)
+{
+	struct volume_handle *h = create_volume("a", NR_LEAVES * LEAF_BLOCKS),
+			     *f;
+	uint64_t nr_moved = 0;
+
+	assert_true(make_forwards() > 0);
+	for (uint32_t round = 0; round < 100 && nr_moved == 0; round++) {
+		for (uint32_t i = 0; i < NR_HOT; i++)
+			put(h,
+			    (round * COLD_PER_ROUND + i) % NR_LEAVES *
+				    LEAF_BLOCKS,
+			    1, round + 1);
+		nr_moved = begin_cleaning();
+		if (nr_moved == 0)
+			must(store_checkpoint(store, &err));
+	}
+	assert_true(nr_moved > 0);
+	f = open_volume("f");
+	put(f, 0, 64, 3);
+	assert_int_equal(store->segments.dirty_forwards,
+			 count_dirty_forwards());
+	volume_close(f);
+	volume_close(h);
+	check_is_clean();
 }
 
 /* Blocks that take what is free, and a third of them is dead then. */
@@ -202,6 +267,7 @@ int main(void)
 		TEST(each_open_leaves_no_frame_behind),
 		TEST(cleaned_segments_hold_nothing_that_is_missed),
 		TEST(metadata_takes_about_twice_what_is_live),
+		TEST(forwards_of_a_page_that_moves_count_as_dirty),
 		TEST(where_frames_are_few_metadata_takes_less),
 		TEST(clean_leaves_are_evicted_and_come_back),
 		TEST(evicted_leaves_leave_their_memory_to_others),
