@@ -447,11 +447,14 @@ void frames_cut(struct frames *frames)
 
 void frames_punch_forgotten(struct frames *frames)
 {
+	/* nobody is served meanwhile, and a host may take long for each */
+	uint64_t deadline_ms = monotonic_ms() + FRAMES_FORGOTTEN_MS;
 	uint64_t nr = 0;
 
 	/* in the order in which the grower took them, see frames.scan */
 	for (uint64_t place = 0;
-	     place < frames->nr && nr < FRAMES_FORGOTTEN_MAX;
+	     place < frames->nr && nr < FRAMES_FORGOTTEN_MAX &&
+	     monotonic_ms() < deadline_ms;
 	     place += nr_passed_over(frames, place)) {
 		if (bit_get(frames->allocated, place) ||
 		    bit_get(frames->used, place))

@@ -64,8 +64,13 @@ struct frames {
 
 /* Frames held ready beyond the reserve. */
 #define FRAMES_SPARE_MAX 8u
-/* More than the grower took between a cut and a crash, but for rare cases. */
+/*
+ * So many frames, and for so long, are tried after a crash.  Those that the
+ * grower had taken since the cut are the first of them; more than these it
+ * takes seldom, and takes them again some time.
+ */
 #define FRAMES_FORGOTTEN_MAX 1024u
+#define FRAMES_FORGOTTEN_MS 100u
 /* Shorter than a write waits for space: it may come while one waits. */
 #define FRAMES_RETRY_MS 1000u
 
