@@ -4,7 +4,11 @@
  * verified by the checksum in the reference that names it; what a record
  * takes is counted as live in its META segment.
  *
- * Nobody else knows the store yet: core is held throughout, I/O included.
+ * Core is held throughout, I/O included: nobody else knows the store yet but
+ * the thread that opens it, which meanwhile writes superblocks and reads the
+ * log through the same back end, and makes store->log (recovery.c).  It touches
+ * neither tables nor frames nor segments before this is done, and nothing here
+ * touches the log or changes store->sb.
  */
 #include "salvage.h"
 

@@ -5,10 +5,12 @@
  * Every read-write open recovers; after a clean stop there is just nothing to
  * replay.  Steps, of which a crash anywhere repeats all:
  *   1 choose the superblock: the valid copy with the greater (checkpoint id,
- *     open incarnation); i = its incarnation, b = its segno bound
+ *     open incarnation); i = its incarnation, b = its segno bound; read the
+ *     root and the directories of its checkpoint
  *   2 write both copies with i+1 and b+4096, the invalid or older one first,
- *     each synced: now nobody ever uses incarnation i+1 or segnos b.. again
- *   3 load the checkpoint, walk the log (log-walk.c), replay what it found
+ *     each synced: now nobody ever uses incarnation i+1 or segnos b.. again;
+ *     tail files of recoveries that were cut short go
+ *   3 load the pages, walk the log (log-walk.c), replay what it found
  *   4 start the new log: segments from b, incarnation i+1
  *   5 append the batches of the tail file that go on where the log on disk
  *     ends, as new batches
@@ -186,6 +188,10 @@ static int find_tail(struct recovery *rec, struct error *err)
 	if (tail_file_find(o->tail_dirs, &owner, rec->old.log.incarnation,
 			   &rec->file, NULL) < 0)
 		rec->file = (struct tail_file){0};
+	/* claimed: both superblocks name that log, nobody wants other tails */
+	if (!o->read_only && !rec->store->salvage)
+		tail_file_remove_others(o->tail_dirs, &owner,
+					rec->old.log.incarnation);
 	return 0;
 }
 
@@ -277,7 +283,7 @@ static int make_log(struct recovery *rec, struct error *err)
 
 /*
  * All that needs no tables: the store is claimed, the end of its log found,
- * room made for a new one.  *ret_claimed: the first was done.
+ * room made for a new one.  *ret_claimed: what failed came after the claim.
  */
 static int do_meanwhile(struct recovery *rec, bool *ret_claimed,
 			struct error *err)

@@ -521,6 +521,66 @@ static void a_reader_sees_the_tail_and_leaves_it(void **state)
 	expect_in("a", 0, 40, 2);
 }
 
+/* A tail file that a recovery which was killed has left behind. */
+static void leave_tail(const struct tail_owner *owner, uint64_t incarnation)
+{
+	struct tail_file tail;
+
+	must(tail_file_create(dirs, owner, incarnation, 4, 1 << 17, &tail,
+			      &err));
+	assert_true(tail.shared);
+	tail_file_done(&tail);
+}
+
+static bool has_tail(const struct tail_owner *owner, uint64_t incarnation)
+{
+	struct tail_file tail;
+	bool ret = tail_file_find(dirs, owner, incarnation, &tail, NULL) == 0;
+
+	if (ret)
+		tail_file_done(&tail);
+	return ret;
+}
+
+static void tails_of_recoveries_cut_short_do_not_add_up(void **state)
+{
+	uint64_t incarnation = store->core.incarnation;
+	struct tail_owner owner;
+
+	core_tail_owner(&store->core, &owner);
+	put_in("a", 0, 40, 2);
+	stop(false);
+	leave_tail(&owner, incarnation + 1);
+	leave_tail(&owner, incarnation + 2);
+	/* dies before its checkpoint, which alone makes the old one needless */
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 3, EIO, true);
+	refused(test_store_open(disk, &with_tail, &store, &err), EIO, "");
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 0, 0, false);
+	assert_true(has_tail(&owner, incarnation));
+	assert_false(has_tail(&owner, incarnation + 1));
+	assert_false(has_tail(&owner, incarnation + 2));
+	must(test_store_open(disk, &with_tail, &store, &err));
+	assert_false(has_tail(&owner, incarnation));
+	expect_in("a", 0, 40, 2);
+	check_is_clean();
+}
+
+/* A copy may name another log: its tail has to be there still. */
+static void before_the_claim_no_tail_goes(void **state)
+{
+	uint64_t incarnation = store->core.incarnation;
+	struct tail_owner owner;
+
+	core_tail_owner(&store->core, &owner);
+	stop(false);
+	leave_tail(&owner, incarnation + 1);
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 2, EIO, true);
+	refused(test_store_open(disk, &with_tail, &store, &err), EIO, "");
+	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 0, 0, false);
+	assert_true(has_tail(&owner, incarnation + 1));
+	must(test_store_open(disk, &with_tail, &store, &err));
+}
+
 static void a_clean_stop_leaves_no_tail_file(void **state)
 {
 	put_in("a", 0, 10, 2);
@@ -580,6 +640,8 @@ int main(void)
 		TAIL_TEST(a_torn_sealed_batch_ends_the_tail_too),
 		TAIL_TEST(without_its_tail_the_log_ends_on_disk),
 		TAIL_TEST(a_tail_is_not_taken_twice),
+		TAIL_TEST(tails_of_recoveries_cut_short_do_not_add_up),
+		TAIL_TEST(before_the_claim_no_tail_goes),
 		TAIL_TEST(a_reader_sees_the_tail_and_leaves_it),
 		TAIL_TEST(a_clean_stop_leaves_no_tail_file),
 	};
