@@ -18,7 +18,7 @@
 /* ---- what counts ---- */
 
 static struct {
-	atomic_bool inside, forever;
+	atomic_bool inside, forever, threads;
 	_Atomic enum fault fault; /* which is armed; NR_FAULTS: none */
 	atomic_uint_fast64_t left, struck;
 } armed = {.fault = NR_FAULTS};
@@ -81,6 +81,11 @@ void faults_disarm(struct memory_disk *disk)
 		memory_disk_fault(disk, (enum memory_op)fault, 0, 0, false);
 }
 
+void faults_threads(bool may)
+{
+	armed.threads = may;
+}
+
 void faults_inside(struct memory_disk *disk, bool inside)
 {
 	armed.inside = inside;
@@ -139,7 +144,9 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size)
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
 			  void *(*start)(void *), void *arg)
 {
-	return strikes(FAULT_THREAD)
+	bool may = armed.threads || armed.forever || !armed.inside;
+
+	return strikes(FAULT_THREAD) || !may
 		       ? EAGAIN
 		       : __real_pthread_create(thread, attr, start, arg);
 }

@@ -41,6 +41,12 @@ void faults_use_file(const char *path);
 void faults_arm(struct memory_disk *disk, enum fault fault, uint64_t nr,
 		bool forever);
 void faults_disarm(struct memory_disk *disk);
+/*
+ * So that the n-th of what an open does is the same in every run, and can fail
+ * alone, the tables are not loaded by a thread of their own then.  Threads
+ * start where they @may, and where all that comes later fails, too.
+ */
+void faults_threads(bool may);
 /* Only between true and false does anything count or fail. */
 void faults_inside(struct memory_disk *disk, bool inside);
 /* How many struck since faults_arm(). */

@@ -200,7 +200,12 @@ static int look_read_only(struct workload *w, struct error *err)
 
 static int start(struct workload *w, struct error *err)
 {
-	return store_start(w->store, err);
+	int r;
+
+	faults_threads(true);
+	r = store_start(w->store, err);
+	faults_threads(false);
+	return r;
 }
 
 /* ---- the workload ---- */
