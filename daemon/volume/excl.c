@@ -48,12 +48,13 @@ bool excl_is_same(const struct excl_moment *before,
  */
 static void settle(struct store *store, uint64_t deadline_ms)
 {
+	struct error damage = ERROR_NONE; /* given one, it is told */
 	int r = 0;
 
 	mutex_assert_held(&store->core.lock);
 	while (r == 0 && store->nodes.reaper.len > 0 && !store->reaper_stuck &&
 	       !store->core.failed && monotonic_ms() < deadline_ms)
-		r = reap_some(store, NULL);
+		r = reap_some(store, &damage);
 	if (r == -EIO || r == -EBADMSG || r == -EUCLEAN)
 		store->reaper_stuck = true;
 }

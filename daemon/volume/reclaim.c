@@ -102,11 +102,12 @@ static int reap_one(struct store *store, struct error *err)
 				*err = failure;
 		}
 	}
+	if (r == -EAGAIN) {
+		r = store_fault(store, missing, err);
+		r = r < 0 ? r : 1;
+	}
 	mutex_unlock(&core->lock);
-	if (r != -EAGAIN)
-		return r;
-	r = nodes_fault(&store->nodes, missing, err);
-	return r < 0 ? r : 1;
+	return r;
 }
 
 int checkpoint_when_due(struct store *store, bool admin_held, struct error *err)

@@ -357,6 +357,7 @@ static void what_was_deleted_and_cannot_be_read_hides_nothing_else(void **state)
 	reopen_read_only();
 	/* b still has what it shares with a@s */
 	assert_int_equal(excl("a"), 20);
+	assert_int_equal(stat_now().checksum_errors, 1);
 	assert_int_equal(space(&(struct volume_space){0}, 1, NULL, 0).blocks,
 			 50);
 }
