@@ -13,8 +13,14 @@
 struct overflow_table {
 	uint64_t *names; /* 0: empty */
 	uint32_t *counts;
-	uint32_t nr, cap;  /* cap: a power of two */
-	uint32_t greatest; /* no count was ever above it */
+	uint32_t nr, cap; /* cap: a power of two */
+	/*
+	 * No count was ever above it.  What the next checkpoint is thought to
+	 * write jumps when this needs another byte, as if each dirty overflow
+	 * needed it.  That does no harm: it is never too little, and at worst
+	 * a checkpoint comes sooner.
+	 */
+	uint32_t greatest;
 };
 
 /* Room for @extra more names, so that setting them cannot fail.  -ENOMEM. */
