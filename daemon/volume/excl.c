@@ -42,6 +42,12 @@ bool excl_is_same(const struct excl_moment *before,
 	       before->changes == now->changes;
 }
 
+/* What stays so until a check repairs it; other failures pass. */
+static bool is_damage(int r)
+{
+	return r == -EIO || r == -EBADMSG || r == -EUCLEAN;
+}
+
 /*
  * Wait for the reaper; what it cannot free stays, whatever else is deleted.
  * Core held; it is dropped while there is a wait.
@@ -55,7 +61,7 @@ static void settle(struct store *store, uint64_t deadline_ms)
 	while (r == 0 && store->nodes.reaper.len > 0 && !store->reaper_stuck &&
 	       !store->core.failed && monotonic_ms() < deadline_ms)
 		r = reap_some(store, &damage);
-	if (r == -EIO || r == -EBADMSG || r == -EUCLEAN)
+	if (is_damage(r))
 		store->reaper_stuck = true;
 }
 
@@ -120,17 +126,17 @@ static int ask_again(struct store *store, const struct index_vector *ids,
 		     uint64_t deadline_ms, struct space_freed *ret,
 		     struct excl_moment *ret_moment, struct error *err)
 {
-	struct error damage = ERROR_NONE;
+	struct error failure = ERROR_NONE;
 	int r = 0;
 
 	ret->exact = false;
 	for (int i = 0; r == 0 && !ret->exact && i < WALKS_MAX; i++) {
 		if (i > 0 && monotonic_ms() >= deadline_ms)
 			break;
-		r = ask(store, ids, deadline_ms, ret, ret_moment, &damage);
+		r = ask(store, ids, deadline_ms, ret, ret_moment, &failure);
 	}
-	if (r == -ENOMEM)
-		return error_set(err, ENOMEM, "out of memory");
+	if (r < 0 && !is_damage(r))
+		return error_set(err, -r, "%s", failure.message);
 	if (r < 0)
 		*ret = (struct space_freed){.blocks = BLOCKS_UNKNOWN};
 	return 0;

@@ -46,7 +46,7 @@ bool excl_is_same(const struct excl_moment *before,
 /*
  * What would come free if the volumes @ids were deleted, all of them.  An id
  * that exists no more holds nothing.  Damage is no failure: then it is
- * BLOCKS_UNKNOWN.  -ENOMEM.  Core and admin not held.
+ * BLOCKS_UNKNOWN.  Core and admin not held.
  */
 int excl_of_set(struct store *store, const struct index_vector *ids,
 		uint64_t deadline_ms, struct space_freed *ret,

@@ -350,6 +350,23 @@ static void what_cannot_be_read_is_unknown_and_the_rest_is_counted(void **state)
 	assert_true(rows[1].excl_blocks == BLOCKS_UNKNOWN);
 }
 
+static void what_fails_for_now_is_no_damage(void **state)
+{
+	static const char *const b[] = {"b"};
+	struct volume_info info;
+	struct space_freed ret;
+
+	reopen(true);
+	must(store_find(store, "b", &info, &err));
+	memory_disk_fault(disk, MEMORY_READ, 1, ENOMEM, true);
+	assert_int_equal(store_excl(store, &info, 1, &err), -ENOMEM);
+	memory_disk_fault(disk, MEMORY_READ, 1, ETIMEDOUT, true);
+	refused(store_delete_dry_run(store, b, 1, false, &ret, &err), ETIMEDOUT,
+		"node");
+	memory_disk_fault(disk, MEMORY_READ, 0, 0, false);
+	assert_int_equal(excl("b"), 5);
+}
+
 static void what_was_deleted_and_cannot_be_read_hides_nothing_else(void **state)
 {
 	damage_root("b");
@@ -386,6 +403,7 @@ int main(void)
 		TEST(space_of_some_is_what_deleting_them_frees),
 		TEST(space_of_what_does_not_exist_is_refused),
 		TEST(what_cannot_be_read_is_unknown_and_the_rest_is_counted),
+		TEST(what_fails_for_now_is_no_damage),
 		TEST(what_was_deleted_and_cannot_be_read_hides_nothing_else),
 	};
 
