@@ -2,9 +2,11 @@
 /* varve: the command line.  Finds the verb and runs it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "options.h"
@@ -38,16 +40,27 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
+/* Not by errno, which may be another's by now. */
+static bool reader_has_gone(void)
+{
+	struct pollfd pollfd = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+	return poll(&pollfd, 1, 0) == 1 && pollfd.revents & (POLLERR | POLLHUP);
+}
+
 /*
  * A full disk or a closed pipe must not look like success; but who has closed
  * the pipe, as head does, need not be told.
  */
 static int flush_output(int exit_code)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	const char *text = fflush(stdout) == 0 ? "not all could be written"
+					       : strerror(errno);
+
+	if (!ferror(stdout))
 		return exit_code;
-	if (errno != EPIPE)
-		perror("varve: standard output");
+	if (!reader_has_gone())
+		print_error("standard output: %s", text);
 	return exit_code ? exit_code : EXIT_FAILED;
 }
 

@@ -102,13 +102,22 @@ closed_descriptors_reach_no_store() {
 
 # As with head; that not all was written is a failure nevertheless.
 who_closes_a_pipe_is_not_told() {
-	expect 1 python3 -c '
+	local command
+	# little is written at the end, much before
+	for command in "-s $1 list" "--json help"; do
+		# shellcheck disable=SC2086 # words
+		expect 1 python3 -c '
 import os, subprocess, sys
 r, w = os.pipe()
 os.close(r)
 sys.exit(subprocess.run(sys.argv[1:], stdout=w).returncode)' \
-		"$VARVE" -s "$1" list
-	[ ! -s "$tmp/err" ] || fail "told"
+			"$VARVE" $command
+		[ ! -s "$tmp/err" ] || fail "told: $command"
+		"$VARVE" $command >/dev/full 2>"$tmp/err" &&
+			fail "a full disk is no failure: $command"
+		[ "$(grep -c "^varve: standard output: " "$tmp/err")" -eq 1 ] ||
+			fail "not told: $command"
+	done
 }
 
 stop
