@@ -57,6 +57,10 @@ static int choose_way(struct attach *at)
 			    at->wanted);
 		return EXIT_USAGE;
 	}
+	if (at->wanted)
+		at->wanted_number = (int)number;
+	if (at->options->dry_run)
+		return 0; /* it may load a module */
 	has_nbd = nbd_kernel_open(&kernel, &err) == 0;
 	if (has_nbd)
 		nbd_kernel_close(kernel);
@@ -64,8 +68,6 @@ static int choose_way(struct attach *at)
 		print_error("%s: %s", at->wanted, err.message);
 		return EXIT_FAILED;
 	}
-	if (at->wanted)
-		at->wanted_number = (int)number;
 	at->attachment.is_nbd = has_nbd;
 	at->attachment.number = -1;
 	return 0;
@@ -401,7 +403,8 @@ static int attach(struct attach *at)
 		print_error("%s: only root can attach", o->operands[0]);
 		return EXIT_PERMISSION;
 	}
-	r = o->enable ? boot_check_store(at->store) : choose_way(at);
+	r = o->enable ? boot_check_store(at->store, o->operands[0])
+		      : choose_way(at);
 	if (r)
 		return r;
 	if (!o->dry_run) {

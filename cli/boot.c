@@ -88,7 +88,7 @@ static int systemctl(const char *verb, const char *volume, bool complain)
 
 /* ---- which store ---- */
 
-/* In @environment, as systemd prints it; else ours. */
+/* In @environment, as systemd prints it; else the system's. */
 static const char *find_config(char *environment)
 {
 	const char *name = "VARVE_CONFIG=";
@@ -96,7 +96,8 @@ static const char *find_config(char *environment)
 
 	while (at && strncmp(at, name, strlen(name)) != 0)
 		at = strtok_r(NULL, " \n", &save);
-	return at ? at + strlen(name) : config_path();
+	at = at ? at + strlen(name) : "";
+	return *at ? at : config_system_path();
 }
 
 static int check_store(const char *store, const char *path)
@@ -129,19 +130,18 @@ static int check_store(const char *store, const char *path)
 	return EXIT_USAGE;
 }
 
-/* $VARVE_CONFIG is ours; the units have one of their own, all the same. */
-int boot_check_store(const char *store)
+/* $VARVE_CONFIG is ours; the unit has one of its own, or none. */
+int boot_check_store(const char *store, const char *volume)
 {
-	const char *args[] = {"systemctl",
-			      "--quiet",
-			      "show",
-			      "varve-attach@volume.service",
-			      "--property=Environment",
-			      "--value",
-			      NULL};
+	char unit[BOOT_UNIT_MAX];
+	const char *args[] = {
+		"systemctl", "--quiet", "show", unit, "--property=Environment",
+		"--value",   NULL};
 	struct text environment = {.length = 0};
-	int r = ask_systemctl(args, &environment, store);
+	int r;
 
+	boot_unit(volume, unit);
+	r = ask_systemctl(args, &environment, store);
 	return r ? r : check_store(store, find_config(environment.ptr));
 }
 

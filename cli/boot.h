@@ -3,7 +3,7 @@
  * Volumes that are attached at boot: systemd has an instance of
  * varve-attach@.service for each, which runs `varve attach --foreground`.
  * All of them are of the store that the configuration of these units names,
- * varve.conf(5).
+ * varve.conf(5), unless somebody has given one of them another.
  */
 #ifndef CLI_BOOT_H
 #define CLI_BOOT_H
@@ -18,10 +18,10 @@
 void boot_unit(const char *volume, char ret[BOOT_UNIT_MAX]);
 
 /*
- * Is @store the one whose volumes can come back at boot?  Returns an exit
+ * Is @store the one of which the unit of @volume attaches it?  Returns an exit
  * code, after it has said why not.
  */
-int boot_check_store(const char *store);
+int boot_check_store(const char *store, const char *volume);
 
 /*
  * Start the unit of @volume, which attaches it, and enable it.  When that

@@ -110,16 +110,34 @@ static int detach_one(const struct options *options, struct attachments *all)
 	return 0;
 }
 
+/* Is it of @store that the unit of what is meant attaches it? */
+static int check_disable(const char *operand, const char *store,
+			 const struct attachments *all)
+{
+	const char *volume = operand;
+	struct error err = ERROR_NONE;
+	struct name name;
+
+	for (size_t i = 0; i < all->nr; i++)
+		if (is_meant(&all->ptr[i], operand))
+			volume = all->ptr[i].name;
+	if (name_parse_volume(volume, &name, &err) < 0)
+		return 0; /* has no unit: refused later */
+	return boot_check_store(store, volume);
+}
+
 /* What is enabled and not attached at the moment is disabled all the same. */
-static int disable_one(const struct options *options,
+static int disable_one(const struct options *options, const char *store,
 		       const struct attachments *all)
 {
 	const char *volume = options->operands[0];
 	struct error err = ERROR_NONE;
 	struct name name;
 	size_t i;
-	int r = 0;
+	int r = check_disable(volume, store, all);
 
+	if (r)
+		return r;
 	for (i = 0; i < all->nr; i++)
 		if (is_meant(&all->ptr[i], volume))
 			return -ENOENT;
@@ -140,7 +158,7 @@ static int choose_store(const struct options *options, const char **ret)
 
 	if (options->disable) {
 		*ret = options_store(options);
-		return *ret ? boot_check_store(*ret) : EXIT_USAGE;
+		return *ret ? store_identify(*ret, &identity) : EXIT_USAGE;
 	}
 	*ret = options->store ? options->store : getenv("VARVE_STORE");
 	if (*ret && **ret)
@@ -175,7 +193,7 @@ static int detach_run(const struct options *options)
 		attachments_load_of(store, &all);
 	else
 		attachments_load(&all);
-	r = options->disable ? disable_one(options, &all) : -ENOENT;
+	r = options->disable ? disable_one(options, store, &all) : -ENOENT;
 	if (r == -ENOENT)
 		r = detach_one(options, &all);
 	attachments_done(&all);

@@ -21,6 +21,7 @@
 struct holds {
 	int fds[HOLDS_MAX];
 	size_t nr;
+	bool dry_run;
 	int lock; /* while it is held nobody attaches; negative: none */
 };
 
@@ -110,7 +111,8 @@ static void holds_release(struct holds *holds)
 
 	for (i = 0; i < holds->nr; i++) {
 		/* only root holds devices, and for root this cannot fail */
-		(void)ioctl(holds->fds[i], BLKFLSBUF, 0);
+		if (!holds->dry_run)
+			(void)ioctl(holds->fds[i], BLKFLSBUF, 0);
 		(void)close(holds->fds[i]); /* nothing was written */
 	}
 	holds->nr = 0;
@@ -130,6 +132,7 @@ static int holds_take(const struct options *options, struct holds *ret)
 	int r = 0;
 
 	ret->nr = 0;
+	ret->dry_run = options->dry_run;
 	if (!store)
 		return EXIT_USAGE;
 	ret->lock = -1;

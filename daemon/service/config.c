@@ -62,7 +62,12 @@ const char *config_path(void)
 {
 	const char *path = getenv("VARVE_CONFIG");
 
-	return path && *path ? path : VARVE_CONFIG;
+	return path && *path ? path : config_system_path();
+}
+
+const char *config_system_path(void)
+{
+	return VARVE_CONFIG;
 }
 
 static size_t find_key(const char *key)

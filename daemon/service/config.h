@@ -15,6 +15,8 @@ struct config;
 
 /* $VARVE_CONFIG, else the system's. */
 const char *config_path(void);
+/* The system's. */
+const char *config_system_path(void);
 
 /*
  * Read @path.  Returns 0; -ENOENT and the like when it cannot be read;

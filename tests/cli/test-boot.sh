@@ -57,7 +57,8 @@ make_systemctl() {
 	disable) rm "$state/enabled/$3" ;;
 	show)
 		[ "$4 $5" = "--property=Environment --value" ] || exit 64
-		echo "LC_ALL=C VARVE_CONFIG=$VARVE_CONFIG"
+		cat "$state/environment-$3" 2>/dev/null ||
+			echo "LC_ALL=C VARVE_CONFIG=$VARVE_CONFIG"
 		;;
 	is-active) [ -e "$state/active/$3" ] ;;
 	is-enabled) [ -e "$state/enabled/$3" ] ;;
@@ -127,6 +128,23 @@ only_a_volume_of_the_configured_store_is_enabled() {
 	done
 	VARVE_CONFIG=$tmp/none expect 0 \
 		"$VARVE" -s "$store" attach -n --enable data
+	# a unit may have one of its own, or none: then it is the system's
+	echo "VARVE_CONFIG=$tmp/other.conf" \
+		>"$state/environment-varve-attach@data.service"
+	# shellcheck disable=SC2086 # two words
+	for verb in "attach --enable" "detach --disable"; do
+		expect_error 2 \
+			"only volumes of the store that $tmp/other.conf" \
+			"$VARVE" $verb data
+		expect 0 "$VARVE" -s "$store" attach -n --enable web/root
+	done
+	echo LC_ALL=C >"$state/environment-varve-attach@data.service"
+	# shellcheck disable=SC2086
+	for verb in "attach --enable" "detach --disable"; do
+		expect_error 2 /varve.conf "$VARVE" $verb data
+		grep -qF "$tmp/varve.conf" "$tmp/err" && fail "whoever asks"
+	done
+	rm "$state/environment-varve-attach@data.service"
 	expect_error 12 "only root" setpriv --reuid=65534 --clear-groups \
 		"$VARVE" -s "$store" detach --disable data
 	stop
@@ -142,7 +160,12 @@ without_systemd_it_says_so() {
 
 a_dry_run_changes_nothing() {
 	rm -rf "$RUNTIME_DIRECTORY/attach"
-	expect 0 "$VARVE" attach -n data
+	mkdir "$tmp/no-modules"
+	printf '#!/bin/sh\ntouch "%s"\n' "$tmp/modprobed" \
+		>"$tmp/no-modules/modprobe"
+	chmod 755 "$tmp/no-modules/modprobe"
+	PATH=$tmp/no-modules:$PATH expect 0 "$VARVE" attach -n data
+	[ ! -e "$tmp/modprobed" ] || fail "a module is loaded"
 	[ "$(cat "$tmp/out")" = "data  256 MiB  would be attached" ] ||
 		fail "not what would be done"
 	expect 0 "$VARVE" attach -n --enable data
