@@ -4,7 +4,9 @@
  *
  * A volume that is served may be written to meanwhile: it is a snapshot of
  * it that is copied, and deleted afterwards.  The file appears, or replaces
- * another one, when all of it is there.
+ * another one, when all of it is there.  Where a file system has neither hard
+ * links nor a renaming that replaces nothing, a kill at the end may leave an
+ * empty file of its name.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -119,9 +121,19 @@ static int sync_parent(const char *path)
 	return fd < 0 ? -1 : fsync(fd);
 }
 
+/* Is it the file of @fd that is called @path? */
+static bool is_called(int fd, const char *path)
+{
+	struct stat ours, there;
+
+	return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 &&
+	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
 /*
  * Where nothing else goes: an empty file of ours holds the name until the
- * whole one replaces it.
+ * whole one replaces it.  Somebody may have put another one there meanwhile,
+ * which stays.
  */
 static int reserve_name(const char *from, const char *to)
 {
@@ -131,10 +143,14 @@ static int reserve_name(const char *from, const char *to)
 
 	if (fd < 0)
 		return -1;
-	if (rename(from, to) == 0)
+	if (is_called(fd, to) && rename(from, to) == 0)
 		return 0;
-	code = errno;
-	(void)unlink(to); /* what failed is said */
+	/* of our own file: one that never lets another replace it */
+	code = errno == EEXIST ? EOPNOTSUPP : errno;
+	if (is_called(fd, to))
+		(void)unlink(to); /* what failed is said */
+	else
+		code = EEXIST;
 	errno = code;
 	return -1;
 }
@@ -149,11 +165,12 @@ static int take_name(const struct export *ex)
 	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
 		return 0;
 	/* not all file systems know this, and not all have hard links */
-	if (errno != EINVAL && errno != ENOSYS)
+	if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
 		return -1;
 	if (link(from, to) == 0)
 		return unlink(from);
-	if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
+	if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS &&
+	    errno != EMLINK)
 		return -1;
 	return reserve_name(from, to);
 }
@@ -288,7 +305,7 @@ static int export_now(struct export *ex)
 	if (r)
 		return r;
 	r = export_served(ex);
-	if (interrupt_signal())
+	if (r && interrupt_signal())
 		print_error("interrupted; nothing was exported");
 	return private_server_stop(&server, r);
 }
@@ -364,9 +381,11 @@ const struct command command_export = {
 	.synopsis = "[--force] [--format FORMAT] VOLUME|VOLUME@SNAPSHOT FILE",
 	.summary = "write a disk image of a volume or snapshot",
 	.details =
-		"FILE is raw, or qcow2 when its name ends so; holes and zeros "
-		"take no space there.\nIt appears when all of it is there, and "
-		"replaces another file only with --force.\n- is standard "
+		"FILE is qcow2 when its name ends so, else raw; where that is "
+		"another format's\nname, --format says which is meant.  Holes "
+		"and zeros take no space there.\nIt appears when all of it is "
+		"there, and replaces another file only with --force.\n- is "
+		"standard "
 		"output, raw.  A volume that is served is exported as it is "
 		"at that\nmoment, by a snapshot that is deleted afterwards.  "
 		"Needs qemu-img, for - nbdcopy.",

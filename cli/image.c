@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,8 +31,8 @@ static bool ends_with(const char *text, const char *end)
 {
 	size_t length = strlen(text), end_length = strlen(end);
 
-	return length > end_length &&
-	       strcmp(text + length - end_length, end) == 0;
+	return length >= end_length &&
+	       strcasecmp(text + length - end_length, end) == 0;
 }
 
 /* As --format says; else by the name, unless that is of another format. */
@@ -78,19 +79,26 @@ int image_init(const struct options *options, struct image *ret)
 	return EXIT_FAILED;
 }
 
+/* As a file server has it now, whatever is cached here. */
+static int look_at_file(int fd, struct statx *ret)
+{
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC,
+		     STATX_TYPE | STATX_SIZE | STATX_MTIME, ret);
+}
+
 /* Said here in one word, where qemu-img has many. */
 static int open_file(struct image *image)
 {
-	struct stat *st = &image->opened;
+	struct statx *st = &image->opened;
 	const char *text;
 	int code;
 
 	image->fd = open(image->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	code = errno;
-	if (image->fd >= 0 && fstat(image->fd, st) == 0) {
-		if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
+	if (image->fd >= 0 && look_at_file(image->fd, st) == 0) {
+		if (S_ISREG(st->stx_mode) || S_ISBLK(st->stx_mode))
 			return 0;
-		code = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
+		code = S_ISDIR(st->stx_mode) ? EISDIR : EINVAL;
 	}
 	image_close_file(image);
 	text = code == EINVAL ? "neither a file nor a block device"
@@ -101,25 +109,30 @@ static int open_file(struct image *image)
 						 : EXIT_FAILED;
 }
 
-/* Not by its ctime: a file may get another name while it is read. */
+/*
+ * Not by its ctime: a file may get another name while it is read.  The time
+ * alone may be that of a write before, which CIFS sets at the close.
+ */
 int image_check_unchanged(const struct image *image)
 {
-	const struct stat *old = &image->opened;
-	struct stat now;
+	const struct statx *old = &image->opened;
+	struct statx now;
+	bool resized;
 
-	if (S_ISBLK(old->st_mode))
+	if (S_ISBLK(old->stx_mode))
 		return 0;
-	if (fstat(image->fd, &now) < 0) {
+	if (look_at_file(image->fd, &now) < 0) {
 		print_error("%s: %s", image->operand, strerror(errno));
 		return EXIT_FAILED;
 	}
-	if (now.st_size == old->st_size &&
-	    now.st_mtim.tv_sec == old->st_mtim.tv_sec &&
-	    now.st_mtim.tv_nsec == old->st_mtim.tv_nsec)
+	resized = now.stx_size != old->stx_size;
+	if (!resized && now.stx_mtime.tv_sec == old->stx_mtime.tv_sec &&
+	    now.stx_mtime.tv_nsec == old->stx_mtime.tv_nsec)
 		return 0;
-	print_error("%s: was written to while it was read; nothing was "
-		    "imported",
-		    image->operand);
+	print_error("%s: %s; nothing was imported", image->operand,
+		    resized ? "was written to while it was read"
+			    : "its modification time changed while it was "
+			      "read: if nobody writes to it, try again");
 	return EXIT_BUSY;
 }
 
@@ -221,17 +234,30 @@ static int look_at_info(const struct image *image, struct json_object *info,
  */
 static int check_guess(const struct image *image)
 {
-	static const char magic[4] = {'Q', 'F', 'I', '\xfb'};
-	char begin[sizeof(magic)];
+	static const char other[] = "raw if it is, else convert it with "
+				    "qemu-img";
+	static const struct {
+		const char *magic, *format, *advice;
+	} formats[] = {
+		{"QFI\xfb", "qcow2", "qcow2, or raw if that is meant"},
+		{"KDMV", "VMDK", other},
+		{"vhdxfile", "VHDX", other},
+	};
+	char begin[9] = "";
 
 	if (!image->format_is_guess || strcmp(image->format, "raw") != 0 ||
-	    pread(image->fd, begin, sizeof(begin), 0) != sizeof(begin) ||
-	    memcmp(begin, magic, sizeof(magic)) != 0)
+	    pread(image->fd, begin, sizeof(begin) - 1, 0) < 0)
 		return 0;
-	print_error("%s: looks like qcow2: say --format qcow2, or raw if that "
-		    "is meant",
-		    image->operand);
-	return EXIT_FAILED;
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		if (strncmp(begin, formats[i].magic,
+			    strlen(formats[i].magic)) != 0)
+			continue;
+		print_error("%s: looks like %s: say --format %s",
+			    image->operand, formats[i].format,
+			    formats[i].advice);
+		return EXIT_FAILED;
+	}
+	return 0;
 }
 
 /*

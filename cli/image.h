@@ -25,7 +25,7 @@ struct image {
 	const char *format;   /* of qemu-img: raw or qcow2 */
 	bool format_is_guess; /* nobody said it */
 	int fd;		      /* of the file; 0: not open */
-	struct stat opened;   /* as it was found */
+	struct statx opened;  /* as it was found */
 };
 
 /*

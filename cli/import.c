@@ -150,7 +150,7 @@ static int import_now(struct import *im)
 	if (r)
 		return r;
 	r = import_served(im);
-	if (interrupt_signal())
+	if (r && interrupt_signal())
 		print_error("interrupted; nothing was imported");
 	return private_server_stop(&server, r);
 }
@@ -188,11 +188,13 @@ const struct command command_import = {
 	.synopsis = "[-n] [--format FORMAT] VOLUME FILE",
 	.summary = "make a volume of a disk image",
 	.details =
-		"FILE, an image or a block device, is raw, or qcow2 when its "
-		"name ends so.  What is\nzeros there takes no space here.  "
-		"The volume appears when all of it is there;\nuntil then it "
-		"is called VOLUME" UNFINISHED ", and whatever fails or "
-		"interrupts the\nimport takes that away again; only what is "
+		"FILE, an image or a block device, is qcow2 when its name "
+		"ends so, else\nraw; where its name or its content is another "
+		"format's, --format says which is\nmeant.  What is zeros there "
+		"takes no space here.\n\n"
+		"The volume appears when all of it is there; until then it "
+		"is called\n VOLUME" UNFINISHED ", and whatever fails or "
+		"interrupts the import takes\nthat away again; only what is "
 		"killed leaves it, to be deleted.\nA file that is written to "
 		"meanwhile is not imported.  Needs qemu-img.",
 	.accepts = OPTION_DRY_RUN | OPTION_FORMAT | OPTION_PROGRESS,

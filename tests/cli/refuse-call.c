@@ -5,10 +5,13 @@
  *
  *   REFUSE=link        hard links
  *   REFUSE=renameat2   renaming with flags
+ *   REFUSE=rename      renaming to a name that is there
+ *   REFUSE=ours        the same, and it is the name of another file by then
  *
  * Several are separated by commas.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +21,15 @@
 
 static bool is_refused(const char *call)
 {
-	const char *refused = getenv("REFUSE");
+	const char *at = getenv("REFUSE");
+	size_t length = strlen(call);
 
-	return refused && strstr(refused, call);
+	for (; at && *at; at += strspn(at, ",")) {
+		if (strcspn(at, ",") == length && !strncmp(at, call, length))
+			return true;
+		at += strcspn(at, ",");
+	}
+	return false;
 }
 
 int link(const char *from, const char *to)
@@ -28,6 +37,19 @@ int link(const char *from, const char *to)
 	if (!is_refused("link"))
 		return (int)syscall(SYS_link, from, to);
 	errno = EPERM;
+	return -1;
+}
+
+int rename(const char *from, const char *to)
+{
+	bool swaps = is_refused("ours");
+
+	if (!swaps && !is_refused("rename"))
+		return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to,
+				    0);
+	if (swaps && (unlink(to) < 0 || symlink("theirs", to) < 0))
+		return -1;
+	errno = EEXIST;
 	return -1;
 }
 

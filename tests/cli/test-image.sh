@@ -119,6 +119,14 @@ what_cannot_be_done_leaves_nothing() {
 	refused 2 "disk.vmdk: the formats are raw and qcow2" \
 		import new "$tmp/disk.vmdk"
 	refused 2 "x.vdi: the formats are raw and qcow2" export a "$tmp/x.vdi"
+	refused 2 "x.VMDK: the formats are raw and qcow2" \
+		export a "$tmp/x.VMDK"
+	(cd "$tmp" && refused 2 ".vmdk: the formats are raw and qcow2" \
+		export a .vmdk) || exit
+	printf 'KDMV%512s' '' >"$tmp/called"
+	refused 1 "looks like VMDK: say --format raw" import new "$tmp/called"
+	printf 'vhdxfile%512s' '' >"$tmp/called"
+	refused 1 "looks like VHDX: say --format raw" import new "$tmp/called"
 	cp "$qcow2" "$tmp/called"
 	refused 1 "looks like qcow2: say --format" import new "$tmp/called"
 	run import -n --format qcow2 new "$tmp/called"
@@ -184,14 +192,17 @@ a_file_that_is_swapped_meanwhile_is_imported() {
 }
 
 a_file_that_is_written_to_meanwhile_is_not_imported() {
-	local change
+	local change words
 	# shellcheck disable=SC2016
 	for change in 'printf x 1<>"$FILE"' 'truncate -s +1M "$FILE"'; do
+		words="written: was written to"
+		[ "$change" != "${change#printf}" ] &&
+			words="written: its modification time changed"
 		cp --sparse=always "$raw" "$tmp/written"
 		# shellcheck disable=SC2016
 		FILE=$tmp/written with_qemu_img 'qemu-img "$@" || exit
 			[ "$1" != convert ] || { '"$change"'; } 2>/dev/null' \
-			refused 5 "written: was written to" import new "$tmp/written"
+			refused 5 "$words" import new "$tmp/written"
 	done
 	rm "$tmp/written"
 }
@@ -234,6 +245,18 @@ no_link_is_needed() {
 		rm "$tmp/x.img"
 		nothing_is_left
 	done
+}
+
+# Where not even a reserved name can be replaced, there is no export; and a
+# file that is not ours any more is left alone.
+a_name_that_cannot_be_taken_is_left() {
+	REFUSE=link,renameat2,rename refused 1 "x.img: Operation not supported" \
+		export a "$tmp/x.img"
+	REFUSE=link,renameat2,ours expect_error 7 "x.img: File exists" \
+		"$VARVE" -s "$store" export a "$tmp/x.img"
+	[ "$(readlink "$tmp/x.img")" = theirs ] || fail "taken away"
+	rm "$tmp/x.img"
+	nothing_is_left
 }
 
 # What does not fit is taken away again.
@@ -340,6 +363,7 @@ try_all() {
 	a_file_that_is_not_whole_does_not_appear
 	the_file_is_held_open_while_it_is_written
 	no_link_is_needed
+	a_name_that_cannot_be_taken_is_left
 	a_full_store_is_left_as_it_was
 	a_signal_takes_everything_away
 }
