@@ -116,8 +116,12 @@ static void sleep_ms(int ms)
 	(void)nanosleep(&ts, NULL); /* cut short: no harm */
 }
 
-/* Until one connection more lives, or the device is no more. */
-static void mend(struct monitor *m)
+/*
+ * Until one connection more lives, or the device is no more.  The kernel takes
+ * none when all live, and does not say so: only who knows that one @died, or
+ * has told of a failure, tells of the new one.
+ */
+static void mend(struct monitor *m, bool died)
 {
 	int pause_ms = RETRY_FIRST_MS, r = -1;
 	struct error err;
@@ -137,14 +141,22 @@ static void mend(struct monitor *m)
 	}
 	if (r < 0)
 		return;
-	say("connected anew");
+	if (died || said)
+		say("connected anew");
 	sleep_ms(SETTLE_MS);
 }
 
 /*
  * The kernel may tell of a death a moment before it counts as one: so look
- * once more after the first time.  That is for the second connection, too.
+ * once more after the first time.  That is for the second connection, too; a
+ * server that does not allow two gets one.
  */
+static int next_look_ms(const struct monitor *m)
+{
+	return m->device.flags & NBD_FLAG_CAN_MULTI_CONN ? RETRY_MAX_MS
+							 : IDLE_WAIT_MS;
+}
+
 static void __attribute__((noreturn)) watch(struct monitor *m, int wait_ms)
 {
 	bool died;
@@ -153,8 +165,8 @@ static void __attribute__((noreturn)) watch(struct monitor *m, int wait_ms)
 		died = nbd_kernel_wait(m->kernel, m->device.number, wait_ms);
 		if (!died && wait_ms == IDLE_WAIT_MS)
 			continue;
-		mend(m);
-		wait_ms = died ? RETRY_MAX_MS : IDLE_WAIT_MS;
+		mend(m, died);
+		wait_ms = died ? next_look_ms(m) : IDLE_WAIT_MS;
 	}
 	exit(0);
 }
@@ -310,8 +322,8 @@ monitor_main(struct attachment *a, int wanted, bool is_new, int lock, int out)
 	if (is_new)
 		sleep_ms(SETTLE_MS);
 	else
-		mend(&m);
-	watch(&m, is_new ? IDLE_WAIT_MS : RETRY_MAX_MS);
+		mend(&m, false);
+	watch(&m, is_new ? IDLE_WAIT_MS : next_look_ms(&m));
 }
 
 static int read_report(int fd, struct report *ret, struct error *err)
