@@ -44,8 +44,8 @@
 #define CROWDED_SENDING_MS 1000
 #define CROWDED_POLL_MS 50
 #define GROUPS_MAX 256
-/* What a stop waits for clients at most, and how often it looks. */
-#define STOP_MS 1000
+/* What a stop waits for all clients at most, and how often it looks. */
+#define STOP_MS 5000
 #define STOP_POLL_MS 10
 /* Those who wait for events leave the other places to those who work. */
 #define WAITING_MAX (CLIENTS_MAX / 4)
@@ -575,8 +575,8 @@ int control_start(struct store *store, int listen_fd,
 }
 
 /*
- * Others work on verbs, which may take long, or have an answer that they do
- * not take.
+ * Others work on verbs, which may take long, or have an answer that they have
+ * not taken for a while.
  */
 static bool is_to_be_told(const struct control_client *client)
 {

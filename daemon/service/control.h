@@ -37,9 +37,9 @@ int control_start(struct store *store, int listen_fd,
 
 /*
  * Accept no more and remove the socket's name, unless keep_socket.  Hear no
- * more of the clients, and answer those that wait for events, which takes a
- * second at most; those that work on another verb are not waited for: the
- * process is about to end.
+ * more of the clients, and answer those that wait for events, which takes five
+ * seconds at most, and one for a client that takes no answer; those that work
+ * on another verb are not waited for: the process is about to end.
  */
 void control_stop(struct control *control);
 

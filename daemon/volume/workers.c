@@ -351,16 +351,18 @@ static void *watcher_main(void *arg)
 {
 	struct store *store = arg;
 	struct core *core = &store->core;
-	uint64_t stalled = 0, now_stalled; /* begin of what was told */
+	/* the begin of what was told, and which one is now */
+	uint64_t stalled = 0, now_stalled;
 
 	yield_to_clients();
 	mutex_lock(&core->lock);
 	while (!store->stopping) {
 		now_stalled = find_stalled(store);
-		if (now_stalled != stalled) {
+		/* when it ends and another is stalled still, nothing is over */
+		if ((now_stalled != 0) != (stalled != 0)) {
 			tell_stalled(store, stalled ? stalled : now_stalled,
 				     stalled != 0);
-			stalled = stalled ? 0 : now_stalled;
+			stalled = now_stalled;
 			continue;
 		}
 		nap(store, WORKER_WATCHER,

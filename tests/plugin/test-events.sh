@@ -7,7 +7,8 @@
 . "$(dirname "$0")/../lib/functions.sh"
 requires nbdsh -c pass
 requires jq --version
-requires cc --version
+# shellcheck disable=SC2086
+requires ${CC:-cc} --version
 
 store=$tmp/disks.varve
 socket=$tmp/sock
@@ -129,7 +130,7 @@ int fdatasync(int fd)
 	return (int)syscall(SYS_fdatasync, fd);
 }
 C
-cc -shared -fPIC -D_GNU_SOURCE -DFAIL_WHEN="\"$tmp/fail\"" \
+${CC:-cc} -shared -fPIC -D_GNU_SOURCE -DFAIL_WHEN="\"$tmp/fail\"" \
 	-DSTALL_WHEN="\"$tmp/stall\"" -o "$tmp/failing.so" "$tmp/failing.c"
 healthy=$preload
 preload=${preload:+$preload:}$tmp/failing.so
@@ -225,7 +226,7 @@ ssize_t send(int fd, const void *data, size_t length, int flags)
 	return syscall(SYS_sendto, fd, data, length, flags, 0, 0);
 }
 C
-cc -shared -fPIC -D_GNU_SOURCE -o "$tmp/slow.so" "$tmp/slow.c"
+${CC:-cc} -shared -fPIC -D_GNU_SOURCE -o "$tmp/slow.so" "$tmp/slow.c"
 preload=${preload:+$preload:}$tmp/slow.so
 start_varved "$store" "$socket"
 preload=$healthy
@@ -298,7 +299,7 @@ deaf = Control(store)
 deaf.send(b'{"varve":1,"verb":"events"}\n' * 2000)
 
 # All that wait learn of the stop, and it does not wait for the other.
-begin = time.monotonic()
+deadline = time.monotonic() + 60
 os.kill(pid, signal.SIGTERM)
 for c in many:
     answer = c.read()
@@ -307,7 +308,7 @@ for c in many:
                for e in answer["data"]["events"]), answer
     assert c.read() is None
 while os.path.exists(f"/proc/{pid}/fd/0"):
-    assert time.monotonic() - begin < 8, "the stop takes long"
+    assert time.monotonic() < deadline, "the stop takes long"
     time.sleep(0.01)
 PYTHON
 PYTHONPATH=$(dirname "$0") python3 "$tmp/wait.py" "$store" "$server"
