@@ -79,6 +79,7 @@ what_is_in_use_stays() {
 	# not exclusively, as a virtual machine has it
 	bash -c 'exec 9<"$0"; exec sleep 600' "$device" &
 	local holder=$!
+	cleanup_fn end_process "$holder"
 	wait_for 60 test -e "/proc/$holder/fd/9"
 	expect_error 5 "in use by process $holder" "$VARVE" -s "$store" \
 		detach "$device"
@@ -92,6 +93,7 @@ what_is_in_use_stays() {
 		unshare -m sh -c 'mount "$1" "$2" && echo ready &&
 			exec sleep 600' - "$device" "$tmp/mnt" >"$tmp/ready" &
 		holder=$!
+		cleanup_fn end_process "$holder"
 		wait_for 60 grep -q ready "$tmp/ready"
 		expect_error 5 "namespace of process $holder" "$VARVE" \
 			-s "$store" detach "$device"

@@ -234,6 +234,7 @@ a_killed_guardian_is_replaced_when_others_fail() {
 	# what is written before it is frozen does not wait
 	until [ -e "$tmp/enough" ]; do echo late >"$tmp/mnt/late"; done &
 	writer=$!
+	cleanup_fn kill_only "$writer"
 	wait_for 60 waits_for_guardian "$writer" "$guardian" ||
 		fail "not frozen"
 	touch "$tmp/enough"
@@ -249,6 +250,11 @@ a_killed_guardian_is_replaced_when_others_fail() {
 	no_such data@held
 	expect 0 fsfreeze -u "$tmp/mnt2"
 	umount "$tmp/mnt2"
+}
+
+# Who waits for a thaw ends only after that, which a later cleanup brings.
+kill_only() {
+	kill -9 "$1" 2>/dev/null
 }
 
 # waits_for_guardian WRITER GUARDIAN: this one has frozen what that one writes.
@@ -304,11 +310,13 @@ it_is_found_in_another_namespace() {
 	for ((i = 0; i < 300; i++)); do
 		unshare -m sleep 600 &
 		others+=($!)
+		cleanup_fn end_process $!
 	done
 	# shellcheck disable=SC2016
 	unshare -m sh -c 'mount "$1" "$2" && echo ready && exec sleep 600' - \
 		"$1" "$tmp/mnt" >"$tmp/ready" &
 	holder=$!
+	cleanup_fn end_process "$holder"
 	wait_for 60 grep -q ready "$tmp/ready" || fail "unshare"
 	expect 0 "$VARVE" -s "$store" snapshot --freeze data@there
 	out "data@there  frozen"
@@ -322,6 +330,7 @@ other_users_cannot_be_frozen() {
 	# a device that somebody has open
 	bash -c 'exec 9<"$0"; exec sleep 600' "$1" &
 	local holder=$!
+	cleanup_fn end_process "$holder"
 	wait_for 60 test -e "/proc/$holder/fd/9"
 	expect_error 5 "more: cannot be frozen: $1 is in use by process" \
 		"$VARVE" -s "$store" snapshot --freeze more@busy
