@@ -266,13 +266,13 @@ a_full_store_is_left_as_it_was() {
 	expect 0 "$VARVE" -s "$store" check
 }
 
-# interrupted SIGNAL CODE VERB...: once it copies.
+# interrupted SIGNAL CODE PROCESS VERB...: once it has such a process.
 interrupted() {
-	local signal=$1 code=$2 pid got
-	shift 2
+	local signal=$1 code=$2 process=$3 pid got
+	shift 3
 	"$VARVE" -s "$store" "$@" >"$tmp/out" 2>"$tmp/err" &
 	pid=$!
-	until pgrep -P "$pid" -f "qemu-img convert|^sleep" >/dev/null; do
+	until pgrep -P "$pid" -f "$process" >/dev/null; do
 		kill -0 "$pid" || fail "too early: $*"
 		sleep 0.01
 	done
@@ -284,14 +284,21 @@ interrupted() {
 
 a_signal_takes_everything_away() {
 	before=$(names "$store")
-	interrupted INT 130 import new "$tmp/large"
+	# one that copies, for as long as that takes
+	# shellcheck disable=SC2016
+	with_qemu_img '[ "$1" != convert ] || {
+			shift
+			set -- convert -r 4M "$@"
+		}
+		exec qemu-img "$@"' \
+		interrupted INT 130 "qemu-img convert" import new "$tmp/large"
 	grep -q "interrupted" "$tmp/err" || fail "not said"
 	nothing_is_left
 	# one that has copied, and does not come to its end
 	# shellcheck disable=SC2016
 	with_qemu_img 'qemu-img "$@" || exit
 		[ "$1" != convert ] || exec sleep 300' \
-		interrupted TERM 143 export a "$tmp/x.img"
+		interrupted TERM 143 "^sleep" export a "$tmp/x.img"
 	nothing_is_left
 	expect 0 "$VARVE" -s "$store" check
 }
