@@ -33,23 +33,34 @@ while not os.path.exists('$tmp/stop'):
 	wait_for_writer vm1 "$writer"
 }
 
-has_traffic() {
+lines_have_traffic() {
 	awk '$1 == "vm1" && $2 > 0 && $3 > 0 && $4 > 0 && $7 > 0 { n++ }
 		END { exit n != 2 }' "$tmp/out"
 }
 
-lines_say_what_happens() {
-	local interval
-	# the writer of a slow machine needs longer
+json_has_traffic() {
+	jq -e -s 'all(.volumes[0] | .write.requests > 0 and
+		.read.requests > 0)' "$tmp/out" >/dev/null
+}
+
+# two_reports HAS_TRAFFIC OPTION...: of an interval in which there is traffic;
+# the writer of a slow machine needs longer.
+two_reports() {
+	local has_traffic=$1 interval
+	shift
 	for interval in 0.5s 4s 32s; do
-		expect 0 "$VARVE" -s "$store" top -n 2 --interval $interval
-		[ "$(grep -c ^VOLUME "$tmp/out")" = 2 ] || fail "not two reports"
-		has_traffic && break
+		expect 0 "$VARVE" -s "$store" "$@" top -n 2 --interval $interval
+		"$has_traffic" && return 0
 	done
+	fail "no traffic of vm1"
+}
+
+lines_say_what_happens() {
+	two_reports lines_have_traffic
+	[ "$(grep -c ^VOLUME "$tmp/out")" = 2 ] || fail "not two reports"
 	out "volumes 1  snapshots 0"
-	has_traffic || fail "no traffic of vm1"
 	no_out $'\e'
-	expect 0 "$VARVE" -s "$store" --json top -n 2 --interval $interval
+	two_reports json_has_traffic --json
 	[ "$(wc -l <"$tmp/out")" = 2 ] || fail "not two lines of JSON"
 	jq -e '.varve == 1 and .seconds > 0.4 and .store.volumes == 1 and
 		(.volumes[0] | .name == "vm1" and .write.requests > 0 and
