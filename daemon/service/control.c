@@ -33,6 +33,7 @@
 #include "line.h"
 #include "mutex.h"
 #include "print.h"
+#include "verb-events.h"
 #include "verbs.h"
 
 #define CLIENTS_MAX 32u
@@ -49,7 +50,6 @@
 #define STOP_POLL_MS 10
 /* Those who wait for events leave the other places to those who work. */
 #define WAITING_MAX (CLIENTS_MAX / 4)
-#define WAIT_S_MAX 60
 
 enum client_state {
 	CLIENT_IDLE,	 /* has not sent a whole request */
@@ -74,11 +74,10 @@ struct control {
 	gid_t group;
 	char *greeting; /* with its newline */
 	bool keep_socket;
-	/* protects clients[] and nr_waiting; rank LOCK_SERVICE */
+	/* protects clients[]; rank LOCK_SERVICE */
 	struct mutex lock;
 	struct cond left; /* a client's place has become free */
 	struct control_client clients[CLIENTS_MAX];
-	unsigned int nr_waiting; /* inside wait_for_event() */
 };
 
 /* ---- one client ---- */
@@ -138,76 +137,6 @@ static bool is_working(const struct control_client *client)
 	       client->state == CLIENT_WATCHING;
 }
 
-/* ---- events ---- */
-
-static bool begin_waiting(struct control *control)
-{
-	bool ret;
-
-	mutex_lock(&control->lock);
-	ret = control->nr_waiting < WAITING_MAX;
-	control->nr_waiting += ret;
-	mutex_unlock(&control->lock);
-	return ret;
-}
-
-static void end_waiting(struct control *control)
-{
-	mutex_lock(&control->lock);
-	control->nr_waiting--;
-	mutex_unlock(&control->lock);
-}
-
-static bool has_hung_up(int fd)
-{
-	struct pollfd pollfd = {.fd = fd, .events = POLLRDHUP};
-
-	return poll(&pollfd, 1, 0) > 0;
-}
-
-/* A second at a time: the client may have gone. */
-static int wait_for_event(struct control_client *client, uint64_t after,
-			  uint64_t seconds, struct error *err)
-{
-	struct control *control = client->control;
-
-	if (events_wait(control->events, after, 0))
-		return 0;
-	if (!begin_waiting(control))
-		return error_set(err, EBUSY,
-				 "%u clients wait for events already",
-				 WAITING_MAX);
-	while (seconds-- > 0 && !has_hung_up(client->fd))
-		if (events_wait(control->events, after, 1000))
-			break;
-	end_waiting(control);
-	return 0;
-}
-
-/* As a verb of verbs.h; but it is the server's and not the store's. */
-static int run_events(struct control_client *client, struct json_object *args,
-		      struct json_object **ret, struct error *err)
-{
-	uint64_t after = 0, wait = 0;
-	int r;
-
-	if (args && !json_object_is_type(args, json_type_object))
-		return error_set(err, EINVAL, "args: must be an object");
-	r = args_find_uint(args, "after", &after, err);
-	if (r == 0)
-		r = args_find_uint(args, "wait", &wait, err);
-	if (r < 0)
-		return r;
-	if (wait > WAIT_S_MAX)
-		wait = WAIT_S_MAX;
-	if (wait > 0)
-		r = wait_for_event(client, after, wait, err);
-	if (r < 0)
-		return r;
-	*ret = events_json(client->control->events, after);
-	return *ret ? 0 : error_set(err, ENOMEM, "out of memory");
-}
-
 /* ---- requests ---- */
 
 static int run_verb(struct control_client *client, const char *verb,
@@ -215,7 +144,8 @@ static int run_verb(struct control_client *client, const char *verb,
 		    struct error *err)
 {
 	if (strcmp(verb, "events") == 0)
-		return run_events(client, args, ret, err);
+		return verb_events(client->control->events, client->fd,
+				   WAITING_MAX, args, ret, err);
 	return verb_run(client->control->store, verb, args, ret, err);
 }
 

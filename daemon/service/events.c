@@ -27,6 +27,7 @@ struct event {
 struct events {
 	struct mutex lock; /* protects all; rank LOCK_MESSAGE */
 	struct cond added;
+	unsigned int nr_waiting;       /* since events_begin_waiting() */
 	uint64_t last;		       /* number of the newest; 0: none yet */
 	struct event ring[EVENTS_MAX]; /* event n is ring[n % EVENTS_MAX] */
 };
@@ -144,6 +145,24 @@ bool events_wait(struct events *events, uint64_t after, uint64_t ms)
 	ret = seen(events, after) < events->last;
 	mutex_unlock(&events->lock);
 	return ret;
+}
+
+bool events_begin_waiting(struct events *events, unsigned int max)
+{
+	bool ret;
+
+	mutex_lock(&events->lock);
+	ret = events->nr_waiting < max;
+	events->nr_waiting += ret;
+	mutex_unlock(&events->lock);
+	return ret;
+}
+
+void events_end_waiting(struct events *events)
+{
+	mutex_lock(&events->lock);
+	events->nr_waiting--;
+	mutex_unlock(&events->lock);
 }
 
 /* ---- as JSON ---- */

@@ -41,6 +41,13 @@ bool events_add(struct events *events, enum message_level level,
 bool events_wait(struct events *events, uint64_t after, uint64_t ms);
 
 /*
+ * One more waits, several times perhaps, until events_end_waiting().  False: as
+ * many as @max do already.
+ */
+bool events_begin_waiting(struct events *events, unsigned int max);
+void events_end_waiting(struct events *events);
+
+/*
  * The data of an answer: all kept events that are newer than @after, oldest
  * first.  NULL: no memory.
  */
