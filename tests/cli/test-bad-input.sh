@@ -104,8 +104,8 @@ closed_descriptors_reach_no_store() {
 who_closes_a_pipe_is_not_told() {
 	local command
 	# little is written at the end, much before
+	# shellcheck disable=SC2086 # words
 	for command in "-s $1 list" "--json help"; do
-		# shellcheck disable=SC2086 # words
 		expect 1 python3 -c '
 import os, subprocess, sys
 r, w = os.pipe()
