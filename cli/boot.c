@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,11 +13,8 @@
 #include "output.h"
 #include "program.h"
 
-/* What systemctl says; the rest of it is zeros. */
-struct text {
-	char ptr[8192];
-	size_t length;
-};
+/* As much as systemctl says. */
+#define ANSWER_BYTES_MAX 8192u
 
 /* ---- systemctl ---- */
 
@@ -35,27 +33,17 @@ void boot_unit(const char *volume, char ret[BOOT_UNIT_MAX])
 	strcpy(to, ".service");
 }
 
-static void hear_text(void *opaque, const char *data, size_t length)
-{
-	struct text *text = opaque;
-
-	if (length >= sizeof(text->ptr) - text->length)
-		return;
-	memcpy(text->ptr + text->length, data, length);
-	text->length += length;
-}
-
 /*
  * Run @args.  @answer: what it says, NULL: no matter.  @what: is named when
  * that fails; NULL: nothing is said.
  */
-static int ask_systemctl(const char *const *args, struct text *answer,
+static int ask_systemctl(const char *const *args, struct program_text *answer,
 			 const char *what)
 {
 	struct program program = {
 		.args = args,
 		.heard_fd = 1,
-		.hear = answer ? hear_text : NULL,
+		.hear = answer ? program_keep_text : NULL,
 		.opaque = answer,
 	};
 	int r;
@@ -88,12 +76,14 @@ static int systemctl(const char *verb, const char *volume, bool complain)
 
 /* ---- which store ---- */
 
-/* In @environment, as systemd prints it; else the system's. */
+/* In @environment, as systemd prints it, or NULL; else the system's. */
 static const char *find_config(char *environment)
 {
 	const char *name = "VARVE_CONFIG=";
-	char *save, *at = strtok_r(environment, " \n", &save);
+	char *save, *at = environment;
 
+	if (at)
+		at = strtok_r(environment, " \n", &save);
 	while (at && strncmp(at, name, strlen(name)) != 0)
 		at = strtok_r(NULL, " \n", &save);
 	at = at ? at + strlen(name) : "";
@@ -137,12 +127,15 @@ int boot_check_store(const char *store, const char *volume)
 	const char *args[] = {
 		"systemctl", "--quiet", "show", unit, "--property=Environment",
 		"--value",   NULL};
-	struct text environment = {.length = 0};
+	struct program_text environment = {.max = ANSWER_BYTES_MAX};
 	int r;
 
 	boot_unit(volume, unit);
 	r = ask_systemctl(args, &environment, store);
-	return r ? r : check_store(store, find_config(environment.ptr));
+	if (r == 0)
+		r = check_store(store, find_config(environment.ptr));
+	free(environment.ptr);
+	return r;
 }
 
 /* ---- starting and enabling ---- */

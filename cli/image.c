@@ -21,6 +21,7 @@
 #include "output.h"
 #include "program.h"
 
+/* More is no JSON then. */
 #define INFO_BYTES_MAX (1u << 20)
 /* A connection that was closed may be known to the server a moment longer. */
 #define BUSY_TRIES 200 /* of 50 ms */
@@ -141,23 +142,6 @@ void image_close_file(struct image *image)
 	if (image->fd > 0)
 		(void)close(image->fd); /* what was written is synced */
 	image->fd = 0;
-}
-
-struct text {
-	char *bytes;
-	size_t length;
-};
-
-static void hear_text(void *opaque, const char *data, size_t length)
-{
-	struct text *text = opaque;
-
-	if (text->length + length > INFO_BYTES_MAX)
-		return; /* then it is no JSON */
-	text->bytes = must(realloc(text->bytes, text->length + length + 1));
-	memcpy(text->bytes + text->length, data, length);
-	text->length += length;
-	text->bytes[text->length] = '\0';
 }
 
 /* @operand is said already, and is what was typed. */
@@ -288,22 +272,22 @@ static int look(const struct image *image, uint64_t *ret_size)
 	const char *const args[] = {"qemu-img", "info",	       "--output=json",
 				    "-f",	image->format, IMAGE_PATH,
 				    NULL};
-	struct text text = {NULL, 0};
+	struct program_text text = {.max = INFO_BYTES_MAX};
 	struct program program = {.args = args,
 				  .input_fd = image->fd,
 				  .heard_fd = STDOUT_FILENO,
-				  .hear = hear_text,
+				  .hear = program_keep_text,
 				  .opaque = &text};
 	struct json_object *info;
 	int r;
 
 	r = program_run(&program);
 	if (r) {
-		free(text.bytes);
+		free(text.ptr);
 		return program_failed(&program, image->operand, r);
 	}
-	info = json_tokener_parse(text.bytes ? text.bytes : "");
-	free(text.bytes);
+	info = json_tokener_parse(text.ptr ? text.ptr : "");
+	free(text.ptr);
 	r = look_at_info(image, info, ret_size);
 	json_object_put(info);
 	return r;

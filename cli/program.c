@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "interrupt.h"
+#include "output.h"
 
 enum { HEARD, COMPLAINT, NR_PIPES };
 
@@ -56,6 +57,18 @@ static void keep_complaint(struct program *program, const char *data,
 	if (strncmp(to, program->args[0], own) == 0 && to[own] == ':' &&
 	    to[own + 1] == ' ')
 		memmove(to, to + own + 2, strlen(to + own + 2) + 1);
+}
+
+void program_keep_text(void *opaque, const char *data, size_t length)
+{
+	struct program_text *text = opaque;
+
+	if (text->length + length > text->max)
+		return;
+	text->ptr = must(realloc(text->ptr, text->length + length + 1));
+	memcpy(text->ptr + text->length, data, length);
+	text->length += length;
+	text->ptr[text->length] = '\0';
 }
 
 /* False: nothing more will come. */

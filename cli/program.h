@@ -13,6 +13,15 @@
 /* What a program that is not installed ends with. */
 #define PROGRAM_MISSING 127
 
+/* What is heard, as text.  Of more than @max bytes some is missing. */
+struct program_text {
+	size_t max, length;
+	char *ptr; /* NULL: nothing was said; free() it */
+};
+
+/* For .hear; @opaque: a struct program_text. */
+void program_keep_text(void *opaque, const char *data, size_t length);
+
 struct program {
 	const char *const *args; /* NULL-terminated; args[0]: looked for */
 	int input_fd;		 /* its standard input; 0: /dev/null */

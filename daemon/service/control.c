@@ -143,10 +143,16 @@ static int run_verb(struct control_client *client, const char *verb,
 		    struct json_object *args, struct json_object **ret,
 		    struct error *err)
 {
-	if (strcmp(verb, "events") == 0)
-		return verb_events(client->control->events, client->fd,
-				   WAITING_MAX, args, ret, err);
-	return verb_run(client->control->store, verb, args, ret, err);
+	struct control *control = client->control;
+	bool watches = strcmp(verb, "events") == 0;
+	int r;
+
+	set_state(client, watches ? CLIENT_WATCHING : CLIENT_WORKING);
+	r = watches ? verb_events(control->events, client->fd, WAITING_MAX,
+				  args, ret, err)
+		    : verb_run(control->store, verb, args, ret, err);
+	set_state(client, CLIENT_SENDING);
+	return r;
 }
 
 static int run_request(struct control_client *client,
@@ -160,10 +166,7 @@ static int run_request(struct control_client *client,
 	r = args_string(request, "verb", &verb, &err);
 	if (r == 0) {
 		(void)json_object_object_get_ex(request, "args", &args);
-		set_state(client, strcmp(verb, "events") == 0 ? CLIENT_WATCHING
-							      : CLIENT_WORKING);
 		r = run_verb(client, verb, args, &data, &err);
-		set_state(client, CLIENT_SENDING);
 	}
 	if (r < 0)
 		return send_error(client->fd, verb_exit_code(r), err.message);

@@ -25,11 +25,9 @@ void counts_prefetch(const struct segment_table *table,
 	for (uint32_t i = 0; i < nr; i++)
 		__builtin_prefetch(*bucket_of(table, birth_segno(names[i])));
 	for (uint32_t i = 0; i < nr; i++) {
-		uint64_t segno = birth_segno(names[i]);
-		const struct segment *s = *bucket_of(table, segno);
+		const struct segment *s =
+			segment_look_up(table, birth_segno(names[i]));
 
-		while (s && s->segno != segno)
-			s = s->hash_next;
 		/* hostile: neither the slot nor the segment need exist */
 		if (!s || !s->counts ||
 		    birth_slot(names[i]) >= table->core->nr_slots)

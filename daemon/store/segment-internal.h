@@ -18,6 +18,17 @@ static inline struct segment **bucket_of(const struct segment_table *table,
 	return &table->buckets[segno & (table->nr_buckets - 1)];
 }
 
+/* As segment_find(), which remembers the last one. */
+static inline struct segment *segment_look_up(const struct segment_table *table,
+					      uint64_t segno)
+{
+	struct segment *s = *bucket_of(table, segno);
+
+	while (s && s->segno != segno)
+		s = s->hash_next;
+	return s;
+}
+
 /* The two bits of @slot; 3: more, in the overflow table. */
 static inline uint32_t slot_count_get(const struct segment *s, uint32_t slot)
 {

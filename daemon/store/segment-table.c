@@ -114,13 +114,10 @@ struct segment *segment_find(struct segment_table *table, uint64_t segno)
 
 	if (s && s->segno == segno)
 		return s;
-	for (s = *bucket_of(table, segno); s; s = s->hash_next) {
-		if (s->segno == segno) {
-			table->last = s;
-			return s;
-		}
-	}
-	return NULL;
+	s = segment_look_up(table, segno);
+	if (s)
+		table->last = s;
+	return s;
 }
 
 struct segment *segment_find_meta(struct segment_table *table, uint64_t segno)

@@ -182,11 +182,7 @@ static bool may_lose_nodes(const struct store *store, uint32_t nr)
 static int lose_pages(struct store *store, enum table table, uint32_t first,
 		      uint32_t nr, int r, struct error *err)
 {
-	static const char *const names[NR_TABLES] = {
-		"node table", "segment table", "volume table", "frame map",
-		"reaper queue"};
-
-	(void)error_prefix(err, "%s", names[table]);
+	(void)error_prefix(err, "%s", table_name(table));
 	if (!store->salvage || !salvage_may_lose(store->salvage, r))
 		return r;
 	if (table == TABLE_NODE && !may_lose_nodes(store, nr))

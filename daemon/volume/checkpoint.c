@@ -29,6 +29,7 @@
 
 #include "checksum.h"
 #include "meta-cleaner.h"
+#include "tables.h"
 
 /*
  * Nodes and pages written per hold of core; a page is made and summed there,
@@ -39,7 +40,6 @@
 
 struct checkpoint {
 	struct store *store;
-	struct page_table *tables[NR_TABLES];
 	struct root root;
 	struct log_position position;
 	uint64_t cut_seq;
@@ -108,7 +108,7 @@ static int cut(struct checkpoint *cp, struct error *err)
 	};
 	store->scrub_changed = false;
 	for (int t = 0; t < NR_TABLES; t++)
-		cp->root.nr_pages[t] = cp->tables[t]->nr_pages;
+		cp->root.nr_pages[t] = store_table(store, t)->nr_pages;
 	/* what was admitted because there are frames for it finds them */
 	frames_retire_spare(&store->frames, store->dirty_since_ms == 0,
 			    checkpoint_frames(store));
@@ -117,7 +117,7 @@ static int cut(struct checkpoint *cp, struct error *err)
 	nodes_cut(&store->nodes);
 	segment_table_cut(&store->segments);
 	for (int t = 0; t < NR_TABLES; t++)
-		page_table_cut(cp->tables[t]);
+		page_table_cut(store_table(store, t));
 	frames_cut(&store->frames);
 	store->log.bytes = 0;
 	store->dirty_since_ms = 0;
@@ -416,7 +416,7 @@ static int put_root(struct checkpoint *cp, uint32_t *ret_bytes, bool *ret_done,
 	if (!meta)
 		return error_set(err, ENOMEM, "out of memory");
 	for (int t = 0; t < NR_TABLES; t++)
-		directories[t] = cp->tables[t]->directories;
+		directories[t] = store_table(store, t)->directories;
 	/* the segments this checkpoint filled are below it too */
 	cp->root.next_segno = store->core.next_segno;
 	bytes = (uint32_t)root_bytes(&cp->root);
@@ -467,9 +467,9 @@ static int write_metadata(struct checkpoint *cp, struct error *err)
 	cp->store->meta.checkpoint_id = cp->root.checkpoint_id;
 	r = write_nodes(cp, err);
 	for (int t = 0; r == 0 && t < NR_TABLES; t++)
-		r = write_pages(cp, cp->tables[t], err);
+		r = write_pages(cp, store_table(cp->store, t), err);
 	for (int t = 0; r == 0 && t < NR_TABLES; t++)
-		r = write_directories(cp, cp->tables[t], err);
+		r = write_directories(cp, store_table(cp->store, t), err);
 	return r < 0 ? r : write_root(cp, err);
 }
 
@@ -559,7 +559,7 @@ static int run(struct checkpoint *cp,
 	struct core *core = &cp->store->core;
 	int r;
 
-	cp->cleans = meta_cleaner_begin(cp->store, cp->tables);
+	cp->cleans = meta_cleaner_begin(cp->store);
 	r = cut(cp, err);
 	if (r == 0)
 		r = log_write_upto(&cp->store->log, cp->cut_seq, err);
@@ -576,14 +576,7 @@ int checkpoint_run(struct store *store, struct error *err)
 {
 	struct core *core = &store->core;
 	struct error failure = ERROR_NONE;
-	struct checkpoint cp = {
-		.store = store,
-		.tables = {[TABLE_NODE] = &store->nodes.pages,
-			   [TABLE_SEGMENT] = &store->segments.pages,
-			   [TABLE_VOLUME] = &store->volumes.pages,
-			   [TABLE_FRAME] = &store->frames.pages,
-			   [TABLE_REAPER] = &store->reaper_pages},
-	};
+	struct checkpoint cp = {.store = store};
 	int r;
 
 	mutex_assert_held(&store->admin);

@@ -174,14 +174,10 @@ static int load(struct report *rep, uint32_t id, unsigned int level,
 	mutex_lock(&rep->store->core.lock);
 	for (;;) {
 		r = node_get(nodes, id, level, &n, &missing, NULL);
-		if (r != -EAGAIN) {
-			/* its id may have been used again for another one */
-			if (r < 0 && !read_only)
-				r = -ENOENT;
-			break;
-		}
-		r = store_fault(rep->store, missing, NULL);
-		if (r < 0)
+		/* its id may have been used again for another one */
+		if (r < 0 && r != -EAGAIN && !read_only)
+			r = -ENOENT;
+		if (!store_look_again(rep->store, missing, &r, NULL))
 			break;
 	}
 	if (r == 0 && level > 0)

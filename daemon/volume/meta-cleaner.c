@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "meta-cleaner.h"
 
+#include "tables.h"
+
 /* META segments that are not worth looking at. */
 #define SEGMENTS_MIN 4u
 /* Node ids, or pages, looked at in one hold of core. */
@@ -115,25 +117,25 @@ static void give_up_victims(struct segment_table *table)
 static bool touch_node(struct store *store, uint32_t id, uint64_t *bytes)
 {
 	struct nodes *nodes = &store->nodes;
-	uint32_t missing, length;
+	uint32_t missing = 0, length;
 	struct node *n;
-	int r = -EAGAIN;
+	int r;
 
-	while (r == -EAGAIN && node_exists(nodes, id) &&
-	       meta_cleaner_is_victim(store, node_entry(nodes, id)->segno)) {
+	do {
+		if (!node_exists(nodes, id) ||
+		    !meta_cleaner_is_victim(store,
+					    node_entry(nodes, id)->segno))
+			return true;
 		if (!checkpoint_fits(store, dirty_bytes(store) + *bytes, 1))
 			return false;
 		if (nodes_prepare(nodes) < 0)
 			return true;
 		r = node_get(nodes, id, LEVEL_ANY, &n, &missing, NULL);
-		if (r == 0) {
-			length = node_entry(nodes, id)->length;
-			*bytes -= length < *bytes ? length : *bytes;
-			node_touch(nodes, n);
-		} else if (r == -EAGAIN &&
-			   store_fault(store, missing, NULL) < 0) {
-			return true;
-		}
+	} while (store_look_again(store, missing, &r, NULL));
+	if (r == 0) {
+		length = node_entry(nodes, id)->length;
+		*bytes -= length < *bytes ? length : *bytes;
+		node_touch(nodes, n);
 	}
 	return true;
 }
@@ -158,7 +160,7 @@ static void touch_pages(struct store *store, struct page_table *table)
 	}
 }
 
-bool meta_cleaner_begin(struct store *store, struct page_table *const *tables)
+bool meta_cleaner_begin(struct store *store)
 {
 	uint64_t bytes;
 
@@ -174,6 +176,6 @@ bool meta_cleaner_begin(struct store *store, struct page_table *const *tables)
 		give_way(store, id);
 	}
 	for (int t = 0; t < NR_TABLES; t++)
-		touch_pages(store, tables[t]);
+		touch_pages(store, store_table(store, t));
 	return true;
 }

@@ -16,11 +16,10 @@
  * Before the cut: when META takes more than twice the segments its live bytes
  * need, or an eighth more where frames are few, choose victims and make the
  * nodes in them dirty, as far as there is room for a checkpoint of them, and
- * the pages of @tables, NR_TABLES of them.  Returns true when there are
- * victims.  A node that cannot be read stays where it is.  Core held, dropped
- * now and then.
+ * the pages of tables.  Returns true when there are victims.  A node that
+ * cannot be read stays where it is.  Core held, dropped now and then.
  */
-bool meta_cleaner_begin(struct store *store, struct page_table *const *tables);
+bool meta_cleaner_begin(struct store *store);
 
 /* Is record segment @segno a victim?  Core held. */
 bool meta_cleaner_is_victim(struct store *store, uint64_t segno);

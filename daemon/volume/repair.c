@@ -23,6 +23,7 @@
 
 #include "recount.h"
 #include "salvage.h"
+#include "tables.h"
 
 /* A map has five kinds of fault, each found at the latest one walk later. */
 #define WALKS_MAX 16
@@ -416,17 +417,11 @@ static int walk(struct repair *rep, struct recount *rc, struct error *err)
 static void touch_lost(struct repair *rep)
 {
 	struct store *store = rep->store;
-	struct page_table *tables[NR_TABLES] = {
-		[TABLE_NODE] = &store->nodes.pages,
-		[TABLE_SEGMENT] = &store->segments.pages,
-		[TABLE_VOLUME] = &store->volumes.pages,
-		[TABLE_FRAME] = &store->frames.pages,
-		[TABLE_REAPER] = &store->reaper_pages};
 
 	mutex_lock(&store->core.lock);
 	for (int t = 0; t < NR_TABLES; t++)
 		for (size_t i = 0; i < rep->salvage->lost_pages[t].len; i++)
-			store_touch_page(store, tables[t],
+			store_touch_page(store, store_table(store, t),
 					 rep->salvage->lost_pages[t].ptr[i]);
 	mutex_unlock(&store->core.lock);
 }

@@ -13,26 +13,7 @@
 #include <string.h>
 
 #include "checksum.h"
-
-static const char *const table_names[NR_TABLES] = {
-	"node table", "segment table", "volume table", "frame map",
-	"reaper queue"};
-
-struct page_table *scrub_table(struct store *store, enum table table)
-{
-	switch (table) {
-	case TABLE_NODE:
-		return &store->nodes.pages;
-	case TABLE_SEGMENT:
-		return &store->segments.pages;
-	case TABLE_VOLUME:
-		return &store->volumes.pages;
-	case TABLE_FRAME:
-		return &store->frames.pages;
-	default:
-		return &store->reaper_pages;
-	}
-}
+#include "tables.h"
 
 bool scrub_can_mend(const struct scrub *scrub)
 {
@@ -222,7 +203,7 @@ static struct page_ref get_ref(const struct page_table *table, uint32_t index,
 static int scrub_ref(struct scrub *scrub, enum table t, uint32_t index,
 		     bool directory)
 {
-	struct page_table *table = scrub_table(scrub->store, t);
+	struct page_table *table = store_table(scrub->store, t);
 	struct error err = ERROR_NONE;
 	struct page_ref ref;
 	struct segment *s;
@@ -247,8 +228,8 @@ static int scrub_ref(struct scrub *scrub, enum table t, uint32_t index,
 	scrub_found(scrub,
 		    "%s: %s %" PRIu32 " (segment %" PRIu64 " offset %" PRIu32
 		    "): %s%s",
-		    table_names[t], directory ? "directory page" : "page",
-		    index, ref.segno, ref.offset, err.message, mended(scrub));
+		    table_name(t), directory ? "directory page" : "page", index,
+		    ref.segno, ref.offset, err.message, mended(scrub));
 	return 0;
 }
 

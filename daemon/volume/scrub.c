@@ -27,6 +27,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tables.h"
+
 /*
  * Blocks collected before they are read: as many as so many slices verify.
  * Then those of a map that was written at random lie close enough to be read
@@ -330,7 +332,7 @@ static uint32_t stage_end(struct scrub *scrub)
 
 	mutex_lock(&store->core.lock);
 	if (scrub->stage < NR_TABLES)
-		ret = scrub_table(store, (enum table)scrub->stage)->nr_pages;
+		ret = store_table(store, (enum table)scrub->stage)->nr_pages;
 	else
 		ret = store->nodes.next_id;
 	mutex_unlock(&store->core.lock);

@@ -79,7 +79,6 @@ int scrub_read_record(struct scrub *scrub, const struct segment *segment,
 int scrub_roots(struct scrub *scrub);
 /* Verify page @index of a table, and the directory that begins with it. */
 int scrub_page(struct scrub *scrub, enum table table, uint32_t index);
-struct page_table *scrub_table(struct store *store, enum table table);
 
 /* ---- scrub-blocks.c ---- */
 

@@ -4,6 +4,31 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+struct page_table *store_table(struct store *store, enum table table)
+{
+	switch (table) {
+	case TABLE_NODE:
+		return &store->nodes.pages;
+	case TABLE_SEGMENT:
+		return &store->segments.pages;
+	case TABLE_VOLUME:
+		return &store->volumes.pages;
+	case TABLE_FRAME:
+		return &store->frames.pages;
+	default:
+		return &store->reaper_pages;
+	}
+}
+
+const char *table_name(enum table table)
+{
+	static const char *const names[NR_TABLES] = {
+		"node table", "segment table", "volume table", "frame map",
+		"reaper queue"};
+
+	return names[table];
+}
+
 uint64_t tables_default_limit(void)
 {
 	long pages = sysconf(_SC_PHYS_PAGES);

@@ -13,6 +13,10 @@
 
 #include "store.h"
 
+struct page_table *store_table(struct store *store, enum table table);
+/* For messages. */
+const char *table_name(enum table table);
+
 /* A quarter of the machine's memory. */
 uint64_t tables_default_limit(void);
 

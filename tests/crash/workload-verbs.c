@@ -21,20 +21,29 @@ void work_create(struct workload *w, const char *name, uint64_t size)
 	step_end(w, step, outcome == DONE);
 }
 
+/* What the verb returned; if it was done, the model's part of it for each. */
+static void end_each(struct workload *w, struct step *step, int r,
+		     const struct error *err,
+		     void (*change)(struct model *model, const char *name),
+		     const char *const *names, size_t nr)
+{
+	enum outcome outcome = step_settle(w, r, err, step->what);
+
+	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
+		change(w->model, names[i]);
+	step_end(w, step, outcome == DONE);
+}
+
 void work_snapshot(struct workload *w, const char *const *names, size_t nr)
 {
 	struct step *step = step_begin(w, "snapshot", names[0], nr, 0);
 	struct error err = ERROR_NONE;
-	enum outcome outcome;
+	int r;
 
 	if (!step)
 		return;
-	outcome = step_settle(w,
-			      store_snapshot(w->store, names, nr, "text", &err),
-			      &err, step->what);
-	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
-		model_snapshot(w->model, names[i]);
-	step_end(w, step, outcome == DONE);
+	r = store_snapshot(w->store, names, nr, "text", &err);
+	end_each(w, step, r, &err, model_snapshot, names, nr);
 }
 
 void work_clone(struct workload *w, const char *snapshot,
@@ -58,15 +67,12 @@ void work_delete(struct workload *w, const char *const *names, size_t nr)
 {
 	struct step *step = step_begin(w, "delete", names[0], nr, 0);
 	struct error err = ERROR_NONE;
-	enum outcome outcome;
+	int r;
 
 	if (!step)
 		return;
-	outcome = step_settle(w, store_delete(w->store, names, nr, true, &err),
-			      &err, step->what);
-	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
-		model_delete(w->model, names[i]);
-	step_end(w, step, outcome == DONE);
+	r = store_delete(w->store, names, nr, true, &err);
+	end_each(w, step, r, &err, model_delete, names, nr);
 }
 
 void work_rollback(struct workload *w, const char *const *names, size_t nr)
@@ -91,15 +97,12 @@ void work_undo(struct workload *w, const char *const *names, size_t nr)
 {
 	struct step *step = step_begin(w, "undo", names[0], nr, 0);
 	struct error err = ERROR_NONE;
-	enum outcome outcome;
+	int r;
 
 	if (!step)
 		return;
-	outcome = step_settle(w, store_undo(w->store, names, nr, &err), &err,
-			      step->what);
-	for (size_t i = 0; outcome != REFUSED && i < nr; i++)
-		model_undo(w->model, names[i]);
-	step_end(w, step, outcome == DONE);
+	r = store_undo(w->store, names, nr, &err);
+	end_each(w, step, r, &err, model_undo, names, nr);
 }
 
 void work_rename(struct workload *w, const char *const *from,

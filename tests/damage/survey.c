@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tables.h"
 #include "test-store.h"
 
 const char *const kind_names[NR_KINDS] = {
@@ -98,10 +99,6 @@ static void add_nodes(struct survey *survey, struct store *store)
 void survey_checkpoint(struct survey *survey, struct medium *medium)
 {
 	struct store *store = open_store(medium, true);
-	const struct page_table *tables[NR_TABLES] = {
-		&store->nodes.pages, &store->segments.pages,
-		&store->volumes.pages, &store->frames.pages,
-		&store->reaper_pages};
 	const struct root_ref *root = &store->sb.root;
 
 	memset(survey, 0, sizeof(*survey));
@@ -111,7 +108,7 @@ void survey_checkpoint(struct survey *survey, struct medium *medium)
 		add(survey, KIND_SUPERBLOCK, i, NR_FRAMES + i, 0, BLOCK_SIZE);
 	add(survey, KIND_ROOT, 0, root->place, root->offset, root->length);
 	for (int t = 0; t < NR_TABLES; t++)
-		add_table(survey, store, tables[t]);
+		add_table(survey, store, store_table(store, t));
 	add_nodes(survey, store);
 	mutex_unlock(&store->core.lock);
 	close_store(store);

@@ -116,17 +116,10 @@ static uint64_t make_forwards(void)
 /* Choose victims as a checkpoint does.  Returns the forwards it would write. */
 static uint64_t begin_cleaning(void)
 {
-	struct page_table *tables[NR_TABLES] = {
-		[TABLE_NODE] = &store->nodes.pages,
-		[TABLE_SEGMENT] = &store->segments.pages,
-		[TABLE_VOLUME] = &store->volumes.pages,
-		[TABLE_FRAME] = &store->frames.pages,
-		[TABLE_REAPER] = &store->reaper_pages,
-	};
 	uint64_t nr;
 
 	lock_core();
-	(void)meta_cleaner_begin(store, tables);
+	(void)meta_cleaner_begin(store);
 	nr = count_dirty_forwards();
 	assert_int_equal(store->segments.dirty_forwards, nr);
 	unlock_core();
