@@ -74,6 +74,6 @@ boot guest_run enable
 boot guest_start booted
 wait_for "$guest_limit" has_ended_or_wants_to_be_cut || true
 end_process "$guest_pid"
-grep -v '^guest: exit' "$tmp/output"
+grep -v '^guest: ' "$tmp/output"
 grep -qx cut "$tmp/output" || fail "the second boot was not as it should be"
 boot guest_run cut

@@ -50,9 +50,12 @@ clones_cost_next_to_nothing() {
 # ---- the machine and its console ----
 
 mkfifo "$tmp/serial.in" "$tmp/serial.out"
+# open for both, so that it does not end with a machine
+cat 0<>"$tmp/serial.out" >>"$guest_console" &
+cleanup_fn end_process $!
 
 boot() {
-	cat "$tmp/serial.out" >"$guest_console" &
+	: >"$guest_console"
 	guest_start -m 512 -r "$(uri vm1/root "$socket")" \
 		-s "pipe:$tmp/serial" -i /lib/systemd/systemd \
 		-k systemd.show_status=0 true
