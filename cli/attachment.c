@@ -14,12 +14,12 @@
 #include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "lock-file.h"
 #include "output.h"
 #include "verbs.h"
@@ -444,13 +444,12 @@ int attachment_resize(const struct attachment *a, uint64_t size,
 /* The kernel may hold the file for a moment after the loop device. */
 static int release_mount(const struct attachment *a, struct error *err)
 {
-	struct timespec ts = {.tv_nsec = 50000000};
 	int tries;
 
 	for (tries = 0; tries < 40 && attachment_is_mounted(a); tries++) {
 		if (umount2(a->mount, UMOUNT_NOFOLLOW) == 0)
 			return 0;
-		(void)nanosleep(&ts, NULL); /* cut short: one try more */
+		sleep_ms(50);
 	}
 	if (!attachment_is_mounted(a))
 		return 0;
@@ -571,7 +570,6 @@ bool attachment_is_linked(const struct attachment *a)
 
 void attachment_forget(const struct attachment *a)
 {
-	struct timespec ts = {.tv_nsec = 50000000};
 	struct connection *c = NULL;
 	int tries, r = EXIT_BUSY;
 
@@ -580,7 +578,7 @@ void attachment_forget(const struct attachment *a)
 		return;
 	for (tries = 0; tries < 40 && r == EXIT_BUSY; tries++) {
 		if (tries)
-			(void)nanosleep(&ts, NULL); /* cut short: asks again */
+			sleep_ms(50);
 		r = a->scratch[0] ? delete_scratch(c, a) : check_detached(c, a);
 	}
 	(void)connection_close(c, 0); /* a server's: nothing to lose */

@@ -22,13 +22,13 @@
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
 
 #include "cleanup.h"
 #include "client.h"
+#include "clock.h"
 #include "command.h"
 #include "output.h"
 #include "runtime.h"
@@ -86,12 +86,11 @@ static void print_log(const struct background *b)
 static void __attribute__((noreturn))
 become_server(struct background *b, pid_t parent)
 {
-	struct timespec ts = {.tv_nsec = 1000000};
 	char number[16];
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	while (getppid() == parent)
-		(void)nanosleep(&ts, NULL); /* cut short: looks again */
+		sleep_ms(1);
 	snprintf(number, sizeof(number), "%d", b->exit_pipe[1]);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 ||
 	    dup2(b->log, STDOUT_FILENO) < 0 ||

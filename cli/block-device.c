@@ -10,17 +10,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define HOLD_TRIES 40 /* of 50 ms */
-
-static void wait_50_ms(void)
-{
-	struct timespec ts = {.tv_nsec = 50000000};
-
-	(void)nanosleep(&ts, NULL); /* cut short: one try more */
-}
 
 /* Does process @pid have @device open?  By name: nothing here can hang. */
 static bool process_has(const char *pid, const char *device)
@@ -122,7 +116,7 @@ int device_hold(const char *device, bool read_only, struct error *err)
 
 	for (tries = 0; tries < HOLD_TRIES; tries++) {
 		if (tries)
-			wait_50_ms();
+			sleep_ms(50);
 		fd = open(device, flags);
 		if (fd < 0 && errno == EBUSY)
 			continue;

@@ -7,7 +7,7 @@
 
 #include "error.h"
 
-/* Milliseconds on a clock that only goes forward. */
+/* monotonic_ms() with a sign, for what is left until a time. */
 int64_t now_ms(void);
 
 /* -EINVAL with a sentence: not a time, below 1 ms, above 1000 days. */

@@ -10,12 +10,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "duration.h"
 #include "lock-file.h"
 #include "output.h"
@@ -270,7 +270,6 @@ static int load_again(struct guard_journal *journal, const char *lock,
 
 int guard_journal_take(struct guard_journal *journal, struct error *err)
 {
-	struct timespec ts = {.tv_nsec = 50000000};
 	int64_t deadline = now_ms() + TAKE_WAIT_MS;
 	char path[PATH_MAX];
 
@@ -279,7 +278,7 @@ int guard_journal_take(struct guard_journal *journal, struct error *err)
 		journal->lock = lock_file(path, LOCK_EX | LOCK_NB, err);
 		if (journal->lock != -EWOULDBLOCK || now_ms() >= deadline)
 			break;
-		(void)nanosleep(&ts, NULL); /* cut short: one try more */
+		sleep_ms(50);
 	}
 	if (journal->lock == -EWOULDBLOCK)
 		return error_set(err, EBUSY, "@%s: this guard is still running",

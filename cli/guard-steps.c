@@ -11,6 +11,7 @@
 #include <json-c/json.h>
 
 #include "attachment.h"
+#include "clock.h"
 #include "command.h"
 #include "connect.h"
 #include "duration.h"
@@ -298,7 +299,6 @@ static void run_if_given(struct guard *g, const char *which)
 /* Until nobody has a volume open for writing, or the time is over. */
 static void wait_for_writers(struct guard *g, const struct options *options)
 {
-	struct timespec ts = {.tv_nsec = 50000000};
 	int64_t end_ms = now_ms() + WRITERS_WAIT_MS;
 	struct connection *c = NULL;
 	int r;
@@ -312,7 +312,7 @@ static void wait_for_writers(struct guard *g, const struct options *options)
 				       json_object_new_boolean(true));
 		if (connection_call(c, "rollback", args, NULL) != EXIT_BUSY)
 			break;
-		(void)nanosleep(&ts, NULL); /* cut short: asks again */
+		sleep_ms(50);
 	}
 	(void)connection_close(c, r); /* nothing was written */
 }

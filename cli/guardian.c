@@ -36,9 +36,9 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "duration.h"
 #include "oom.h"
 #include "run-command.h"
@@ -106,15 +106,14 @@ static bool wait_until_released(const struct keeper *k)
 
 static int thaw_filesystem(int fd)
 {
-	struct timespec ts = {.tv_nsec = 100000000};
 	int tries;
 
 	for (tries = 0; tries < THAW_TRIES; tries++) {
 		if (ioctl(fd, FITHAW, 0) == 0)
 			return 0;
 		if (errno == EINVAL)
-			break;		    /* it is not frozen */
-		(void)nanosleep(&ts, NULL); /* cut short: one try more */
+			break; /* it is not frozen */
+		sleep_ms(100);
 	}
 	return errno;
 }
@@ -393,7 +392,6 @@ int guardian_thaw(struct guardian *guardian, int64_t *ret_ms, struct error *err)
 
 int guardian_end(struct guardian *guardian, struct error *err)
 {
-	struct timespec ts = {.tv_nsec = 2000000};
 	int64_t end_ms = now_ms() + END_WAIT_MS;
 	struct report report;
 	pid_t ended;
@@ -407,7 +405,7 @@ int guardian_end(struct guardian *guardian, struct error *err)
 	/* one that is stuck in the kernel is left to do its work */
 	while ((ended = waitpid(guardian->pid, NULL, WNOHANG)) == 0 &&
 	       now_ms() < end_ms)
-		(void)nanosleep(&ts, NULL); /* cut short: looks again */
+		sleep_ms(2);
 	/* its last word says how it has left things */
 	while (ended && receive(guardian, now_ms() + SLACK_MS, &report) == 0)
 		;

@@ -8,12 +8,12 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "command.h"
 #include "connect.h"
 #include "interrupt.h"
@@ -377,12 +377,11 @@ static int call_once(const char *store, unsigned int flags, const char *verb,
 int image_call(const char *store, const char *verb, struct json_object *args,
 	       struct json_object **ret_data)
 {
-	struct timespec ts = {.tv_nsec = 50000000};
 	int r = EXIT_BUSY;
 
 	for (int i = 0; r == EXIT_BUSY && i < BUSY_TRIES; i++) {
 		if (i)
-			(void)nanosleep(&ts, NULL); /* cut short: asks again */
+			sleep_ms(50);
 		r = call_once(store, CONNECT_QUIET, verb, args, ret_data);
 	}
 	if (r) /* the same again, to be told why */

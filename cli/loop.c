@@ -13,22 +13,15 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "block-device.h"
 #include "cleanup.h"
+#include "clock.h"
 
 #define LOOP_MAJOR 7
 #define RESIZE_TRIES 40 /* of 50 ms */
 #define UNMAKE_TRIES 100
-
-static void wait_50_ms(void)
-{
-	struct timespec ts = {.tv_nsec = 50000000};
-
-	(void)nanosleep(&ts, NULL); /* cut short: one try more */
-}
 
 /* The backing file of loop device @number; false: it has none. */
 static bool backing_path(unsigned int number, char ret[PATH_MAX])
@@ -211,7 +204,7 @@ int loop_set_size(const char *device, uint64_t size, struct error *err)
 	/* kernels before 5.10 want to be asked again while it is written to */
 	for (tries = 0; tries < RESIZE_TRIES && r < 0; tries++) {
 		if (tries)
-			wait_50_ms();
+			sleep_ms(50);
 		r = ioctl(fd, LOOP_SET_STATUS64, &info);
 		if (r < 0 && errno != EAGAIN)
 			break;
@@ -235,7 +228,7 @@ int loop_unmake(const char *device, int fd, struct error *err)
 	for (tries = 0; tries < UNMAKE_TRIES; tries++) {
 		if (!backing_path(number, backing))
 			return 0;
-		wait_50_ms();
+		sleep_ms(50);
 	}
 	return device_busy(device, err);
 }

@@ -35,6 +35,7 @@
 
 #include "attachment.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "connect.h"
 #include "helper-process.h"
 #include "nbd-kernel.h"
@@ -106,14 +107,6 @@ static void say(const char *text)
 	if (gmtime_r(&now, &tm))
 		(void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ ", &tm);
 	fprintf(stderr, "%s%s\n", when, text);
-}
-
-static void sleep_ms(int ms)
-{
-	struct timespec ts = {.tv_nsec = (ms % 1000) * 1000000L,
-			      .tv_sec = ms / 1000};
-
-	(void)nanosleep(&ts, NULL); /* cut short: no harm */
 }
 
 /*

@@ -18,10 +18,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 
 /*
  * 512, as all that makes partitions or file systems takes for granted of a
@@ -386,7 +386,6 @@ int nbd_kernel_disconnect(struct nbd_kernel *kernel,
 			  const struct nbd_device *device, int fd,
 			  struct error *err)
 {
-	struct timespec ts = {.tv_nsec = 50000000};
 	char path[DEVICE_PATH_MAX];
 	int r, tries;
 
@@ -399,7 +398,7 @@ int nbd_kernel_disconnect(struct nbd_kernel *kernel,
 			announce(device->number);
 			return 0;
 		}
-		(void)nanosleep(&ts, NULL); /* cut short: one try more */
+		sleep_ms(50);
 	}
 	nbd_format_path(device->number, path);
 	return device_busy(path, err);

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "attachment.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "helper-process.h"
 #include "nbd-uri.h"
 
@@ -86,7 +86,6 @@ int nbdfuse_start(const struct attachment *a, const char *socket,
 		  struct error *err)
 {
 	char uri[NBD_URI_MAX];
-	struct timespec ts = {.tv_nsec = 20000000};
 	int status, tries;
 	pid_t pid;
 
@@ -103,7 +102,7 @@ int nbdfuse_start(const struct attachment *a, const char *socket,
 			return start_failed(a, status, err);
 		if (attachment_is_mounted(a))
 			return 0;
-		(void)nanosleep(&ts, NULL); /* cut short: one try more */
+		sleep_ms(20);
 	}
 	(void)kill(pid, SIGKILL); /* our own child, not yet waited for */
 	(void)waitpid(pid, &status, 0);

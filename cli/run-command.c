@@ -14,10 +14,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "duration.h"
 #include "interrupt.h"
 #include "oom.h"
@@ -224,11 +224,10 @@ static bool receive_result(int socket, struct run_result *ret, pid_t *ret_group)
  */
 static void end_orphans(pid_t group)
 {
-	struct timespec ts = {.tv_nsec = 10000000};
 	int64_t deadline = now_ms() + GRACE_MS;
 
 	while (group && kill(-group, SIGKILL) == 0 && now_ms() < deadline)
-		(void)nanosleep(&ts, NULL); /* cut short: once more */
+		sleep_ms(10);
 }
 
 void run_command_minded(const struct run_command *command,

@@ -7,10 +7,10 @@
  * slice; where it was is the store's to know.
  */
 #include <stdio.h>
-#include <time.h>
 
 #include <json-c/json.h>
 
+#include "clock.h"
 #include "command.h"
 #include "connect.h"
 #include "duration.h"
@@ -79,7 +79,6 @@ static void adapt(struct scrub *s, int64_t slice_ms)
 static void rest(const struct scrub *s, int64_t slice_ms, bool busy)
 {
 	int64_t ms = busy ? slice_ms : 0;
-	struct timespec ts;
 
 	if (s->rate)
 		ms = s->progress.began_ms +
@@ -88,9 +87,7 @@ static void rest(const struct scrub *s, int64_t slice_ms, bool busy)
 	while (ms > 0 && !interrupt_signal()) {
 		int64_t piece = ms < 500 ? ms : 500;
 
-		ts = (struct timespec){.tv_sec = piece / 1000,
-				       .tv_nsec = piece % 1000 * 1000000};
-		(void)nanosleep(&ts, NULL);
+		sleep_ms((uint64_t)piece);
 		ms -= piece;
 	}
 }

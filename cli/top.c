@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
 
+#include "clock.h"
 #include "command.h"
 #include "connect.h"
 #include "duration.h"
@@ -351,9 +351,8 @@ static bool wait_for_next(const struct top *top)
 	for (int64_t left = top->interval_ms; left > 0 && !interrupt_signal();
 	     left = end - now_ms()) {
 		int64_t slice = left > 200 ? 200 : left;
-		struct timespec ts = {.tv_nsec = slice * 1000000};
 
-		(void)nanosleep(&ts, NULL); /* cut short: looks again */
+		sleep_ms((uint64_t)slice);
 	}
 	return interrupt_signal() != 0;
 }

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core.h" /* clock_ns(), monotonic_ms() */
+#include "clock.h"
 #include "mutex.h"
 #include "print.h"
 #include "starter.h"

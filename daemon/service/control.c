@@ -26,7 +26,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "core.h" /* monotonic_ms() */
+#include "clock.h"
 #include "engine.h"
 #include "events.h"
 #include "json.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core.h" /* clock_ns() */
+#include "clock.h"
 #include "json.h"
 #include "mutex.h"
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "core.h" /* monotonic_ms() */
+#include "clock.h"
 
 #define DEPTH_MAX 16
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "backend-file.h"
+#include "clock.h"
 #include "error.h"
 #include "varved-exit.h"
 #include "varved-options.h"
@@ -50,7 +51,7 @@ static int open_lock(const struct varved_options *options, struct error *err)
 			return fd;
 		if (errno != EBUSY || waited >= LOCK_WAIT_MS)
 			break;
-		(void)usleep(50000);
+		sleep_ms(50);
 	}
 	if (errno == EISDIR)
 		return error_set(err, EINVAL, "%s: is a directory",

@@ -17,10 +17,10 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "units.h"
 
 #define LOCK_POLL_MS 10u
@@ -41,13 +41,6 @@ static int open_error(struct error *err, const char *path, int code)
 }
 
 /* ---- path and lock ---- */
-
-static void sleep_ms(unsigned int ms)
-{
-	struct timespec ts = {.tv_nsec = (long)ms * 1000000};
-
-	(void)nanosleep(&ts, NULL); /* cut short: polls once more */
-}
 
 /*
  * open(2), waiting for a device that is held O_EXCL.  Looks before it opens:

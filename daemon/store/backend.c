@@ -8,8 +8,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
-#include "core.h" /* monotonic_ms() */
+#include "clock.h"
 #include "units.h"
 
 static uint64_t frames_offset(unsigned int segment_shift)

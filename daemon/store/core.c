@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "batch.h"
 
@@ -72,27 +71,4 @@ void core_tail_owner(const struct core *core, struct tail_owner *ret)
 	backend_stat(core->be, &stat);
 	*ret = (struct tail_owner){.device = stat.device, .inode = stat.inode};
 	memcpy(ret->uuid, core->uuid, sizeof(ret->uuid));
-}
-
-static uint64_t now_ns(clockid_t id)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(id, &ts); /* both are always there */
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-uint64_t clock_ns(void)
-{
-	return now_ns(CLOCK_REALTIME);
-}
-
-uint64_t monotonic_ns(void)
-{
-	return now_ns(CLOCK_MONOTONIC);
-}
-
-uint64_t monotonic_ms(void)
-{
-	return monotonic_ns() / 1000000;
 }

@@ -85,10 +85,4 @@ uint64_t core_new_segno(struct core *core) REQUIRES(core->lock);
 /* Whose tail files are this store's. */
 void core_tail_owner(const struct core *core, struct tail_owner *ret);
 
-/* Wall clock, nanoseconds since 1970. */
-uint64_t clock_ns(void);
-/* Monotonic clock, which only goes forward. */
-uint64_t monotonic_ns(void);
-uint64_t monotonic_ms(void);
-
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "batch.h"
+#include "clock.h"
 #include "segment.h"
 
 static bool bit_get(const uint8_t *bits, uint64_t i)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "clock.h"
 
 /* Batches that one hold may open: what is left of the open one, the next,
  * and the first of the next segment. */

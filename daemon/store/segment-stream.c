@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
+
 static size_t memory_bytes(uint32_t nr_payload)
 {
 	return SEGMENT_HEADER_SIZE + BATCH_HEADER_SIZE +

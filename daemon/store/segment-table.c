@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
+
 /* ---- segments ---- */
 
 struct segment *segment_new(const struct core *core, enum segment_kind kind)

@@ -13,6 +13,7 @@
 
 #include "cleaner.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "core.h"
 #include "engine.h"
 #include "extent-map.h"

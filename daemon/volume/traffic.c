@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "traffic.h"
 
-#include "core.h"
+#include "clock.h"
 
 const uint64_t traffic_bounds_us[TRAFFIC_BUCKETS - 1] = {
 	10,    25,    50,    100,    250,    500,    1000,    2500,    5000,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "clock.h"
 #include "traffic.h"
 
 void volume_to_record(const struct volume *v, struct volume_record *ret)

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "history.h"
 #include "random.h"
 #include "test-store.h"
@@ -243,12 +243,10 @@ static void cut(struct client *client)
 static void *run_cutter(void *opaque)
 {
 	struct client *client = opaque;
-	struct timespec ts = {0};
 
 	while (!atomic_load(&stopping)) {
 		cut(client);
-		ts.tv_nsec = (long)rng_below(&client->rng, 20) * 1000000;
-		(void)nanosleep(&ts, NULL);
+		sleep_ms(rng_below(&client->rng, 20));
 	}
 	return NULL;
 }
@@ -270,18 +268,9 @@ static void start_thread(pthread_t *ret, void *(*run)(void *), void *opaque)
 		die("pthread_create failed");
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static void run_threads(struct client *clients, unsigned int nr_clients,
 			uint64_t deadline_ms)
 {
-	struct timespec ts = {.tv_nsec = 10000000};
 	pthread_t disturber;
 
 	atomic_store(&stopping, false);
@@ -290,8 +279,8 @@ static void run_threads(struct client *clients, unsigned int nr_clients,
 			     i < nr_clients ? run_client : run_cutter,
 			     &clients[i]);
 	start_thread(&disturber, run_disturber, NULL);
-	while (!atomic_load(&stopping) && now_ms() < deadline_ms)
-		(void)nanosleep(&ts, NULL);
+	while (!atomic_load(&stopping) && monotonic_ms() < deadline_ms)
+		sleep_ms(10);
 	atomic_store(&stopping, true);
 	for (unsigned int i = 0; i < nr_clients + NR_CUTTERS; i++)
 		(void)pthread_join(clients[i].thread, NULL);
@@ -332,7 +321,7 @@ void clients_run(const struct clients_target *the_target,
 		 const struct clients_options *options)
 {
 	static struct client clients[CLIENTS_MAX + NR_CUTTERS];
-	uint64_t end_ms = now_ms() + UINT64_C(1000) * options->seconds;
+	uint64_t end_ms = monotonic_ms() + UINT64_C(1000) * options->seconds;
 	unsigned int nr = options->nr_clients, nr_rounds = 0;
 	uint64_t nr_ops = 0;
 
@@ -342,8 +331,8 @@ void clients_run(const struct clients_target *the_target,
 	seed = options->seed;
 	history = history_new(NR_UNITS);
 	make_clients(clients, nr);
-	for (; now_ms() < end_ms; nr_rounds++) {
-		run_threads(clients, nr, now_ms() + ROUND_SECONDS * 1000);
+	for (; monotonic_ms() < end_ms; nr_rounds++) {
+		run_threads(clients, nr, monotonic_ms() + ROUND_SECONDS * 1000);
 		nr_ops += history_nr_ops(history);
 		judge(&clients[nr]);
 	}

@@ -12,10 +12,10 @@
 #include <libnbd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "client.h"
 #include "clients.h"
+#include "clock.h"
 #include "random.h"
 #include "test-store.h"
 #include "verbs.h"
@@ -125,11 +125,10 @@ static int try_call(const char *verb, struct json_object *args,
  */
 static int call(const char *verb, struct json_object *args, struct error *err)
 {
-	struct timespec ts = {.tv_nsec = 10000000};
 	int r, tries = 0;
 
 	while ((r = try_call(verb, args, err)) == EXIT_BUSY && tries++ < 6000)
-		(void)nanosleep(&ts, NULL);
+		sleep_ms(10);
 	json_object_put(args);
 	return r ? -EIO : 0;
 }
@@ -162,11 +161,10 @@ static int delete_snapshots(const char *name, struct error *err)
 static int look_around(struct error *err)
 {
 	static const char *const verbs[] = {"list", "status", "check"};
-	struct timespec ts = {.tv_nsec = 50000000};
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		(void)nanosleep(&ts, NULL);
+		sleep_ms(50);
 		if (r == 0)
 			r = call(verbs[i], NULL, err);
 	}

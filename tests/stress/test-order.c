@@ -9,9 +9,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "clients.h"
+#include "clock.h"
 #include "random.h"
 #include "test-store.h"
 
@@ -113,17 +113,16 @@ static int scrub(struct error *err)
 /* Everything that moves or looks at blocks that clients use. */
 static int engine_disturb(struct error *err)
 {
-	struct timespec ts = {.tv_nsec = 20000000};
 	int r;
 
-	(void)nanosleep(&ts, NULL);
+	sleep_ms(20);
 	r = store_clean(store, err);
 	if (r < 0 && r != -ENOSPC)
 		return r;
-	(void)nanosleep(&ts, NULL);
+	sleep_ms(20);
 	if (!test_store_check(store, err))
 		return -1;
-	(void)nanosleep(&ts, NULL);
+	sleep_ms(20);
 	r = scrub(err);
 	return r < 0 ? r : store_checkpoint(store, err);
 }

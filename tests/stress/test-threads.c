@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "random.h"
 #include "test-store.h"
 #include "units.h"
@@ -426,7 +427,6 @@ static void run_threads(unsigned int seconds)
 		run_cleaner, run_accountant, run_ballast};
 	unsigned int nr_others = sizeof(others) / sizeof(others[0]);
 	pthread_t threads[NR_WRITERS + NR_READERS + 7];
-	struct timespec ts = {.tv_sec = seconds};
 	unsigned int nr = 0;
 	int r = 0;
 
@@ -442,9 +442,9 @@ static void run_threads(unsigned int seconds)
 		r |= pthread_create(&threads[nr++], NULL, others[i], NULL);
 	if (r)
 		die("pthread_create failed");
-	(void)nanosleep(&ts, NULL);
+	sleep_ms(seconds * 1000);
 	for (int i = 0; i < 10 && !has_cleaned(); i++) /* a slow machine */
-		(void)nanosleep(&ts, NULL);
+		sleep_ms(seconds * 1000);
 	atomic_store(&stopping, true);
 	while (nr > 0)
 		(void)pthread_join(threads[--nr], NULL);

@@ -50,14 +50,6 @@ uint64_t cpu_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-void pause_ms(uint64_t ms)
-{
-	const struct timespec ts = {.tv_sec = (time_t)(ms / 1000),
-				    .tv_nsec = (long)(ms % 1000 * 1000000)};
-
-	(void)nanosleep(&ts, NULL);
-}
-
 /* ---- stores ---- */
 
 int open_store(void **state)

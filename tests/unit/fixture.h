@@ -61,7 +61,6 @@ void refused_at(int r, int code, const char *words, const char *file, int line);
 
 /* What the process has used of the processors. */
 uint64_t cpu_ms(void);
-void pause_ms(uint64_t ms);
 
 struct volume_handle *open_volume(const char *name);
 struct volume_handle *open_snapshot(const char *name);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "backend-file.h"
+#include "clock.h"
 #include "units.h"
 
 #define SHIFT 20u
@@ -347,10 +348,10 @@ static void a_lock_held_for_a_moment_is_waited_for(void **state)
 		int fd = open(path, O_RDONLY);
 
 		(void)flock(fd, LOCK_SH);
-		(void)usleep(100000);
+		sleep_ms(100);
 		_exit(0);
 	}
-	(void)usleep(30000);
+	sleep_ms(30);
 	assert_int_equal(try_open(0, 60000, &be), 0);
 	backend_close(be);
 	assert_int_equal(waitpid(pid, &status, 0), pid);

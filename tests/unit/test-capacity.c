@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #include "fixture.h"
 
@@ -326,7 +325,6 @@ static void *write_block(void *arg)
 static void a_write_that_waits_for_space_gets_it_from_growing(void **state)
 {
 	const struct setting pause = {"on-full", "pause"};
-	const struct timespec ts = {.tv_nsec = 200000000};
 	struct volume_handle *h = create_volume("a", 10000), *b;
 	pthread_t thread;
 	void *ret;
@@ -336,7 +334,7 @@ static void a_write_that_waits_for_space_gets_it_from_growing(void **state)
 	must(store_set(store, "b", &pause, 1, &err));
 	must(store_start(store, &err));
 	assert_int_equal(pthread_create(&thread, NULL, write_block, b), 0);
-	(void)nanosleep(&ts, NULL); /* it waits */
+	sleep_ms(200); /* it waits */
 	grow(2 * TEST_FRAMES);
 	assert_int_equal(pthread_join(thread, &ret), 0);
 	assert_int_equal((intptr_t)ret, 0);

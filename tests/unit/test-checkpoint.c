@@ -418,7 +418,7 @@ static void a_checkpoint_waits_for_a_frame_that_is_being_grown(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, checkpoint_main,
 					&checkpoint_result),
 			 0);
-	pause_ms(100);
+	sleep_ms(100);
 	has_ended = checkpoint_result != 1;
 	end_checkpoint(MEMORY_ALLOCATE);
 	assert_int_equal(pthread_join(grower, NULL), 0);

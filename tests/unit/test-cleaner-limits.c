@@ -51,7 +51,7 @@ static bool rests(void)
 	struct store_stat before = stat_now(), after;
 	uint64_t cpu = cpu_ms();
 
-	pause_ms(2000);
+	sleep_ms(2000);
 	cpu = cpu_ms() - cpu;
 	after = stat_now();
 	return cpu <= 2000 / 20 && after.nr_victims == before.nr_victims &&
@@ -70,7 +70,7 @@ static void a_full_store_of_live_blocks_rests(void **state)
 	nr = fill_up(h, 0, false);
 	snapshot("a@s");
 	assert_int_equal(try_put(h, 0, 1, 2), -ENOSPC);
-	pause_ms(500);
+	sleep_ms(500);
 	for (int i = 0; !rests(); i++) /* it may not have come to that */
 		assert_in_range(i, 0, 10);
 	nr_victims = stat_now().nr_victims;
@@ -93,7 +93,7 @@ static bool cleans_when_idle(uint64_t victims, unsigned int ms)
 		store->cleaner.seen_seq = store->log.next_seq;
 		store->cleaner.seen_ms = 0;
 		unlock_core();
-		pause_ms(10);
+		sleep_ms(10);
 	}
 	return stat_now().nr_victims > victims;
 }
@@ -114,11 +114,11 @@ static void expect_cleaned_when_idle(struct volume_handle *h,
 	must(store_checkpoint(store, &err));
 	must(store_clean(store, &err));
 	must(store_start(store, &err));
-	pause_ms(300); /* it sleeps */
+	sleep_ms(300); /* it sleeps */
 	victims = stat_now().nr_victims;
 	kill_half(h);
 	for (int i = 0; stat_now().reaper_queue && i < 6000; i++)
-		pause_ms(10);
+		sleep_ms(10);
 	/* not when a checkpoint has as much to write as it may */
 	set_pending_bytes(PENDING_MOST);
 	assert_false(cleans_when_idle(victims, 1500));

@@ -376,7 +376,7 @@ static void a_check_gives_way_to_a_checkpoint(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, run_checkpoint, &why),
 			 0);
 	while (!store->images_revoked)
-		pause_ms(1);
+		sleep_ms(1);
 	refused(check_image(image, &out, &store->images_revoked, &err), EBUSY,
 		"stopped");
 	image_close(store, image);
@@ -389,7 +389,7 @@ static void a_check_gives_way_to_a_checkpoint(void **state)
 static void *end_check(void *image)
 {
 	for (int i = 0; !store->images_revoked && i < 2000; i++)
-		pause_ms(10);
+		sleep_ms(10);
 	image_close(store, image);
 	return NULL;
 }

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "fixture.h"
 #include "freed.h"
@@ -484,9 +483,7 @@ static void many_writers_stay_within_one_quota(void **state)
 
 static void *delete_soon(void *arg)
 {
-	const struct timespec ts = {.tv_sec = 1};
-
-	(void)nanosleep(&ts, NULL);
+	sleep_ms(1000);
 	delete_volume(arg);
 	return NULL;
 }

@@ -307,7 +307,7 @@ static void an_unreadable_tree_stops_the_reaper_and_not_the_store(void **s)
 	must(store_start(store, &err));
 	delete_volume("a");
 	for (int ms = 0; ms < 60000 && !reaper_is_stuck(); ms++)
-		(void)usleep(1000);
+		sleep_ms(1);
 	assert_true(reaper_is_stuck());
 	refused(store_reclaim(store, &(struct reclaim){0}, &err), EUCLEAN,
 		"map node cannot be read");

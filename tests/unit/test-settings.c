@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "fixture.h"
 
@@ -231,10 +230,8 @@ struct late {
 static void *delete_late(void *arg)
 {
 	struct late *late = arg;
-	struct timespec ts = {.tv_sec = late->ms / 1000,
-			      .tv_nsec = late->ms % 1000 * 1000000L};
 
-	(void)nanosleep(&ts, NULL);
+	sleep_ms(late->ms);
 	must(store_delete(store, &late->name, 1, false, NULL));
 	late->done_ms = monotonic_ms();
 	return NULL;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "fixture.h"
 #include "space.h"
@@ -49,10 +48,8 @@ static size_t nr_said(void)
 /* Wait until @nr messages are there, at most a minute. */
 static void wait_said(size_t nr)
 {
-	const struct timespec ts = {.tv_nsec = 10000000};
-
 	for (int i = 0; i < 6000 && nr_said() < nr; i++)
-		(void)nanosleep(&ts, NULL);
+		sleep_ms(10);
 	assert_true(nr_said() >= nr);
 }
 

@@ -39,7 +39,7 @@ static int start(void **state)
 static void expect_told(const char *why)
 {
 	for (int i = 0; said.nr_failed == 0 && i < 6000; i++)
-		pause_ms(10);
+		sleep_ms(10);
 	assert_int_equal(said.nr_failed, 1);
 	assert_non_null(strstr(said.text, why));
 }
@@ -58,7 +58,7 @@ static void a_sync_that_fails_is_told_once(void **state)
 		refused(store_checkpoint(store, &err), EIO, "store stopped");
 	}
 	volume_close(v);
-	pause_ms(50);
+	sleep_ms(50);
 	assert_int_equal(said.nr_failed, 1);
 }
 
@@ -103,7 +103,7 @@ static void what_no_client_flushes_is_flushed_all_the_same(void **state)
 	for (unsigned int i = 0; i < 192; i++)
 		put(v, i % 64, 1, i + 1);
 	for (int i = 0; durable_seq() == before && i < 6000; i++)
-		pause_ms(10);
+		sleep_ms(10);
 	assert_true(durable_seq() > before);
 	assert_int_equal(store->sb.checkpoint_id, checkpoint_id);
 	volume_close(v);
