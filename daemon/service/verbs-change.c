@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "engine.h"
 #include "json.h"
+#include "names.h"
 #include "units.h"
 
 /* What most verbs give: { "names": [...] }. */
@@ -89,7 +90,32 @@ struct set_args {
 	bool dry_run;
 };
 
-/* free(ret->names) */
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int check_named_once(const char *const *names, size_t nr,
+			    struct error *err)
+{
+	CLEANUP_FREE const char **sorted = calloc(nr, sizeof(*sorted));
+	struct name name;
+
+	if (!sorted)
+		return error_set(err, ENOMEM, "out of memory");
+	memcpy(sorted, names, nr * sizeof(*sorted));
+	qsort(sorted, nr, sizeof(*sorted), compare_names);
+	for (size_t i = 1; i < nr; i++) {
+		if (strcmp(sorted[i - 1], sorted[i]) != 0)
+			continue;
+		if (name_parse(sorted[i], &name, err) < 0)
+			return -EINVAL; /* not to be repeated as it is */
+		return error_set(err, EINVAL, "%s: named twice", sorted[i]);
+	}
+	return 0;
+}
+
+/* free(ret->names), also after an error */
 static int set_args_get(struct json_object *args, struct set_args *ret,
 			const char ***ret_names, struct error *err)
 {
@@ -102,7 +128,7 @@ static int set_args_get(struct json_object *args, struct set_args *ret,
 	if (r < 0)
 		return r;
 	ret->names = (const char *const *)*ret_names;
-	return 0;
+	return check_named_once(ret->names, ret->nr, err);
 }
 
 int verb_snapshot(struct store *store, struct json_object *args,

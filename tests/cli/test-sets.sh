@@ -18,6 +18,12 @@ unchanged() {
 	[ "$(names "$store")" = "$before" ] || fail "done by halves: $*"
 }
 
+# named_twice NAME COMMAND...: refused, and nothing done.
+named_twice() {
+	unchanged 2 "${@:2}"
+	grep -qFx "varve: $1: named twice" "$tmp/err" || fail "not told: $*"
+}
+
 # same COMMAND...: succeeds and changes nothing.
 same() {
 	local before
@@ -34,21 +40,25 @@ try_sets() {
 	unchanged 6 snapshot a@two nosuch@two
 	unchanged 7 snapshot a@two b@one
 	unchanged 2 snapshot a@two b@..
-	unchanged 7 snapshot a@two a@two
 	unchanged 7 clone a@one c b
-	unchanged 7 clone a@one c c
 	unchanged 6 clone a@two c d
 	unchanged 6 delete a@one b@two
 	unchanged 5 delete a@one b
 	unchanged 5 delete a b
 	unchanged 6 delete -r a nosuch
 	unchanged 6 rollback a@one b@two
-	unchanged 2 rollback a@one a@one
 	unchanged 6 undo a b
 	unchanged 6 rename a c nosuch d
 	unchanged 7 rename a@one a@two b a
 	unchanged 2 rename a c b
-	unchanged 2 rename a c a d
+	named_twice a@two snapshot a@two b@two a@two
+	named_twice c clone a@one c d c
+	named_twice a@one delete a@one b@one a@one
+	named_twice b delete -n -r b b
+	named_twice a@one rollback a@one a@one
+	named_twice a undo a a
+	named_twice a rename a c a d
+	unchanged 2 delete $'a\nb' $'a\nb'
 	same snapshot -n a@two b@two
 	same clone -n a@one c
 	same create -n c 1M
