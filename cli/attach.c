@@ -65,7 +65,9 @@ static int choose_way(struct attach *at)
 	if (has_nbd)
 		nbd_kernel_close(kernel);
 	if (at->wanted && !has_nbd) {
-		print_error("%s: %s", at->wanted, err.message);
+		print_error("%s: %s; without a device it would be a loop "
+			    "device",
+			    at->wanted, err.message);
 		return EXIT_FAILED;
 	}
 	at->attachment.is_nbd = has_nbd;
