@@ -331,3 +331,28 @@ struct node *load_node_of(const char *name, unsigned int level, uint64_t block)
 	unlock_core();
 	return n;
 }
+
+struct birth name_of(const char *name, uint64_t block)
+{
+	const struct node *leaf = load_node_of(name, 0, block);
+
+	return leaf_entry_birth(leaf->leaf->entries[block % LEAF_BLOCKS]);
+}
+
+uint64_t place_of(uint64_t segno)
+{
+	struct segment *s;
+
+	lock_core();
+	s = segment_find(&store->segments, segno);
+	unlock_core();
+	assert_non_null(s);
+	return s->place;
+}
+
+void damage_node(uint32_t id)
+{
+	const struct node_entry *e = node_entry(&store->nodes, id);
+
+	memory_disk_damage(disk, place_of(e->segno), e->offset + 20, 1);
+}

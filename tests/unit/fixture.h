@@ -94,6 +94,11 @@ struct volume *volume(const char *name);
 /* The node of @level above @block of a volume: its id, or itself, loaded. */
 uint32_t node_of(const char *name, unsigned int level, uint64_t block);
 struct node *load_node_of(const char *name, unsigned int level, uint64_t block);
+/* What a volume's leaf says of @block, and where the segment @segno is. */
+struct birth name_of(const char *name, uint64_t block);
+uint64_t place_of(uint64_t segno);
+/* The medium no longer holds node @id as it was written. */
+void damage_node(uint32_t id);
 
 /* Forwards of the segments whose pages the next checkpoint writes. */
 uint64_t count_dirty_forwards(void);

@@ -58,18 +58,6 @@ int close_repairable(void **state)
 
 /* ---- what is where ---- */
 
-static uint64_t place_of(uint64_t segno)
-{
-	return segment_find(&store->segments, segno)->place;
-}
-
-void damage_node(uint32_t id)
-{
-	const struct node_entry *e = node_entry(&store->nodes, id);
-
-	memory_disk_damage(disk, place_of(e->segno), e->offset + 20, 1);
-}
-
 void damage_ref(const struct page_ref *ref)
 {
 	assert_true(ref->segno > 0);
@@ -83,14 +71,9 @@ void damage_page(const struct page_table *table, uint32_t index)
 
 struct segment *segment_of(const char *name, uint64_t block)
 {
-	struct segment *ret;
-	struct node *leaf;
+	struct segment *ret = segment_find(&store->segments,
+					   birth_segno(name_of(name, block)));
 
-	must(node_copy(&store->nodes, node_of(name, 0, block), &leaf, &err));
-	ret = segment_find(
-		&store->segments,
-		birth_segno(leaf_entry_birth(leaf->leaf->entries[block % 64])));
-	free(leaf);
 	assert_non_null(ret);
 	return ret;
 }

@@ -32,7 +32,6 @@ void lost_name(const char *name, char ret[50]);
 /* That holds @block of a volume. */
 struct segment *segment_of(const char *name, uint64_t block);
 
-void damage_node(uint32_t id);
 void damage_ref(const struct page_ref *ref);
 void damage_page(const struct page_table *table, uint32_t index);
 

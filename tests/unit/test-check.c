@@ -133,20 +133,9 @@ static void a_wrong_refer_is_found(void **state)
 	expect_said(1, "a@s: refers to 7 blocks, but 100");
 }
 
-static struct birth name_of_entry(const struct node *leaf, uint32_t i)
-{
-	return leaf_entry_birth(leaf->leaf->entries[i]);
-}
-
-/* The segment and slot of a's block @i of its first leaf. */
-static struct birth name_of(uint32_t i)
-{
-	return name_of_entry(load_node_of("a", 0, 0), i);
-}
-
 static void a_name_counted_too_often_is_found(void **state)
 {
-	struct birth name = name_of(0);
+	struct birth name = name_of("a", 0);
 
 	lock_core();
 	must(count_add(&store->segments, name, 1, &err));
@@ -156,7 +145,7 @@ static void a_name_counted_too_often_is_found(void **state)
 
 static void a_name_in_use_and_not_counted_is_found(void **state)
 {
-	struct birth name = name_of(0);
+	struct birth name = name_of("a", 0);
 	char words[64];
 
 	lock_core();
@@ -182,7 +171,7 @@ static void a_name_in_no_segment_is_found(void **state)
 static void a_wrong_live_number_is_found(void **state)
 {
 	struct segment *s =
-		segment_find(&store->segments, birth_segno(name_of(0)));
+		segment_find(&store->segments, birth_segno(name_of("a", 0)));
 
 	s->live += 3;
 	expect_said(1, ": live ");
@@ -191,7 +180,7 @@ static void a_wrong_live_number_is_found(void **state)
 static void a_name_without_an_address_is_found(void **state)
 {
 	struct segment *s =
-		segment_find(&store->segments, birth_segno(name_of(0)));
+		segment_find(&store->segments, birth_segno(name_of("a", 0)));
 
 	s->place = PLACE_NONE;
 	(void)run_check(-EUCLEAN);
@@ -200,24 +189,12 @@ static void a_name_without_an_address_is_found(void **state)
 
 /* ---- on the medium ---- */
 
-static uint64_t place_of(uint64_t segno)
-{
-	return segment_find(&store->segments, segno)->place;
-}
-
-static void damage_node(void)
-{
-	const struct node_entry *e = entry_of(load_node_of("a", 0, 0));
-
-	memory_disk_damage(disk, place_of(e->segno), e->offset + 20, 1);
-}
-
 static void a_damaged_node_is_found(void **state)
 {
-	uint32_t id = load_node_of("a", 0, 0)->id;
+	uint32_t id = node_of("a", 0, 0);
 	char words[64];
 
-	damage_node();
+	damage_node(id);
 	reopen_read_only();
 	(void)run_check(-EUCLEAN);
 	(void)snprintf(words, sizeof(words), "node %u", id);
@@ -227,7 +204,7 @@ static void a_damaged_node_is_found(void **state)
 static void a_damaged_node_is_found_while_served(void **state)
 {
 	must(store_checkpoint(store, &err));
-	damage_node();
+	damage_node(node_of("a", 0, 0));
 	(void)run_check(-EUCLEAN);
 	assert_string_not_equal(said, "");
 	assert_false(stat_now().failed);
@@ -238,7 +215,7 @@ static void a_damaged_page_is_found_while_served(void **state)
 	const struct page_ref *ref =
 		&store->segments.pages
 			 .pages[segment_find(&store->segments,
-					     birth_segno(name_of(0)))
+					     birth_segno(name_of("a", 0)))
 					->index]
 			 .ref;
 
@@ -273,7 +250,7 @@ static void a_block_in_many_leaves_is_counted(void **state)
 	must(store_checkpoint(store, &err));
 	reopen_read_only();
 	(void)run_check(0);
-	first = name_of_entry(load_node_of("a@s", 0, 0), 0);
+	first = name_of("a@s", 0);
 	lock_core();
 	must(count_add(&store->segments, first, 1, &err));
 	unlock_core();
@@ -291,10 +268,11 @@ static void a_check_brings_no_node_into_memory(void **state)
 static void lost_blocks_are_told_but_no_error(void **state)
 {
 	struct node *leaf = load_node_of("a", 0, 0);
+	struct birth name = name_of("a", 3);
 	struct check_report report;
 
 	lock_core();
-	must(count_add(&store->segments, name_of_entry(leaf, 3), -1, &err));
+	must(count_add(&store->segments, name, -1, &err));
 	unlock_core();
 	leaf->leaf->entries[3] = leaf_entry_lost();
 	for (unsigned int level = 0; level < INNER_LEVELS; level++)

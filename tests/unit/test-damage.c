@@ -45,13 +45,6 @@ static int set_up(void **state)
 	return 0;
 }
 
-static struct birth name_of(const char *name, uint64_t block)
-{
-	const struct node *leaf = load_node_of(name, 0, block);
-
-	return leaf_entry_birth(leaf->leaf->entries[block % LEAF_BLOCKS]);
-}
-
 static void add_block(const char *name, uint64_t block)
 {
 	damage_add_block(&damage, name_of(name, block));

@@ -72,31 +72,6 @@ static int set_up(void **state)
 	return r;
 }
 
-static struct birth name_of(const char *name, uint64_t block)
-{
-	uint32_t id = node_of(name, 0, block), missing;
-	struct birth ret;
-	struct node *n;
-
-	must(nodes_fault(&store->nodes, id, &err));
-	lock_core();
-	must(node_get(&store->nodes, id, 0, &n, &missing, &err));
-	ret = leaf_entry_birth(n->leaf->entries[block % LEAF_BLOCKS]);
-	unlock_core();
-	return ret;
-}
-
-static uint64_t place_of(uint64_t segno)
-{
-	struct segment *s;
-
-	lock_core();
-	s = segment_find(&store->segments, segno);
-	unlock_core();
-	assert_non_null(s);
-	return s->place;
-}
-
 static void damage_block(const char *name, uint64_t block)
 {
 	struct birth birth = name_of(name, block);
@@ -107,13 +82,6 @@ static void damage_block(const char *name, uint64_t block)
 	must(segment_resolve(&store->segments, birth, &s, &slot, &err));
 	unlock_core();
 	memory_disk_damage(disk, s->place, slot * BLOCK_SIZE + 5, 1);
-}
-
-static void damage_node(uint32_t id)
-{
-	const struct node_entry *e = node_entry(&store->nodes, id);
-
-	memory_disk_damage(disk, place_of(e->segno), e->offset + 20, 1);
 }
 
 static void a_sound_store_has_no_errors(void **state)
