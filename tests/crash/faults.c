@@ -170,6 +170,11 @@ void faults_use_file(const char *path)
 	file = path;
 }
 
+bool faults_use_a_file(void)
+{
+	return file != NULL;
+}
+
 static bool fails(enum fault fault, int code)
 {
 	if (!strikes(fault))

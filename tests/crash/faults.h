@@ -36,6 +36,7 @@ const char *fault_name(enum fault fault);
  * not there; NULL: in memory again.
  */
 void faults_use_file(const char *path);
+bool faults_use_a_file(void);
 
 /* The @nr-th @fault from now on, and with @forever each after it. */
 void faults_arm(struct memory_disk *disk, enum fault fault, uint64_t nr,
