@@ -19,7 +19,7 @@
 
 /* The workers (daemon/volume/workers.c); each sleeps until it is woken. */
 enum worker {
-	WORKER_WRITER,	/* there is a sealed batch, or durable_seq to tell */
+	WORKER_WRITER,	/* a batch is full, or durable_seq is to be told */
 	WORKER_JANITOR, /* frames are wanted, the reaper has work */
 	WORKER_CLEANER, /* frames get scarce */
 	WORKER_DRIVER,	/* a checkpoint is due, a scratch view is idle */

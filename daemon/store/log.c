@@ -170,7 +170,6 @@ void log_seal(struct log *log)
 	log->unflushed_bytes += (uint64_t)(1 + b->nr_payload) * BLOCK_SIZE;
 	b->state = BATCH_SEALED;
 	log->open = NULL;
-	core_wake(log->core, WORKER_WRITER);
 }
 
 /* The open batch, with room for one more entry and @nr_payload blocks. */
@@ -179,8 +178,10 @@ static struct log_buffer *batch_with_room(struct log *log, uint32_t nr_payload)
 	struct log_buffer *b = log->open;
 
 	if (b && (b->nr_payload + nr_payload > b->payload_max ||
-		  !batch_has_room(b->nr_entries, b->nr_payload + nr_payload)))
+		  !batch_has_room(b->nr_entries, b->nr_payload + nr_payload))) {
 		log_seal(log);
+		core_wake(log->core, WORKER_WRITER);
+	}
 	if (!log->open)
 		open_batch(log, nr_payload);
 	return log->open;

@@ -122,7 +122,11 @@ void log_append_operation(struct log *log, enum op op, const void *payload,
 /* Seq of the batch that holds what was appended last.  Core held. */
 uint64_t log_seq(const struct log *log);
 
-/* Close the open batch, if any.  Core held. */
+/*
+ * Close the open batch, if any; the caller writes it, soon.  The writer is
+ * woken for full batches only: a hand-over takes longer than the write, and
+ * one who wakes for nothing is in the way.  Core held.
+ */
 void log_seal(struct log *log);
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The workers: five threads that call the engine in bounded slices.
- *   writer   writes sealed batches early, advertises durable_seq when idle
+ *   writer   writes full batches early, advertises durable_seq when idle
  *   janitor  makes frames ready, lets the reaper work, tells how full it is
  *   cleaner  empties segments that are mostly dead
  *   driver   runs checkpoints, flushes when no client does, drops scratch

@@ -263,6 +263,68 @@ static void a_late_flush_gets_a_round_of_its_own(void **state)
 	assert_int_equal(log_of_store->durable_seq, log_seq(log_of_store));
 }
 
+struct sleeper {
+	uint64_t ms;
+	bool sleeps, woken; /* guarded by core */
+};
+
+static void *sleep_as_writer(void *arg)
+{
+	struct sleeper *sleeper = arg;
+	struct core *core = &store->core;
+
+	mutex_lock(&core->lock);
+	sleeper->sleeps = true;
+	sleeper->woken = cond_wait_ms(&core->work[WORKER_WRITER], &core->lock,
+				      sleeper->ms);
+	mutex_unlock(&core->lock);
+	return NULL;
+}
+
+/* Does @act wake the writer, if that sleeps for @ms? */
+static bool wakes_writer(void (*act)(void), uint64_t ms)
+{
+	struct sleeper sleeper = {.ms = ms};
+	pthread_t thread;
+	bool sleeps;
+
+	assert_int_equal(
+		pthread_create(&thread, NULL, sleep_as_writer, &sleeper), 0);
+	do {
+		lock_core();
+		sleeps = sleeper.sleeps;
+		unlock_core();
+	} while (!sleeps);
+	act();
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	return sleeper.woken;
+}
+
+static void fill_a_batch(void)
+{
+	for (uint32_t i = 0; i < TEST_SLOTS; i++)
+		(void)append(1);
+}
+
+static void flush_a_block(void)
+{
+	(void)append(1);
+	must(log_flush(log_of_store, &err));
+}
+
+static void a_full_batch_is_the_writers(void **state)
+{
+	assert_true(wakes_writer(fill_a_batch, 60000));
+}
+
+/* But for the first flush, after which the writer has its timer. */
+static void what_a_flush_writes_itself_wakes_nobody(void **state)
+{
+	flush_a_block();
+	assert_true(log_of_store->timer_armed);
+	assert_false(wakes_writer(flush_a_block, 200));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +342,8 @@ int main(void)
 		TEST(a_failed_sync_is_never_tried_again),
 		TEST(without_a_frame_the_log_is_not_ready),
 		TEST(a_late_flush_gets_a_round_of_its_own),
+		TEST(a_full_batch_is_the_writers),
+		TEST(what_a_flush_writes_itself_wakes_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
