@@ -10,9 +10,25 @@ wants_disks mnt mnt2
 
 store=$tmp/main.varve
 
-# attach_loop OPERAND...: where the kernel has an NBD client, too.
+# try_loop OPERAND...: attach by a loop device, where the kernel has an NBD
+# client, too; another one when somebody was faster.
+try_loop() {
+	local free r
+	checks=$((checks + 1))
+	until
+		free=$(losetup -f)
+		"$VARVE" -s "$store" attach "$@" "$free" 2>"$tmp/err"
+		r=$?
+		! grep -qx "varve: $free: Device or resource busy" "$tmp/err"
+	do :; done
+	return $r
+}
+
+# attach_loop OPERAND...: the device becomes $device.
 attach_loop() {
-	attach "$@" "$(losetup -f)"
+	try_loop "$@" >"$tmp/out" || fail "exit $?: attach $*"
+	device=$(awk '{print $1}' "$tmp/out")
+	[ -b "$device" ] || fail "no block device: $device"
 }
 
 nothing_is_left() {
@@ -309,7 +325,7 @@ a_killed_attach_leaves_no_harm() {
 		kill -9 "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 		# either it was done, or it can be done now
-		"$VARVE" -q -s "$store" attach data "$(losetup -f)" 2>"$tmp/err"
+		try_loop data >"$tmp/out"
 		case $? in
 		0 | 5) ;;
 		*) fail "attach after a killed one" ;;
