@@ -70,15 +70,16 @@ static struct segment *find_emptiest(const struct segment_table *table)
 
 /*
  * As many META segments may be: where frames are few what they take is not
- * there for blocks, and the cleaner pays for that with a multiple.
+ * there for blocks, and the cleaner pays for that with a multiple.  For the
+ * checkpoint of a recovery everybody waits: the next one can do as much.
  */
 static uint64_t segments_max(const struct store *store)
 {
 	bool few = is_tight(store) || cleaner_frames_are_few(store);
+	unsigned int eighths = few ? 9 : store->replaying ? 20 : 16;
 
-	return SEGMENTS_MIN +
-	       ((store->segments.meta_bytes * (few ? 9 : 16) / 8) >>
-		store->core.segment_shift);
+	return SEGMENTS_MIN + ((store->segments.meta_bytes * eighths / 8) >>
+			       store->core.segment_shift);
 }
 
 /* Returns their live bytes; 0: there is none. */

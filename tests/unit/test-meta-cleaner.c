@@ -154,6 +154,33 @@ static void forwards_of_a_page_that_moves_count_as_dirty(void **state)
 	check_is_clean();
 }
 
+/* Everybody waits for the checkpoint of an open. */
+static void an_open_leaves_what_is_worth_cleaning_to_the_next(void **state)
+{
+	struct volume_handle *h = create_leaves();
+	bool cleans_at_open = false, cleans = false;
+
+	must(store_checkpoint(store, &err));
+	for (uint32_t round = 0; round < 100 && !cleans; round++) {
+		for (uint32_t i = 0; i < NR_HOT; i++)
+			put(h,
+			    (round * COLD_PER_ROUND + i) % NR_COLD *
+				    LEAF_BLOCKS,
+			    1, round + 2);
+		lock_core();
+		store->replaying = true;
+		cleans_at_open = meta_cleaner_begin(store);
+		store->replaying = false;
+		cleans = meta_cleaner_begin(store);
+		unlock_core();
+		must(store_checkpoint(store, &err));
+	}
+	assert_true(cleans);
+	assert_false(cleans_at_open);
+	volume_close(h);
+	check_is_clean();
+}
+
 /* Blocks that take what is free, and a third of them is dead then. */
 static struct volume_handle *fill_frames(void)
 {
@@ -261,6 +288,7 @@ int main(void)
 		TEST(cleaned_segments_hold_nothing_that_is_missed),
 		TEST(metadata_takes_about_twice_what_is_live),
 		TEST(forwards_of_a_page_that_moves_count_as_dirty),
+		TEST(an_open_leaves_what_is_worth_cleaning_to_the_next),
 		TEST(where_frames_are_few_metadata_takes_less),
 		TEST(clean_leaves_are_evicted_and_come_back),
 		TEST(evicted_leaves_leave_their_memory_to_others),
