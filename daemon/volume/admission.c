@@ -228,9 +228,17 @@ bool checkpoint_is_old(const struct store *store, uint64_t now_ms)
 	       now_ms >= store->checkpointed_at_ms + CHECKPOINT_IDLE_MS;
 }
 
+/*
+ * After a crash all that is unflushed is read, and about as much as a block
+ * for each dirty leaf: together no more where there are many of those.
+ */
 bool flush_is_due(const struct store *store)
 {
-	return store->log.unflushed_bytes >= store->checkpoint_log_bytes / 8;
+	uint64_t most = store->checkpoint_log_bytes / 8, least = most / 4;
+	uint64_t leaves = store->nodes.dirty.len * BLOCK_SIZE;
+
+	return store->log.unflushed_bytes >=
+	       (leaves < most - least ? most - leaves : least);
 }
 
 bool reaper_may_work(const struct store *store)

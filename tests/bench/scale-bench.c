@@ -45,7 +45,6 @@
 #define WRITES_BETWEEN 64u
 /* What a checkpoint of a snapshot that came and went writes, generously. */
 #define SETTLED_BYTES (UINT64_C(1) << 18)
-#define WRITES_UNFLUSHED (CHECKPOINT_LOG_BYTES / 8 / BLOCK_SIZE)
 
 static const char *const tail_dirs[] = {"/dev/shm", NULL};
 
@@ -253,6 +252,19 @@ static bool tail_is_longest(struct store *store)
 	       stat.log_bytes + (4u << 20) >= CHECKPOINT_LOG_BYTES;
 }
 
+/* As a worker would. */
+static void flush_when_due(struct store *store)
+{
+	struct error err = ERROR_NONE;
+	bool is_due;
+
+	mutex_lock(&store->core.lock);
+	is_due = flush_is_due(store);
+	mutex_unlock(&store->core.lock);
+	if (is_due)
+		must(store_flush(store, &err), "flush", &err);
+}
+
 /* Never returns. */
 static void tail(const char *path)
 {
@@ -272,8 +284,8 @@ static void tail(const char *path)
 		for (size_t i = 0; i < BLOCK_SIZE / sizeof(uint64_t); i++)
 			data[i] = rng_next(&rng);
 		write_block(handle, rng_below(&rng, nr_blocks(handle)), data);
-		if (++nr % WRITES_UNFLUSHED == 0) /* as a worker would */
-			must(store_flush(store, &err), "flush", &err);
+		nr++;
+		flush_when_due(store);
 	}
 	store_stat(store, &stat);
 	bench_figure("tail-log", (double)stat.log_bytes / (1 << 20), "MiB");

@@ -185,6 +185,41 @@ static void what_is_dirty_is_compared_with_the_frames_left(void **state)
 	assert_true(then);
 }
 
+/* ---- the log ---- */
+
+static bool flush_is_due_now(void)
+{
+	bool ret;
+
+	lock_core();
+	ret = flush_is_due(store);
+	unlock_core();
+	return ret;
+}
+
+/* What is read after a crash: the log that is not flushed, and its leaves. */
+static void with_many_dirty_leaves_a_flush_is_due_sooner(void **state)
+{
+	const uint32_t nr = 70;
+	struct volume_handle *wide =
+		create_volume("wide", (uint64_t)nr * LEAF_BLOCKS);
+
+	lock_core();
+	store->checkpoint_log_bytes = 8 * 2 * nr * BLOCK_SIZE;
+	unlock_core();
+	must(store_checkpoint(store, &err));
+	put(a, 0, nr, 1);
+	assert_false(flush_is_due_now());
+	must(store_flush(store, &err));
+	must(store_checkpoint(store, &err));
+	for (uint32_t i = 0; i < nr; i++)
+		put(wide, (uint64_t)i * LEAF_BLOCKS, 1, 1);
+	assert_true(flush_is_due_now());
+	must(store_flush(store, &err));
+	assert_false(flush_is_due_now());
+	volume_close(wide);
+}
+
 /* ---- the host ---- */
 
 static void a_full_host_stops_growth_and_not_the_store(void **state)
@@ -287,6 +322,7 @@ int main(void)
 		TEST(rewriting_needs_no_more_room_than_writing),
 		TEST(what_a_snapshot_holds_is_not_free),
 		TEST_ALONE(what_is_dirty_is_compared_with_the_frames_left),
+		TEST_ALONE(with_many_dirty_leaves_a_flush_is_due_sooner),
 		TEST(a_full_host_stops_growth_and_not_the_store),
 		TEST(a_failed_write_stops_the_store_until_reopened),
 		TEST(a_failed_sync_stops_the_store_until_reopened),
