@@ -10,7 +10,9 @@
  * have taken.  D is the largest durable_seq met: a header's durable_seq is a
  * fact even when its own payload is torn.
  * Pass 2 verifies the payload of every batch above D and of every metadata
- * operation.  E is the last batch before the first failure.
+ * operation.  E is the last batch before the first failure.  Meanwhile whoever
+ * has the log walked is told of all batches: what a replay needs can be read
+ * while a thread verifies.
  *
  * Torn or damaged?  After a crash nothing that was durable is missing.  So an
  * end before D proves damage, and so does any later header of this tail with
@@ -26,6 +28,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +37,7 @@
 struct walk {
 	struct backend *be;
 	const struct superblock *sb;
-	const struct log_frames *frames; /* NULL: all may hold the log */
+	const struct log_walker *walker; /* NULL: all frames may hold the log */
 	struct log_tail *tail;
 	uint32_t nr_slots;
 	uint32_t nr_hinted; /* headers ahead that may be on their way */
@@ -197,8 +200,8 @@ static bool frame_search_next(const struct walk *w, struct frame_search *search,
 
 	const struct frames *frames = NULL;
 
-	if (w->frames)
-		frames = w->frames->get(w->frames->owner);
+	if (w->walker)
+		frames = w->walker->frames(w->walker->owner);
 	while (search->next < w->be->nr_frames) {
 		*ret = search->next++;
 		if (!frames)
@@ -357,10 +360,10 @@ static void hint_payload(const struct walk *w, size_t i)
 				  b->nr_payload * BLOCK_SIZE);
 }
 
-/* Cut the list at the first batch whose payload must verify and does not. */
-static int verify_payloads(struct walk *w, struct error *err)
+/* *ret: so many batches come before the first whose payload does not verify. */
+static int verify_payloads(const struct walk *w, size_t *ret, struct error *err)
 {
-	struct log_batch_vector *batches = &w->tail->batches;
+	const struct log_batch_vector *batches = &w->tail->batches;
 	CLEANUP_FREE uint8_t *memory =
 		malloc((size_t)BATCH_PAYLOAD_MAX * BLOCK_SIZE);
 	size_t i;
@@ -382,8 +385,45 @@ static int verify_payloads(struct walk *w, struct error *err)
 		if (!good)
 			break;
 	}
-	batches->len = i;
+	*ret = i;
 	return 0;
+}
+
+struct verifier {
+	const struct walk *walk;
+	size_t nr_good;
+	int result;
+	struct error error;
+};
+
+static void *run_verifier(void *opaque)
+{
+	struct verifier *v = opaque;
+
+	v->result = verify_payloads(v->walk, &v->nr_good, &v->error);
+	return NULL;
+}
+
+/* Verify, and tell the walker; then cut the list where it is not good. */
+static int verify_and_tell(struct walk *w, struct error *err)
+{
+	struct verifier v = {.walk = w, .error = ERROR_NONE};
+	struct log_batch_vector *batches = &w->tail->batches;
+	pthread_t thread;
+	bool is_beside = w->walker && batches->len > 0 &&
+			 pthread_create(&thread, NULL, run_verifier, &v) == 0;
+
+	if (w->walker)
+		w->walker->shown(w->walker->owner, batches);
+	if (is_beside)
+		(void)pthread_join(thread, NULL);
+	else
+		(void)run_verifier(&v);
+	if (v.result < 0 && err)
+		*err = v.error;
+	if (v.result == 0)
+		batches->len = v.nr_good;
+	return v.result;
 }
 
 /* ---- torn or damaged ---- */
@@ -501,14 +541,14 @@ static void set_end(struct log_tail *tail, const struct log_position *start)
 }
 
 int log_tail_find(struct backend *be, const struct superblock *sb,
-		  const struct log_frames *frames, bool drop_cache,
+		  const struct log_walker *walker, bool drop_cache,
 		  struct log_tail *ret, struct error *err)
 {
 	const struct log_position *start = &sb->log;
 	struct walk w = {
 		.be = be,
 		.sb = sb,
-		.frames = frames,
+		.walker = walker,
 		.tail = ret,
 		.nr_slots = segment_slots(sb->segment_shift),
 		.drop_cache = drop_cache,
@@ -527,7 +567,7 @@ int log_tail_find(struct backend *be, const struct superblock *sb,
 	while (r == 0 && !end)
 		r = walk_step(&w, &end, err);
 	if (r == 0)
-		r = verify_payloads(&w, err);
+		r = verify_and_tell(&w, err);
 	if (r == 0) {
 		set_end(ret, start);
 		last = last_batch(ret);

@@ -35,19 +35,25 @@ struct log_tail {
 	bool damaged; /* something beyond the end had been durable */
 };
 
-/* Frames that are known by the time they are asked for; mostly nobody asks. */
-struct log_frames {
-	const struct frames *(*get)(void *owner);
+/* Who has the log walked. */
+struct log_walker {
+	/* Known by the time they are asked for; mostly nobody asks. */
+	const struct frames *(*frames)(void *owner);
+	/*
+	 * Headers show @batches, while their payload is being verified: found
+	 * are the first of them in the end, or all.
+	 */
+	void (*shown)(void *owner, const struct log_batch_vector *batches);
 	void *owner;
 };
 
 /*
  * Walk the log of @sb; @drop_cache: what is read comes from the medium.  A
- * frame that @frames (NULL: unknown) call used is not searched.  -EIO,
+ * frame that @walker (NULL: there is none) calls used is not searched.  -EIO,
  * -ENOMEM; damage is no error here, see ret->damaged.  No lock needed.
  */
 int log_tail_find(struct backend *be, const struct superblock *sb,
-		  const struct log_frames *frames, bool drop_cache,
+		  const struct log_walker *walker, bool drop_cache,
 		  struct log_tail *ret, struct error *err);
 void log_tail_done(struct log_tail *tail);
 

@@ -20,8 +20,9 @@
  * A read-only open does 1, 3 and 5 in memory.
  *
  * What the tables take to load grows with the store, the rest does not: so a
- * thread loads them, while 2 is done, the log is walked and room is made for
- * the buffers of the new one.
+ * thread loads them, while 2 is done and the log is walked.  As soon as its
+ * headers show what there may be to replay, the leaves for that are read, while
+ * another thread verifies the payload.
  *
  * A repair opens with a salvage: 3 takes what it gets and makes it sound
  * before the log is replayed, and 2 comes right before 4, so that nothing is
@@ -34,6 +35,7 @@
 #include <string.h>
 
 #include "quota.h"
+#include "replay-ahead.h"
 #include "replay.h"
 #include "salvage.h"
 
@@ -148,9 +150,29 @@ static const struct frames *loaded_frames(void *owner)
 	return &rec->store->frames;
 }
 
+/*
+ * Read the leaves that a replay of @batches and of the tail file needs.  With
+ * tables that could not be loaded there will be none.
+ */
+static void read_leaves(void *owner, const struct log_batch_vector *batches)
+{
+	struct recovery *rec = owner;
+	struct store *store = rec->store;
+	struct leaf_list leaves = {0};
+
+	if (replay_list_leaves(store->core.be, &rec->old, batches, &rec->file,
+			       &leaves) == 0 &&
+	    leaves.len > 0 && end_load(rec, NULL) == 0) {
+		mutex_lock(&store->core.lock);
+		replay_read_leaves(store, &leaves);
+		mutex_unlock(&store->core.lock);
+	}
+	leaf_list_done(&leaves);
+}
+
 static int find_tail(struct recovery *rec, struct error *err)
 {
-	const struct log_frames frames = {loaded_frames, rec};
+	const struct log_walker walker = {loaded_frames, read_leaves, rec};
 	const struct store_open_options *o = rec->options;
 	struct backend *be = rec->store->core.be;
 	struct tail_owner owner;
@@ -164,14 +186,19 @@ static int find_tail(struct recovery *rec, struct error *err)
 		};
 		return 0;
 	}
+	core_tail_owner(&rec->store->core, &owner);
+	if (tail_file_find(o->tail_dirs, &owner, rec->old.log.incarnation,
+			   &rec->file, NULL) < 0)
+		rec->file = (struct tail_file){0};
 	if (!o->read_only)
 		r = backend_sync(be, err);
 	if (r == 0)
-		r = log_tail_find(be, &rec->old, &frames, true, &rec->tail,
+		r = log_tail_find(be, &rec->old, &walker, true, &rec->tail,
 				  err);
 	if (r < 0)
 		return r;
 	if (rec->tail.damaged && !rec->store->salvage) {
+		tail_file_done(&rec->file); /* it goes on elsewhere */
 		r = error_set(err, EUCLEAN,
 			      "log is damaged after batch %" PRIu64
 			      ": later batches had been durable; open "
@@ -184,10 +211,6 @@ static int find_tail(struct recovery *rec, struct error *err)
 				 "log is damaged after batch %" PRIu64
 				 ": what lies beyond would be given up",
 				 rec->tail.end_seq);
-	core_tail_owner(&rec->store->core, &owner);
-	if (tail_file_find(o->tail_dirs, &owner, rec->old.log.incarnation,
-			   &rec->file, NULL) < 0)
-		rec->file = (struct tail_file){0};
 	/* claimed: both superblocks name that log, nobody wants other tails */
 	if (!o->read_only && !rec->store->salvage)
 		tail_file_remove_others(o->tail_dirs, &owner,

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "replay-ahead.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "read-ahead.h"
-
-/* Volume id and number of the leaf in its map. */
-DEFINE_VECTOR(leaf_vector, uint64_t);
+#include "replay.h"
 
 #define LEAF_BITS 32u
 _Static_assert(VOLUME_BLOCKS_MAX / LEAF_BLOCKS <= UINT64_C(1) << LEAF_BITS,
 	       "a leaf's number fits");
 
-static int add_leaf(struct leaf_vector *leaves, uint32_t volume, uint64_t block)
+static int add_leaf(struct leaf_list *leaves, uint32_t volume, uint64_t block)
 {
-	return leaf_vector_push(leaves, (uint64_t)volume << LEAF_BITS |
-						block / LEAF_BLOCKS);
+	return leaf_list_push(leaves, (uint64_t)volume << LEAF_BITS |
+					      block / LEAF_BLOCKS);
 }
 
 /* Of a range that is cleared only the leaves at its ends are read. */
-static int add_entry(struct leaf_vector *leaves, const struct batch_entry *e)
+static int add_entry(struct leaf_list *leaves, const struct batch_entry *e)
 {
 	int r;
 
@@ -31,19 +30,45 @@ static int add_entry(struct leaf_vector *leaves, const struct batch_entry *e)
 	return r;
 }
 
-static int add_batch(struct store *store, struct leaf_vector *leaves,
+static int add_entries(struct leaf_list *leaves, const struct disk_batch *disk,
+		       const struct batch_header *h)
+{
+	struct batch_entry e;
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < h->nr_entries; i++) {
+		r = batch_get_entry(disk, i, h->kind, &e, NULL);
+		if (r == 0)
+			r = add_entry(leaves, &e);
+	}
+	return r;
+}
+
+static int add_batch(struct backend *be, struct leaf_list *leaves,
 		     const struct log_batch *b)
 {
 	struct disk_batch disk;
 	struct batch_header h;
-	struct batch_entry e;
 	int r;
 
-	r = log_tail_read_header(store->core.be, b, &disk, &h, NULL);
-	for (uint32_t i = 0; r == 0 && i < h.nr_entries; i++) {
-		r = batch_get_entry(&disk, i, h.kind, &e, NULL);
-		if (r == 0)
-			r = add_entry(leaves, &e);
+	r = log_tail_read_header(be, b, &disk, &h, NULL);
+	return r < 0 ? r : add_entries(leaves, &disk, &h);
+}
+
+static int add_tail_file(struct leaf_list *leaves, const struct superblock *sb,
+			 const struct tail_file *file)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < file->nr_buffers; i++) {
+		struct batch_header h;
+		bool sealed;
+		const struct disk_batch *disk =
+			replay_tail_batch(file, i, &h, &sealed);
+
+		/* most buffers have been written, some before the checkpoint */
+		if (disk && h.kind == SEGMENT_DATA && h.seq >= sb->log.seq)
+			r = add_entries(leaves, disk, &h);
 	}
 	return r;
 }
@@ -55,7 +80,7 @@ static int compare_leaves(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void sort_once(struct leaf_vector *leaves)
+static void sort_once(struct leaf_list *leaves)
 {
 	size_t nr = 0;
 
@@ -107,39 +132,50 @@ static int compare_missing(const void *a, const void *b)
 	return read_range_compare(&x->range, &y->range);
 }
 
-/* So many are on their way while those before them are decoded. */
-#define NODES_AHEAD 2048u
+struct hints {
+	struct backend *be;
+	const struct missing_vector *missing;
+};
 
-static void hint_missing(struct store *store,
-			 const struct missing_vector *missing, size_t first)
+static void *run_hints(void *opaque)
 {
-	struct read_ahead ahead = {.be = store->core.be};
+	const struct hints *hints = opaque;
+	struct read_ahead ahead = {.be = hints->be};
 
-	for (size_t i = first; i < missing->len && i < first + NODES_AHEAD; i++)
-		read_ahead_add(&ahead, missing->ptr[i].range.place,
-			       missing->ptr[i].range.offset,
-			       missing->ptr[i].range.length);
+	for (size_t i = 0; i < hints->missing->len; i++) {
+		const struct read_range *range = &hints->missing->ptr[i].range;
+
+		read_ahead_add(&ahead, range->place, range->offset,
+			       range->length);
+	}
 	read_ahead_submit(&ahead);
 	read_ahead_done(&ahead);
+	return NULL;
 }
 
-/* In the order in which they lie there.  Core held, dropped. */
+/*
+ * In the order in which they lie there.  A thread goes ahead: to say what will
+ * be read takes as long as to decode it.  Core held, dropped.
+ */
 static void read_missing(struct store *store,
 			 const struct missing_vector *missing)
 {
+	struct hints hints = {store->core.be, missing};
+	pthread_t thread;
+	bool is_ahead;
+
 	qsort(missing->ptr, missing->len, sizeof(*missing->ptr),
 	      compare_missing);
-	hint_missing(store, missing, 0);
-	for (size_t i = 0; i < missing->len; i++) {
-		if (i % NODES_AHEAD == 0)
-			hint_missing(store, missing, i + NODES_AHEAD);
-		/* damage is met again, by a replay that needs it */
+	is_ahead = pthread_create(&thread, NULL, run_hints, &hints) == 0;
+	/* damage is met again, by a replay that needs it */
+	for (size_t i = 0; i < missing->len; i++)
 		(void)store_fault(store, missing->ptr[i].id, NULL);
-	}
+	if (is_ahead)
+		(void)pthread_join(thread, NULL);
 }
 
 /* The next level down; *ret_more: there were inner nodes, now in memory. */
-static int read_level(struct store *store, const struct leaf_vector *leaves,
+static int read_level(struct store *store, const struct leaf_list *leaves,
 		      bool *ret_more)
 {
 	struct missing_vector missing = {0};
@@ -157,17 +193,38 @@ static int read_level(struct store *store, const struct leaf_vector *leaves,
 	return r;
 }
 
-void replay_ahead(struct store *store, const struct log_batch *batches,
-		  size_t nr)
+/*
+ * Some leaves are listed many times.  A store of ours has at most half as many
+ * dirty; one that is damaged may name any number, and the rest is not listed.
+ */
+#define LEAVES_LISTED_MAX (8 * CHECKPOINT_DIRTY_NODES)
+
+static bool list_is_full(struct leaf_list *leaves)
 {
-	struct leaf_vector leaves = {0};
+	if (leaves->len < LEAVES_LISTED_MAX)
+		return false;
+	sort_once(leaves);
+	return leaves->len >= LEAVES_LISTED_MAX / 2;
+}
+
+int replay_list_leaves(struct backend *be, const struct superblock *sb,
+		       const struct log_batch_vector *batches,
+		       const struct tail_file *file, struct leaf_list *ret)
+{
+	int r = add_tail_file(ret, sb, file);
+
+	for (size_t i = 0; r == 0 && i < batches->len && !list_is_full(ret);
+	     i++)
+		r = add_batch(be, ret, &batches->ptr[i]);
+	sort_once(ret);
+	return r;
+}
+
+void replay_read_leaves(struct store *store, const struct leaf_list *leaves)
+{
 	bool more = true;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < nr; i++)
-		r = add_batch(store, &leaves, &batches[i]);
-	sort_once(&leaves);
 	for (unsigned int i = 0; r == 0 && more && i <= INNER_LEVELS; i++)
-		r = read_level(store, &leaves, &more);
-	leaf_vector_done(&leaves);
+		r = read_level(store, leaves, &more);
 }

@@ -8,11 +8,18 @@
 #include "checksum.h"
 #include "volume-io.h"
 
-static const struct disk_batch *tail_batch(const struct tail_file *file,
-					   uint32_t i)
+const struct disk_batch *replay_tail_batch(const struct tail_file *file,
+					   uint32_t i, struct batch_header *ret,
+					   bool *ret_sealed)
 {
-	return (const void *)(file->buffers + (size_t)i * file->buffer_bytes +
-			      SEGMENT_HEADER_SIZE);
+	const struct disk_batch *disk =
+		(const void *)(file->buffers + (size_t)i * file->buffer_bytes +
+			       SEGMENT_HEADER_SIZE);
+
+	*ret_sealed = batch_decode(disk, ret, NULL) == 0;
+	if (!*ret_sealed && batch_decode_unsealed(disk, ret, NULL) < 0)
+		return NULL;
+	return disk;
 }
 
 /* The batch that follows (@seq, @hash); NULL: none. */
@@ -23,12 +30,10 @@ static const struct disk_batch *tail_next(const struct tail_file *file,
 					  bool *ret_sealed)
 {
 	for (uint32_t i = 0; i < file->nr_buffers; i++) {
-		const struct disk_batch *disk = tail_batch(file, i);
+		const struct disk_batch *disk =
+			replay_tail_batch(file, i, ret, ret_sealed);
 
-		*ret_sealed = batch_decode(disk, ret, NULL) == 0;
-		if (!*ret_sealed && batch_decode_unsealed(disk, ret, NULL) < 0)
-			continue;
-		if (ret->seq == seq + 1 && ret->prev_hash == hash &&
+		if (disk && ret->seq == seq + 1 && ret->prev_hash == hash &&
 		    ret->kind == SEGMENT_DATA &&
 		    ret->incarnation == sb->log.incarnation &&
 		    memcmp(ret->uuid, sb->uuid, sizeof(ret->uuid)) == 0 &&

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "print.h"
-#include "replay-ahead.h"
 #include "salvage.h"
 
 int replay_find_head(struct store *store, uint32_t id, struct volume **ret,
@@ -142,19 +141,10 @@ static int replay_batch(struct store *store, const struct log_batch *b,
 int replay_log(struct store *store, const struct log_tail *tail,
 	       struct error *err)
 {
-	size_t nr = tail->batches.len;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < nr; i++) {
-		const struct log_batch *b = &tail->batches.ptr[i];
-
-		if (i % REPLAY_AHEAD_BATCHES == 0)
-			replay_ahead(store, b,
-				     nr - i < REPLAY_AHEAD_BATCHES
-					     ? nr - i
-					     : REPLAY_AHEAD_BATCHES);
-		r = replay_batch(store, b, err);
-	}
+	for (size_t i = 0; r == 0 && i < tail->batches.len; i++)
+		r = replay_batch(store, &tail->batches.ptr[i], err);
 	store->recovered_batches = tail->batches.len;
 	return r;
 }

@@ -24,6 +24,14 @@ int replay_tail_file(struct store *store, const struct tail_file *file,
 		     const struct superblock *sb, const struct log_tail *tail,
 		     struct error *err);
 
+/*
+ * The batch in buffer @i of @file, if it is one; *ret_sealed: as it will be
+ * for ever.  Only its header is looked at.
+ */
+const struct disk_batch *replay_tail_batch(const struct tail_file *file,
+					   uint32_t i, struct batch_header *ret,
+					   bool *ret_sealed);
+
 /* The head that an entry of the log is about.  -EUCLEAN: there is none. */
 int replay_find_head(struct store *store, uint32_t id, struct volume **ret,
 		     struct error *err);

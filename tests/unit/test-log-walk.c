@@ -7,6 +7,7 @@
  * says that n is durable, the last one that the one before it is.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "fixture.h"
 #include "log-walk.h"
@@ -259,6 +260,54 @@ static void a_lost_header_of_the_last_segment_loses_nothing(void **state)
 	check_is_clean();
 }
 
+/* ---- what the walker is told ---- */
+
+static const struct frames *no_frames(void *owner)
+{
+	return NULL;
+}
+
+static void note_shown(void *owner, const struct log_batch_vector *batches)
+{
+	*(size_t *)owner = batches->len;
+}
+
+static void what_headers_show_is_told_what_verifies_is_found(void **state)
+{
+	size_t nr_shown = 0;
+	const struct log_walker walker = {no_frames, note_shown, &nr_shown};
+
+	make_log(NR);
+	damage_payload(NR - 1);
+	log_tail_done(&tail);
+	must(log_tail_find(be, &sb, &walker, true, &tail, &err));
+	assert_int_equal(nr_shown, NR);
+	assert_int_equal(tail.batches.len, NR - 1);
+	assert_false(tail.damaged);
+}
+
+static void a_read_error_beside_the_walker_is_no_end(void **state)
+{
+	size_t nr_shown = 0;
+	const struct log_walker walker = {no_frames, note_shown, &nr_shown};
+	uint64_t nr_reads;
+
+	make_log(NR);
+	log_tail_done(&tail);
+	nr_reads = memory_disk_count(disk, MEMORY_READ);
+	must(log_tail_find(be, &sb, &walker, true, &tail, &err));
+	nr_reads = memory_disk_count(disk, MEMORY_READ) - nr_reads;
+	log_tail_done(&tail);
+	for (uint64_t i = 1; i <= nr_reads; i++) {
+		memory_disk_fault(disk, MEMORY_READ, i, EIO, false);
+		if (log_tail_find(be, &sb, &walker, true, &tail, &err) == 0)
+			assert_int_equal(tail.batches.len, NR);
+		else
+			assert_non_null(strstr(err.message, "injected"));
+		log_tail_done(&tail);
+	}
+}
+
 /* ---- what the medium is told, and asked ---- */
 
 static struct backend_ops ops;
@@ -472,6 +521,8 @@ int main(void)
 		TEST(a_lost_segment_header_does_not_end_the_log),
 		TEST(a_lost_header_of_the_last_segment_loses_nothing),
 		TEST(a_header_lost_before_the_flush_loses_nothing),
+		TEST(what_headers_show_is_told_what_verifies_is_found),
+		TEST(a_read_error_beside_the_walker_is_no_end),
 		TEST(headers_of_batches_of_one_length_are_read_ahead),
 		TEST(an_empty_log_is_not_searched_for),
 		TEST(no_checkpoint_leaves_a_log_to_be_searched_for),

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fixture.h"
+#include "read-ahead.h"
 
 static const struct store_open_options writable;
 static char dir[] = "/dev/shm/varve-test-XXXXXX";
@@ -220,6 +221,80 @@ static void a_clean_stop_leaves_no_tail_file(void **state)
 	assert_int_equal(rmdir(dir), 0); /* it is empty */
 }
 
+/* ---- what is read ---- */
+
+#define NR_LEAVES 20u
+
+static struct backend_ops noting_ops;
+static struct read_range told[1000];
+static _Atomic size_t nr_told;
+
+static void note_told(struct backend *be, uint64_t place, uint32_t offset,
+		      uint32_t length)
+{
+	size_t i = nr_told++;
+
+	assert_true(i < sizeof(told) / sizeof(told[0]));
+	told[i] = (struct read_range){place, offset, length};
+}
+
+static bool was_told(const struct read_range *range)
+{
+	for (size_t i = 0; i < nr_told; i++)
+		if (told[i].place == range->place &&
+		    told[i].offset <= range->offset &&
+		    told[i].offset + told[i].length >=
+			    range->offset + range->length)
+			return true;
+	return false;
+}
+
+/* Change a block of each leaf from @first on; the leaves' records. */
+static void change_leaves(uint32_t first, uint32_t nr, struct read_range *ret)
+{
+	for (uint32_t i = first; i < first + nr; i++) {
+		uint64_t block = (uint64_t)i * LEAF_BLOCKS;
+		uint32_t id = node_of("wide", 0, block);
+
+		lock_core();
+		assert_true(nodes_find_record(&store->nodes, id, &ret[i]));
+		unlock_core();
+		put_in("wide", block, 1, 2);
+	}
+}
+
+static void reopen_noted(void)
+{
+	struct backend *be = backend_memory_open(disk);
+
+	noting_ops = *be->ops;
+	noting_ops.will_read = note_told;
+	be->ops = &noting_ops;
+	nr_told = 0;
+	must(store_open(be, &with_tail, &store, &err));
+}
+
+static void leaves_of_log_and_tail_are_read_ahead(void **state)
+{
+	struct read_range leaves[2 * NR_LEAVES];
+
+	volume_close(create_volume("wide", 2 * NR_LEAVES * LEAF_BLOCKS));
+	for (uint32_t i = 0; i < 2 * NR_LEAVES; i++)
+		put_in("wide", (uint64_t)i * LEAF_BLOCKS, 2, 1);
+	must(store_checkpoint(store, &err));
+	change_leaves(0, NR_LEAVES, leaves);
+	must(store_flush(store, &err));
+	change_leaves(NR_LEAVES, NR_LEAVES, leaves);
+	stop(false);
+	reopen_noted();
+	assert_true(stat_now().recovered_tail_batches > 0);
+	for (uint32_t i = 0; i < 2 * NR_LEAVES; i++) {
+		assert_true(was_told(&leaves[i]));
+		expect_in("wide", (uint64_t)i * LEAF_BLOCKS, 1, 2);
+	}
+	check_is_clean();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +309,7 @@ int main(void)
 		TEST(before_the_claim_no_tail_goes),
 		TEST(a_reader_sees_the_tail_and_leaves_it),
 		TEST(a_clean_stop_leaves_no_tail_file),
+		TEST(leaves_of_log_and_tail_are_read_ahead),
 	};
 
 	if (access("/dev/shm", W_OK) < 0) {
