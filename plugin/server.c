@@ -168,6 +168,7 @@ int server_open(void)
 		.nr_buffers = server.nr_buffers,
 		.memory_bytes = server.memory_bytes,
 		.tables_bytes = server.tables_bytes,
+		.load_behind = true,
 		.message = message,
 	};
 	struct error err = ERROR_NONE;

@@ -46,7 +46,9 @@ static int own_node(struct nodes *nodes, const struct extent_map *map,
 		*ret = n;
 		return 0;
 	}
-	r = node_shadow(nodes, n, map->epoch, ret, err);
+	r = node_children_are_loaded(nodes, n, ret_missing);
+	if (r == 0)
+		r = node_shadow(nodes, n, map->epoch, ret, err);
 	if (r < 0)
 		return r;
 	if (node_entry(nodes, id)->count < 2) /* hostile: it was shared */
@@ -285,11 +287,15 @@ static int clear_leaf(struct nodes *nodes, struct node *leaf, uint32_t from,
 }
 
 /* Can child @i of @parent be detached? */
-static int check_child(const struct nodes *nodes, const struct node *parent,
-		       uint32_t i, struct error *err)
+static int check_child(struct nodes *nodes, const struct node *parent,
+		       uint32_t i, uint32_t *ret_missing, struct error *err)
 {
 	uint32_t id = parent->inner->children[i];
 
+	if (!node_is_loaded(nodes, id)) {
+		*ret_missing = id;
+		return -EAGAIN;
+	}
 	if (node_exists(nodes, id))
 		return 0;
 	return error_set(err, EUCLEAN,
@@ -339,7 +345,7 @@ static int clear_walk(struct nodes *nodes, const struct extent_map *map,
 		if (part.first > part.last || n->inner->children[i] == 0)
 			continue;
 		if (part.first == first && part.last == last) {
-			r = check_child(nodes, n, i, err);
+			r = check_child(nodes, n, i, ret_missing, err);
 			if (r == 0 && detach)
 				detach_child(nodes, n, i, &child_removed);
 			continue;
@@ -368,6 +374,9 @@ static int clear(struct nodes *nodes, struct extent_map *map,
 	if (map->root == 0)
 		return 0;
 	if (range.first == 0 && range.last == VOLUME_BLOCKS_MAX - 1) {
+		r = node_want(nodes, map->root, err);
+		if (r < 0)
+			return r;
 		if (!node_exists(nodes, map->root))
 			return error_set(err, EUCLEAN,
 					 "node %" PRIu32 " does not exist",
@@ -506,8 +515,8 @@ static uint64_t count_leaf(const struct node *leaf, uint32_t at)
 }
 
 /* Data blocks below the children of @inner from @at on. */
-static uint64_t count_children(const struct nodes *nodes,
-			       const struct node *inner, uint32_t at)
+static uint64_t count_children(struct nodes *nodes, const struct node *inner,
+			       uint32_t at)
 {
 	uint64_t ret = 0;
 
@@ -542,6 +551,9 @@ int extent_map_count_from(struct nodes *nodes, const struct extent_map *map,
 			sum += count_leaf(n, at);
 			break;
 		}
+		r = node_children_are_loaded(nodes, n, ret_missing);
+		if (r < 0)
+			return r;
 		at = child_index(level, first);
 		sum += count_children(nodes, n, at + 1);
 		id = n->inner->children[at];

@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "cleanup.h"
+#include "meta-reader.h"
 #include "read-ahead.h"
 
 /* Ids the evictor looks at in one call. */
@@ -22,8 +24,6 @@ void node_evict_some(struct nodes *nodes)
 		nodes->hand++;
 		if (nodes->hand >= nodes->next_id)
 			nodes->hand = 1; /* 0 is no node */
-		if (!node_exists(nodes, nodes->hand))
-			continue;
 		n = *node_place(nodes, nodes->hand);
 		if (!n || n->level > 0 || n->pending ||
 		    n->generation == nodes->core->generation)
@@ -127,6 +127,39 @@ static int read_entry(struct nodes *nodes, uint32_t id,
 	return r;
 }
 
+/*
+ * Load the page of the entry of @id, which is not loaded.  Core held;
+ * dropped.
+ */
+static int fault_page(struct nodes *nodes, uint32_t id,
+		      struct error *err) NO_THREAD_SAFETY_ANALYSIS
+{
+	uint32_t index = id / NODE_TABLE_PAGE_ENTRIES;
+	struct page_ref ref = nodes->pages.pages[index].ref;
+	CLEANUP_FREE void *record = NULL;
+	struct core *core = nodes->core;
+	struct segment *s;
+	int r;
+
+	mutex_assert_held(&core->lock);
+	r = meta_record_find(nodes->segments, &ref, &s, err);
+	if (r == 0) {
+		s->pins++;
+		mutex_unlock(&core->lock);
+		r = meta_record_read(core->be, s->place, &ref, &record, err);
+		mutex_lock(&core->lock);
+		s->pins--;
+	}
+	if (r == 0 && !nodes_page_is_loaded(nodes, index)) {
+		r = nodes_load_page(nodes, index, record, ref.length, err);
+		if (r == 0) /* cannot fail: it is there */
+			(void)segment_add_meta(nodes->segments, ref.segno,
+					       ref.length, NULL);
+	}
+	return r < 0 ? error_prefix(err, "node table: page %" PRIu32, index)
+		     : 0;
+}
+
 int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err)
 {
 	struct core *core = nodes->core;
@@ -135,7 +168,9 @@ int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err)
 	int r = 0;
 
 	mutex_lock(&core->lock);
-	if (node_exists(nodes, id) && !*node_place(nodes, id)) {
+	if (!node_is_loaded(nodes, id)) {
+		r = fault_page(nodes, id, err);
+	} else if (node_exists(nodes, id) && !*node_place(nodes, id)) {
 		e = *node_entry(nodes, id);
 		r = read_entry(nodes, id, &e, &n, err);
 		if (r == 0 && node_exists(nodes, id) &&
@@ -157,7 +192,7 @@ bool nodes_find_record(struct nodes *nodes, uint32_t id, struct read_range *ret)
 	struct segment *s;
 
 	mutex_assert_held(&nodes->core->lock);
-	if (!node_exists(nodes, id))
+	if (node_want(nodes, id, NULL) < 0 || !node_exists(nodes, id))
 		return false;
 	e = node_entry(nodes, id);
 	s = segment_find_meta(nodes->segments, e->segno);
@@ -192,7 +227,10 @@ int node_copy(struct nodes *nodes, uint32_t id, struct node **ret,
 	int r;
 
 	mutex_lock(&core->lock);
-	if (!node_exists(nodes, id)) {
+	r = node_want(nodes, id, err);
+	if (r < 0) {
+		/* and so is what it says */
+	} else if (!node_exists(nodes, id)) {
 		r = error_set(err, EUCLEAN, "node %" PRIu32 " does not exist",
 			      id);
 	} else if (*node_place(nodes, id)) {

@@ -29,6 +29,24 @@ void node_drop_image(struct nodes *nodes, struct node *n);
 void node_release(struct nodes *nodes, struct node *n);
 void node_memory_done(struct nodes *nodes);
 
+/* ---- node-pages.c ---- */
+
+/* Make page @index of the table exist, loaded.  -ENOMEM.  Core held. */
+int node_page_make(struct nodes *nodes, uint32_t index);
+void node_pages_done(struct nodes *nodes);
+
+/* Page @index, which nobody wanted before, or the store fails.  Core held. */
+void node_page_must_load(struct nodes *nodes, uint32_t index);
+/* The page of the entry of @id, loaded.  Core held. */
+static inline struct node_page *node_page(struct nodes *nodes, uint32_t id)
+{
+	uint32_t index = id / NODE_TABLE_PAGE_ENTRIES;
+
+	if (!nodes->table[index]->is_loaded)
+		node_page_must_load(nodes, index);
+	return nodes->table[index];
+}
+
 /* ---- the others ---- */
 
 /*

@@ -18,14 +18,13 @@ struct node **node_place(const struct nodes *nodes, uint32_t id)
 			->nodes[id % NODE_TABLE_PAGE_ENTRIES];
 }
 
-struct node_entry *node_entry(const struct nodes *nodes, uint32_t id)
+struct node_entry *node_entry(struct nodes *nodes, uint32_t id)
 {
 	assert(id < nodes->next_id);
-	return &nodes->table[id / NODE_TABLE_PAGE_ENTRIES]
-			->entries[id % NODE_TABLE_PAGE_ENTRIES];
+	return &node_page(nodes, id)->entries[id % NODE_TABLE_PAGE_ENTRIES];
 }
 
-bool node_exists(const struct nodes *nodes, uint32_t id)
+bool node_exists(struct nodes *nodes, uint32_t id)
 {
 	return id > 0 && id < nodes->next_id &&
 	       node_entry(nodes, id)->count > 0;
@@ -35,6 +34,7 @@ static size_t node_page_encode(void *owner, uint32_t index, void *ret)
 {
 	struct nodes *nodes = owner;
 
+	assert(nodes->table[index]->is_loaded); /* else it did not change */
 	node_table_page_encode(index, nodes->table[index]->entries, ret);
 	return PAGE_BYTES;
 }
@@ -58,15 +58,7 @@ void nodes_done(struct nodes *nodes)
 		if (n && n->zombie)
 			node_release(nodes, n);
 	}
-	for (uint32_t p = 0; p < nodes->table_cap; p++) {
-		struct node_page *page = nodes->table[p];
-
-		for (uint32_t i = 0; page && i < NODE_TABLE_PAGE_ENTRIES; i++)
-			if (page->nodes[i])
-				node_release(nodes, page->nodes[i]);
-		free(page);
-	}
-	free(nodes->table);
+	node_pages_done(nodes);
 	node_memory_done(nodes);
 	index_vector_done(&nodes->free_ids);
 	index_vector_done(&nodes->freed);
@@ -76,118 +68,6 @@ void nodes_done(struct nodes *nodes)
 	node_vector_done(&nodes->pending);
 	page_table_done(&nodes->pages);
 	*nodes = (struct nodes){0};
-}
-
-/* Make page @index of the table exist. */
-static int table_grow(struct nodes *nodes, uint32_t index)
-{
-	int r;
-
-	if (index >= nodes->table_cap) {
-		uint32_t cap = nodes->table_cap ? nodes->table_cap : 64;
-		struct node_page **table;
-
-		while (cap <= index)
-			cap *= 2;
-		table = reallocarray(nodes->table, cap, sizeof(*table));
-		if (!table)
-			return -ENOMEM;
-		memset(table + nodes->table_cap, 0,
-		       (cap - nodes->table_cap) * sizeof(*table));
-		nodes->table = table;
-		nodes->table_cap = cap;
-	}
-	if (!nodes->table[index]) {
-		nodes->table[index] = calloc(1, sizeof(struct node_page));
-		if (!nodes->table[index])
-			return -ENOMEM;
-	}
-	r = page_table_grow(&nodes->pages, index + 1);
-	return r;
-}
-
-int nodes_load_page(struct nodes *nodes, uint32_t index, const void *page,
-		    size_t length, struct error *err)
-{
-	int r;
-
-	mutex_assert_held(&nodes->core->lock);
-	if (table_grow(nodes, index) < 0)
-		return error_set(err, ENOMEM, "out of memory");
-	r = node_table_page_decode(page, length, index,
-				   nodes->table[index]->entries, err);
-	if (r < 0) /* half a page is none */
-		memset(nodes->table[index], 0, sizeof(*nodes->table[index]));
-	return r;
-}
-
-int nodes_lose_page(struct nodes *nodes, uint32_t index)
-{
-	return table_grow(nodes, index);
-}
-
-static int load_entry(struct nodes *nodes, uint32_t id, struct error *err)
-{
-	const struct node_entry *e = node_entry(nodes, id);
-
-	if (e->count == 0) {
-		if (id > 0 && index_vector_push(&nodes->free_ids, id) < 0)
-			return error_set(err, ENOMEM, "out of memory");
-		return 0;
-	}
-	if (id == 0)
-		return error_set(err, EUCLEAN, "node 0 is in use");
-	nodes->nr_nodes++;
-	return segment_add_meta(nodes->segments, e->segno, e->length, err);
-}
-
-/*
- * A page with ids that were in use has been written, so that memory is taken
- * only for what the store holds.  Those ahead of the ids are made here.
- */
-static int make_pages(struct nodes *nodes, uint32_t next_id, struct error *err)
-{
-	for (uint32_t p = 0; p < nodes->pages.nr_pages; p++) {
-		bool loaded = p < nodes->table_cap && nodes->table[p];
-
-		if (!loaded && next_id > 1 &&
-		    p * NODE_TABLE_PAGE_ENTRIES < next_id)
-			return error_set(err, EUCLEAN,
-					 "page %" PRIu32
-					 " of the node table is missing",
-					 p);
-		if (table_grow(nodes, p) < 0)
-			return error_set(err, ENOMEM, "out of memory");
-	}
-	return 0;
-}
-
-int nodes_loaded(struct nodes *nodes, uint32_t next_id, struct error *err)
-{
-	uint64_t known =
-		(uint64_t)nodes->pages.nr_pages * NODE_TABLE_PAGE_ENTRIES;
-	int r;
-
-	if (next_id == 0 || (next_id > known && next_id != 1))
-		return error_set(err, EUCLEAN,
-				 "next node id %" PRIu32
-				 " is beyond the node table",
-				 next_id);
-	/* a page is made known at most one ahead of the ids in use */
-	if (nodes->pages.nr_pages > next_id / NODE_TABLE_PAGE_ENTRIES + 2)
-		return error_set(err, EUCLEAN,
-				 "%" PRIu32 " pages for %" PRIu32 " nodes",
-				 nodes->pages.nr_pages, next_id);
-	r = make_pages(nodes, next_id, err);
-	if (r < 0)
-		return r;
-	nodes->next_id = next_id;
-	for (uint32_t id = 0; id < next_id && id < known; id++) {
-		r = load_entry(nodes, id, err);
-		if (r < 0)
-			return error_prefix(err, "node %" PRIu32, id);
-	}
-	return 0;
 }
 
 void nodes_cleaning_begin(struct nodes *nodes)
@@ -237,8 +117,8 @@ int nodes_prepare(struct nodes *nodes)
 	if (nodes->free_ids.len < nr_new) {
 		if (nodes->next_id > UINT32_MAX - nr_new)
 			return -ENOSPC;
-		r = table_grow(nodes, (nodes->next_id + nr_new) /
-					      NODE_TABLE_PAGE_ENTRIES);
+		r = node_page_make(nodes, (nodes->next_id + nr_new) /
+						  NODE_TABLE_PAGE_ENTRIES);
 		if (r < 0)
 			return r;
 	}
@@ -258,7 +138,7 @@ int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
 	/* a node in memory exists: its entry need not be looked at */
 	n = id < nodes->next_id ? *node_place(nodes, id) : NULL;
 	if (!n) {
-		if (!node_exists(nodes, id))
+		if (node_is_loaded(nodes, id) && !node_exists(nodes, id))
 			return error_set(err, EUCLEAN,
 					 "node %" PRIu32 " does not exist", id);
 		*ret_missing = id;
@@ -313,6 +193,7 @@ void node_prefetch_all(const struct nodes *nodes, uint32_t id)
 void node_entry_touch(struct nodes *nodes, uint32_t id)
 {
 	node_note_use(nodes);
+	(void)node_page(nodes, id); /* what is written is what was there */
 	page_table_touch(&nodes->pages, id / NODE_TABLE_PAGE_ENTRIES);
 }
 
@@ -371,8 +252,8 @@ struct node *node_new(struct nodes *nodes, unsigned int level, uint32_t epoch)
 	assert(!*node_place(nodes, id));
 	*node_place(nodes, id) = n;
 	node_count_memory(nodes, n);
-	nodes->nr_nodes++;
 	node_entry_touch(nodes, id);
+	nodes->nr_nodes++;
 	*node_entry(nodes, id) = (struct node_entry){.count = 1};
 	node_touch(nodes, n);
 	return n;
@@ -406,7 +287,7 @@ static int ref_content(struct nodes *nodes, const struct node *n,
 }
 
 /* Children named by bytes from disk must exist before they are counted. */
-static int check_children(const struct nodes *nodes, const struct node *n,
+static int check_children(struct nodes *nodes, const struct node *n,
 			  struct error *err)
 {
 	for (uint32_t i = 0; n->level > 0 && i < INNER_CHILDREN; i++) {

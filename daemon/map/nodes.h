@@ -14,6 +14,12 @@
  * checkpoint has written it; its id is reused only after a checkpoint whose
  * cut came after the free is in both superblocks (I7).
  *
+ * The table is loaded page by page: all of it before an open ends, or those
+ * pages that somebody needs at once and the others behind (engine.h,
+ * load_behind).  A page that is not loaded has no node in memory and is not
+ * dirty.  Whoever can fail wants a page before its entries are looked at
+ * (node_want(), nodes_fault()); whoever cannot gets it loaded by node_page().
+ *
  * Node memory is taken from spares, so that nothing is allocated in the
  * middle of a change: nodes_prepare() comes first in every hold.
  *
@@ -57,6 +63,7 @@ struct node {
 struct node_page {
 	struct node_entry entries[NODE_TABLE_PAGE_ENTRIES];
 	struct node *nodes[NODE_TABLE_PAGE_ENTRIES];
+	bool is_loaded; /* else it is as the checkpoint has it */
 };
 
 DEFINE_VECTOR(node_vector, struct node *);
@@ -67,6 +74,10 @@ struct nodes {
 	struct page_table pages;
 	struct node_page **table; /* pages.nr_pages of them */
 	uint32_t table_cap;
+	struct node_page *loadable; /* in one piece: those that were loaded */
+	uint32_t nr_loadable;
+	uint32_t nr_unloaded;  /* pages of the table */
+	uint32_t load_next_id; /* what next_id was in the checkpoint */
 	uint32_t next_id;
 	struct index_vector free_ids;
 	struct index_vector freed;	  /* since the last cut */
@@ -77,7 +88,7 @@ struct nodes {
 	/* for the next ones; leaves: all that were evicted */
 	struct node *spare_leaves, *spare_inners;
 	uint32_t nr_spare_leaves, nr_spare_inners;
-	uint64_t nr_nodes;    /* entries with a count */
+	uint64_t nr_nodes;    /* entries with a count, of loaded pages */
 	uint64_t nr_loaded;   /* in memory */
 	uint64_t leaf_bytes;  /* of memory, for leaves and their images */
 	uint64_t inner_bytes; /* for inner nodes, which stay */
@@ -98,13 +109,42 @@ int nodes_init(struct nodes *nodes, struct core *core,
 	       struct segment_table *segments);
 void nodes_done(struct nodes *nodes);
 
-/* Load a page of the table (open). */
+/*
+ * The table is going to be loaded, @next_id is the checkpoint's: its
+ * directories have been read (nodes->pages).  -EUCLEAN, -ENOMEM.
+ */
+int nodes_begin_load(struct nodes *nodes, uint32_t next_id, struct error *err);
+/*
+ * Load page @index of the table: count its records as live and its free ids
+ * as free.  -EBADMSG, -EUCLEAN, -ENOMEM: nothing has changed.
+ */
 int nodes_load_page(struct nodes *nodes, uint32_t index, const void *page,
 		    size_t length, struct error *err);
-/* A page that cannot be loaded: its ids are free, as far as is known. */
+/*
+ * A page that cannot be loaded: its ids are free, as far as is known.
+ * -ENOMEM.
+ */
 int nodes_lose_page(struct nodes *nodes, uint32_t index);
-/* After the last page: @next_id from the root; collects the free ids. */
-int nodes_loaded(struct nodes *nodes, uint32_t next_id, struct error *err);
+/*
+ * Those that were never written: all pages are loaded or lost, or are there to
+ * be loaded.  -EUCLEAN: one that must be there is not.
+ */
+int nodes_make_pages(struct nodes *nodes, struct error *err);
+/*
+ * Load page @index when it is not: it is needed now.  Reads while core is
+ * held, for as long as an open is young.  -EIO, -EBADMSG, -EUCLEAN, -ENOMEM:
+ * it is as before, and may be wanted again.
+ */
+int nodes_want_page(struct nodes *nodes, uint32_t index, struct error *err);
+/* The same for the page of node @id, an id that exists or not. */
+int node_want(struct nodes *nodes, uint32_t id, struct error *err);
+bool node_is_loaded(const struct nodes *nodes, uint32_t id);
+/* The pages of all children of @node; -EAGAIN: not that of *ret_missing. */
+int node_children_are_loaded(const struct nodes *nodes, const struct node *node,
+			     uint32_t *ret_missing);
+bool nodes_page_is_loaded(const struct nodes *nodes, uint32_t index);
+/* Until all pages are no record of META may be called dead. */
+bool nodes_are_loaded(const struct nodes *nodes);
 
 /*
  * The calling thread begins to clean data; at most one does at a time.  It
@@ -125,13 +165,19 @@ uint64_t nodes_table_bytes(const struct nodes *nodes);
 /* Are there ids that were used before, enough for one hold? */
 bool nodes_have_free_ids(const struct nodes *nodes);
 
-/* Is @id a node that exists?  (Ids come from disk.) */
-bool node_exists(const struct nodes *nodes, uint32_t id);
-struct node_entry *node_entry(const struct nodes *nodes, uint32_t id);
+/*
+ * Is @id a node that exists?  (Ids come from disk.)  A page that was not
+ * wanted before and cannot be loaded now is lost and makes the store
+ * fail-stop: its nodes are taken for nothing else, nothing is written any
+ * more.
+ */
+bool node_exists(struct nodes *nodes, uint32_t id);
+struct node_entry *node_entry(struct nodes *nodes, uint32_t id);
 
 /*
- * The node @id of @level (or LEVEL_ANY), in memory.  -EAGAIN: it is not;
- * *ret_missing is set.  -EUCLEAN: no such node, or of another level.
+ * The node @id of @level (or LEVEL_ANY), in memory.  -EAGAIN: it is not, or its
+ * page is not loaded; *ret_missing is set.  -EUCLEAN: no such node, or of
+ * another level.
  */
 #define LEVEL_ANY UINT8_MAX
 int node_get(struct nodes *nodes, uint32_t id, unsigned int level,
@@ -157,8 +203,9 @@ int node_decode(const void *record, const struct node_entry *entry, uint32_t id,
 		struct node **ret, struct error *err);
 
 /*
- * Read node @id into memory.  A node that is there or gone by now is no
- * error.  Core not held.
+ * Read node @id into memory, or its page of the table first: then it may be
+ * missing still.  A node that is there or gone by now is no error.  Core not
+ * held.
  */
 int nodes_fault(struct nodes *nodes, uint32_t id, struct error *err);
 

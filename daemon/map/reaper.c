@@ -86,12 +86,15 @@ int reaper_step(struct nodes *nodes, uint32_t *ret_missing, struct error *err)
 	if (nodes->reaper.len == 0)
 		return 0;
 	id = nodes->reaper.ptr[nodes->reaper.len - 1];
-	if (node_exists(nodes, id) && node_entry(nodes, id)->count > 1) {
+	if (node_is_loaded(nodes, id) && node_exists(nodes, id) &&
+	    node_entry(nodes, id)->count > 1) {
 		nodes->reaper.len--;
 		node_unref_shared(nodes, id);
 		return 1;
 	}
 	r = node_get(nodes, id, LEVEL_ANY, &n, ret_missing, err);
+	if (r == 0)
+		r = node_children_are_loaded(nodes, n, ret_missing);
 	if (r < 0)
 		return r;
 	if (n->level && nr_children(n) > children_per_step(nodes)) {

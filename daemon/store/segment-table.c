@@ -359,7 +359,8 @@ void segment_table_seal_open(struct segment_table *table,
 {
 	for (uint32_t i = 0; i < table->nr_buckets; i++)
 		for (struct segment *s = table->buckets[i]; s; s = s->hash_next)
-			if (!s->sealed && s != except)
+			if (!s->sealed && s != except &&
+			    s->kind != SEGMENT_META)
 				/* where the GC stream ended nobody knows */
 				segment_seal(table, s,
 					     s->kind == SEGMENT_DATA
@@ -367,10 +368,14 @@ void segment_table_seal_open(struct segment_table *table,
 						     : s->first_seq);
 }
 
-void segment_table_seal_open_meta(struct segment_table *table)
+void segment_table_seal_open_meta(struct segment_table *table, uint64_t below)
 {
-	for (size_t i = 0; i < table->meta.len; i++)
-		segment_seal(table, table->meta.ptr[i], 0);
+	for (size_t i = 0; i < table->meta.len; i++) {
+		struct segment *s = table->meta.ptr[i];
+
+		if (!s->sealed && s->segno < below)
+			segment_seal(table, s, 0);
+	}
 }
 
 void segment_add_live(struct segment_table *table, struct segment *s, int delta)

@@ -119,12 +119,15 @@ void segment_remove(struct segment_table *table, struct segment *segment);
 void segment_seal(struct segment_table *table, struct segment *segment,
 		  uint64_t last_seq);
 
-/* Recovery: nothing is appended any more to any segment but @except. */
+/* Recovery: nothing is appended any more to any DATA or GC but @except. */
 void segment_table_seal_open(struct segment_table *table,
 			     const struct segment *except, uint64_t last_seq);
 
-/* Open: nothing is appended to META segments of an earlier open. */
-void segment_table_seal_open_meta(struct segment_table *table);
+/*
+ * Nothing is appended to META segments of an earlier open, whose segnos are
+ * below @below: from now on one without live records is dead.
+ */
+void segment_table_seal_open_meta(struct segment_table *table, uint64_t below);
 
 /* A block of @segment cannot be read: never clean it. */
 void segment_quarantine(struct segment_table *table, struct segment *segment);

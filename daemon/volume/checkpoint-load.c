@@ -17,6 +17,9 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "loader.h"
+#include "meta-reader.h"
+#include "page-window.h"
 #include "read-ahead.h"
 #include "tables.h"
 
@@ -61,102 +64,6 @@ int superblock_choose(struct backend *be, struct superblock *ret,
 		   sb[1].open_incarnation > sb[0].open_incarnation)));
 	*ret = sb[newer];
 	*ret_first = 1 - newer;
-	return 0;
-}
-
-/*
- * Pages are loaded in the order in which they lie there: those that one
- * checkpoint wrote lie side by side, and one read gets many of them.
- */
-#define WINDOW_BYTES (128u << 10)
-
-struct page_order {
-	struct page_ref ref;
-	uint32_t index;
-};
-
-DEFINE_VECTOR(page_order_vector, struct page_order);
-
-struct window {
-	uint64_t place;
-	uint32_t offset, length; /* length 0: nothing */
-	uint8_t data[WINDOW_BYTES];
-};
-
-static const void *window_find(const struct window *w, uint64_t place,
-			       const struct page_ref *ref)
-{
-	if (w->length == 0 || w->place != place || ref->offset < w->offset ||
-	    ref->length > w->length ||
-	    ref->offset - w->offset > w->length - ref->length)
-		return NULL;
-	return w->data + (ref->offset - w->offset);
-}
-
-/*
- * Fill it from the first of @pages on, as far as those behind it lie there,
- * too.
- */
-static void window_move(struct store *store, struct window *w, uint64_t place,
-			const struct page_order *pages, size_t nr)
-{
-	uint32_t begin = pages->ref.offset, end = 0;
-	uint32_t most = store->core.nr_slots * BLOCK_SIZE;
-
-	for (size_t i = 0; i < nr; i++) {
-		const struct page_ref *ref = &pages[i].ref;
-
-		if (ref->segno != pages->ref.segno || ref->offset < end ||
-		    ref->offset >= most || ref->length > most - ref->offset ||
-		    ref->offset + ref->length - begin > WINDOW_BYTES ||
-		    (i > 0 && ref->offset - end > READ_AHEAD_GAP_BYTES))
-			break;
-		end = ref->offset + ref->length;
-	}
-	w->length = 0;
-	/* what cannot be read is met again, by itself */
-	if (end == 0 || backend_read(store->core.be, place, begin, w->data,
-				     end - begin, 0, NULL) < 0)
-		return;
-	w->place = place;
-	w->offset = begin;
-	w->length = end - begin;
-}
-
-/* Read and verify the record that @ref names into malloc'ed *ret. */
-static int read_record(struct store *store, const struct page_ref *ref,
-		       void **ret, struct error *err)
-{
-	struct segment *s = segment_find_meta(&store->segments, ref->segno);
-	void *data;
-	int r;
-
-	if (!s)
-		return error_set(err, EUCLEAN,
-				 "a record is in segment %" PRIu64
-				 ", which holds no metadata",
-				 ref->segno);
-	data = malloc(ref->length);
-	if (!data)
-		return error_set(err, ENOMEM, "out of memory");
-	r = backend_read(store->core.be, s->place, ref->offset, data,
-			 ref->length, 0, err);
-	if (r == 0 && checksum64(data, ref->length) != ref->checksum)
-		r = backend_read(store->core.be, s->place, ref->offset, data,
-				 ref->length, BACKEND_READ_AROUND_CACHE, err);
-	if (r == 0 && checksum64(data, ref->length) != ref->checksum)
-		r = error_set(err, EBADMSG,
-			      "checksum mismatch: segment %" PRIu64
-			      " offset %" PRIu32,
-			      ref->segno, ref->offset);
-	if (r == 0)
-		r = segment_add_meta(&store->segments, ref->segno, ref->length,
-				     err);
-	if (r < 0) {
-		free(data);
-		return r;
-	}
-	*ret = data;
 	return 0;
 }
 
@@ -219,23 +126,16 @@ static int read_root(struct store *store, void **ret, struct root *ret_root,
 		     struct error *err)
 {
 	const struct root_ref *ref = &store->sb.root;
+	const struct page_ref record = {ref->segno, ref->offset, ref->length,
+					ref->checksum};
 	uint32_t most = (store->core.nr_slots - 2) * BLOCK_SIZE;
-	void *data;
+	void *data = NULL;
 	int r;
 
 	if (ref->length < ROOT_FIXED_BYTES || ref->length > most)
 		return error_set(err, EUCLEAN, "root of %" PRIu32 " bytes",
 				 ref->length);
-	data = malloc(ref->length);
-	if (!data)
-		return error_set(err, ENOMEM, "out of memory");
-	r = backend_read(store->core.be, ref->place, ref->offset, data,
-			 ref->length, 0, err);
-	if (r == 0 && checksum64(data, ref->length) != ref->checksum)
-		r = backend_read(store->core.be, ref->place, ref->offset, data,
-				 ref->length, BACKEND_READ_AROUND_CACHE, err);
-	if (r == 0 && checksum64(data, ref->length) != ref->checksum)
-		r = error_set(err, EBADMSG, "checksum mismatch");
+	r = meta_record_read(store->core.be, ref->place, &record, &data, err);
 	if (r == 0)
 		r = root_decode(data, ref->length, store->sb.checkpoint_id,
 				ret_root, err);
@@ -293,7 +193,7 @@ static int load_page(struct store *store, enum table t, uint32_t index,
 /* The first of @pages; NULL: it is read by itself. */
 static const void *find_page(struct store *store,
 			     const struct page_order *pages, size_t nr,
-			     struct window *w)
+			     struct page_window *w)
 {
 	const struct page_ref *ref = &pages->ref;
 	struct segment *s = segment_find_meta(&store->segments, ref->segno);
@@ -301,19 +201,18 @@ static const void *find_page(struct store *store,
 
 	if (!s)
 		return NULL;
-	ret = window_find(w, s->place, ref);
+	ret = page_window_find(w, s->place, ref);
 	if (!ret) {
-		window_move(store, w, s->place, pages, nr);
-		ret = window_find(w, s->place, ref);
+		page_window_move(w, &store->core, s->place, pages, nr);
+		ret = page_window_find(w, s->place, ref);
 	}
-	return ret && checksum64(ret, ref->length) == ref->checksum ? ret
-								    : NULL;
+	return ret;
 }
 
 /* Load the first of @pages. */
 static int load_ref(struct store *store, struct page_table *table,
-		    const struct page_order *pages, size_t nr, struct window *w,
-		    struct error *err)
+		    const struct page_order *pages, size_t nr,
+		    struct page_window *w, struct error *err)
 {
 	const struct page_ref *ref = &pages->ref;
 	const void *page = find_page(store, pages, nr, w);
@@ -324,7 +223,7 @@ static int load_ref(struct store *store, struct page_table *table,
 		r = segment_add_meta(&store->segments, ref->segno, ref->length,
 				     err);
 	} else {
-		r = read_record(store, ref, &record, err);
+		r = meta_record_load(&store->segments, ref, &record, err);
 		page = record;
 	}
 	if (r == 0)
@@ -354,7 +253,8 @@ static int read_directory(struct store *store, struct page_table *table,
 	CLEANUP_FREE void *data = NULL;
 	int r;
 
-	r = read_record(store, &table->directories[index], &data, err);
+	r = meta_record_load(&store->segments, &table->directories[index],
+			     &data, err);
 	if (r == 0)
 		r = directory_decode(data, table->directories[index].length,
 				     table->kind, index,
@@ -369,7 +269,7 @@ static int read_directory(struct store *store, struct page_table *table,
 	return r;
 }
 
-/* Note the references of its pages in the table. */
+/* Note the references of its pages in the table; @ahead: they will be read. */
 static int load_directory(struct store *store, struct page_table *table,
 			  uint32_t nr_pages, uint32_t index,
 			  struct read_ahead *ahead, struct error *err)
@@ -388,7 +288,8 @@ static int load_directory(struct store *store, struct page_table *table,
 	}
 	for (uint32_t i = 0; i < nr; i++) {
 		table->pages[first + i].ref = refs[i];
-		hint_ref(store, ahead, &refs[i]);
+		if (ahead)
+			hint_ref(store, ahead, &refs[i]);
 	}
 	return 0;
 }
@@ -406,34 +307,9 @@ static int load_directories(struct store *store, struct page_table *table,
 	return r;
 }
 
-static int compare_places(const void *a, const void *b)
-{
-	const struct page_ref *x = &((const struct page_order *)a)->ref;
-	const struct page_ref *y = &((const struct page_order *)b)->ref;
-
-	if (x->segno != y->segno)
-		return x->segno < y->segno ? -1 : 1;
-	return (x->offset > y->offset) - (x->offset < y->offset);
-}
-
-/* The pages there are; the reaper's queue keeps its order. */
-static int order_pages(const struct page_table *table, uint32_t nr_pages,
-		       struct page_order_vector *ret)
-{
-	for (uint32_t i = 0; i < nr_pages; i++) {
-		struct page_order page = {table->pages[i].ref, i};
-
-		if (page.ref.segno && page_order_vector_push(ret, page) < 0)
-			return -ENOMEM;
-	}
-	if (table->kind != TABLE_REAPER && ret->len > 0)
-		qsort(ret->ptr, ret->len, sizeof(*ret->ptr), compare_places);
-	return 0;
-}
-
 static int load_ordered(struct store *store, struct page_table *table,
 			const struct page_order_vector *order,
-			struct window *window, struct error *err)
+			struct page_window *window, struct error *err)
 {
 	int r = 0;
 
@@ -451,13 +327,13 @@ static int load_ordered(struct store *store, struct page_table *table,
 static int load_table(struct store *store, struct page_table *table,
 		      const struct root *root, struct error *err)
 {
-	CLEANUP_FREE struct window *window = malloc(sizeof(*window));
+	CLEANUP_FREE struct page_window *window = malloc(sizeof(*window));
 	struct page_order_vector order = {0};
 	int r = -ENOMEM;
 
 	if (window) {
 		window->length = 0;
-		r = order_pages(table, root->nr_pages[table->kind], &order);
+		r = page_order_get(table, root->nr_pages[table->kind], &order);
 	}
 	if (r < 0)
 		r = error_set(err, ENOMEM, "out of memory");
@@ -494,27 +370,32 @@ static int begin_table(struct store *store, struct page_table *table,
 	return r;
 }
 
-/*
- * The directories of all tables first: then all the pages are on their way
- * while the first are looked at.
- */
-static int find_pages(struct store *store, const void *record,
-		      const struct root *root, struct error *err)
+/* All the directories are on their way while the first are looked at. */
+static int begin_tables(struct store *store, const void *record,
+			const struct root *root, struct error *err)
 {
-	struct page_table *const tables[] = {
-		&store->frames.pages, &store->nodes.pages,
-		&store->segments.pages, &store->volumes.pages,
-		&store->reaper_pages};
 	struct read_ahead ahead = {.be = store->core.be};
 	int r = 0;
 
 	for (int t = 0; r == 0 && t < NR_TABLES; t++)
-		r = begin_table(store, tables[t], record, root, &ahead, err);
+		r = begin_table(store, store_table(store, t), record, root,
+				&ahead, err);
 	read_ahead_submit(&ahead);
+	read_ahead_done(&ahead);
+	return r;
+}
+
+/* So are all the pages then that are loaded before the open ends. */
+static int find_pages(struct store *store, const struct root *root, bool behind,
+		      struct error *err)
+{
+	struct read_ahead ahead = {.be = store->core.be};
+	int r = 0;
+
 	for (int t = 0; r == 0 && t < NR_TABLES; t++)
-		r = load_directories(store, tables[t],
-				     root->nr_pages[tables[t]->kind], &ahead,
-				     err);
+		r = load_directories(
+			store, store_table(store, t), root->nr_pages[t],
+			behind && t == TABLE_NODE ? NULL : &ahead, err);
 	read_ahead_submit(&ahead);
 	read_ahead_done(&ahead);
 	return r;
@@ -535,27 +416,6 @@ static int mark_frames(struct store *store, struct error *err)
 	return r;
 }
 
-/* Nodes that are referred to from outside the map exist. */
-static int check_roots(const struct store *store, struct error *err)
-{
-	for (size_t i = 0; i < store->nodes.reaper.len; i++)
-		if (!node_exists(&store->nodes, store->nodes.reaper.ptr[i]))
-			return error_set(err, EUCLEAN,
-					 "reaper queue: node %" PRIu32
-					 " does not exist",
-					 store->nodes.reaper.ptr[i]);
-	for (size_t i = 0; i < store->volumes.all.len; i++) {
-		const struct volume *v = store->volumes.all.ptr[i];
-
-		if (v->map.root && !node_exists(&store->nodes, v->map.root))
-			return error_set(err, EUCLEAN,
-					 "volume %" PRIu32
-					 ": its root does not exist",
-					 v->id);
-	}
-	return 0;
-}
-
 static int load_volumes(struct store *store, const struct root *root,
 			struct error *err)
 {
@@ -574,17 +434,46 @@ static int load_volumes(struct store *store, const struct root *root,
 	return r < 0 ? r : volumes_check_parents(&store->volumes, err);
 }
 
+static int load_nodes(struct store *store, const struct root *root, bool behind,
+		      struct error *err)
+{
+	int r;
+
+	r = nodes_begin_load(&store->nodes, root->next_node_id, err);
+	if (r == 0 && !behind)
+		r = load_table(store, &store->nodes.pages, root, err);
+	return r < 0 ? r : nodes_make_pages(&store->nodes, err);
+}
+
+/* Nodes that are referred to from outside the map have ids that were used. */
+static int check_ids(const struct store *store, struct error *err)
+{
+	uint32_t next_id = store->nodes.next_id;
+
+	for (size_t i = 0; i < store->nodes.reaper.len; i++)
+		if (store->nodes.reaper.ptr[i] >= next_id)
+			return error_set(err, EUCLEAN,
+					 "reaper queue: node %" PRIu32
+					 " does not exist",
+					 store->nodes.reaper.ptr[i]);
+	for (size_t i = 0; i < store->volumes.all.len; i++)
+		if (store->volumes.all.ptr[i]->map.root >= next_id)
+			return error_set(err, EUCLEAN,
+					 "volume %" PRIu32
+					 ": its root does not exist",
+					 store->volumes.all.ptr[i]->id);
+	return 0;
+}
+
 static int load_tables(struct store *store, const struct root *root,
-		       struct error *err)
+		       bool behind, struct error *err)
 {
 	int r;
 
 	r = load_table(store, &store->frames.pages, root, err);
 	/* its entries look up META segments: before there are many others */
 	if (r == 0)
-		r = load_table(store, &store->nodes.pages, root, err);
-	if (r == 0)
-		r = nodes_loaded(&store->nodes, root->next_node_id, err);
+		r = load_nodes(store, root, behind, err);
 	if (r == 0)
 		r = load_table(store, &store->segments.pages, root, err);
 	if (r == 0 && segment_table_loaded(&store->segments,
@@ -603,6 +492,7 @@ int checkpoint_find(struct store *store, struct root *ret, struct error *err)
 	int r;
 
 	mutex_assert_held(&store->core.lock);
+	store->meta_below = store->core.next_segno;
 	r = read_root(store, &record, ret, err);
 	if (r < 0) {
 		if (store->salvage)
@@ -615,10 +505,10 @@ int checkpoint_find(struct store *store, struct root *ret, struct error *err)
 	if (r == 0 && ret->nr_pages[TABLE_FRAME] > store->frames.pages.nr_pages)
 		r = error_set(err, EUCLEAN,
 			      "frame map is larger than the store");
-	return r < 0 ? r : find_pages(store, record, ret, err);
+	return r < 0 ? r : begin_tables(store, record, ret, err);
 }
 
-int checkpoint_load(struct store *store, const struct root *root,
+int checkpoint_load(struct store *store, const struct root *root, bool behind,
 		    struct error *err)
 {
 	int r;
@@ -627,13 +517,15 @@ int checkpoint_load(struct store *store, const struct root *root,
 	store->scrub_record = root->scrub;
 	store->scrub_stage = root->scrub.stage;
 	store->scrub_position = root->scrub.position;
-	r = load_tables(store, root, err);
+	r = find_pages(store, root, behind, err);
+	if (r == 0)
+		r = load_tables(store, root, behind, err);
 	if (r == 0 && !store->salvage)
-		r = check_roots(store, err);
+		r = check_ids(store, err);
 	if (r == 0)
 		r = mark_frames(store, err);
-	/* from here on a segment without live records is dead */
-	if (r == 0)
-		segment_table_seal_open_meta(&store->segments);
+	store->loads_behind = behind;
+	if (r == 0 && !behind)
+		r = tables_loaded(store, err);
 	return r;
 }

@@ -28,6 +28,7 @@
 #include <string.h>
 
 #include "checksum.h"
+#include "loader.h"
 #include "meta-cleaner.h"
 #include "tables.h"
 
@@ -572,6 +573,34 @@ static int run(struct checkpoint *cp,
 	return r;
 }
 
+/*
+ * While tables are loaded behind no META segment dies, and each checkpoint
+ * takes one: not where that could take the last frames.  Core not held.
+ */
+static int find_dead(struct store *store, struct error *err)
+{
+	struct error failure = ERROR_NONE;
+	bool is_wanted;
+	int r;
+
+	mutex_lock(&store->core.lock);
+	is_wanted = store->loads_behind &&
+		    !frames_suffice(&store->frames, FRAME_USER_WRITE,
+				    FRAMES_SPARE_MAX);
+	mutex_unlock(&store->core.lock);
+	if (!is_wanted)
+		return 0;
+	r = loader_complete(store, &failure);
+	if (r == 0)
+		return 0;
+	mutex_lock(&store->core.lock);
+	core_fail(&store->core, &failure);
+	mutex_unlock(&store->core.lock);
+	if (err)
+		*err = failure;
+	return r;
+}
+
 int checkpoint_run(struct store *store, struct error *err)
 {
 	struct core *core = &store->core;
@@ -580,6 +609,9 @@ int checkpoint_run(struct store *store, struct error *err)
 	int r;
 
 	mutex_assert_held(&store->admin);
+	r = find_dead(store, err);
+	if (r < 0)
+		return r;
 	mutex_lock(&core->lock);
 	r = core_check(core, err);
 	if (r < 0 || nothing_to_do(store)) {

@@ -61,6 +61,9 @@ struct store_open_options {
 	/* the most that tables, which stay in memory, may take; 0: a quarter
 	 * of the machine's memory */
 	uint64_t tables_bytes;
+	/* store_start() follows: when no log is to be replayed the node table
+	 * is loaded behind, by a thread, or page by page as it is needed */
+	bool load_behind;
 	/* checkpoint after so many bytes of log; 0: 1 GiB */
 	uint64_t checkpoint_log_bytes;
 	/* called from any thread, never with a lock held; may be NULL */
@@ -98,7 +101,11 @@ int store_init(struct backend *be, const struct store_init_options *options,
 int store_open(struct backend *be, const struct store_open_options *options,
 	       struct store **ret, struct error *err);
 
-/* Start the workers: log writer, checkpoint, reaper, grower. */
+/*
+ * Start the workers: log writer, checkpoint, reaper, grower; and the loader
+ * where the open left it something.  What that cannot load makes the store
+ * fail-stop.
+ */
 int store_start(struct store *store, struct error *err);
 
 /*

@@ -17,6 +17,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "loader.h"
+
 /* Set in the count of a node whose children have been released, too. */
 #define RELEASED (UINT32_C(1) << 31)
 /* Entries of a table looked at in one hold of core. */
@@ -335,8 +337,11 @@ static int release_pass(struct release *rel, const struct index_vector *roots,
 static int release_all(struct release *rel, const struct index_vector *roots,
 		       size_t nr_names_max, struct error *err)
 {
-	int r = -EOVERFLOW;
+	int r = loader_finish(rel->store, err);
 
+	if (r < 0)
+		return r;
+	r = -EOVERFLOW;
 	for (rel->nr_passes = 1; r == -EOVERFLOW; rel->nr_passes *= 2) {
 		r = 0;
 		rel->freed = rel->shared = 0;

@@ -540,6 +540,25 @@ static void set_end(struct log_tail *tail, const struct log_position *start)
 	tail->time_ns = last ? last->time_ns : 0;
 }
 
+bool log_tail_is_empty(struct backend *be, const struct superblock *sb)
+{
+	const struct log_position *start = &sb->log;
+	const struct walk w = {
+		.be = be,
+		.sb = sb,
+		.nr_slots = segment_slots(sb->segment_shift),
+		.seq = start->seq,
+		.prev_hash = start->prev_hash,
+	};
+	struct disk_batch disk;
+	struct batch_header h;
+
+	return start->slot < w.nr_slots &&
+	       read_block(&w, start->place, start->slot, &disk, NULL) == 0 &&
+	       !(header_is_ours(&w, &disk, &h) &&
+		 header_fits(&w, &h, start->segno, start->slot));
+}
+
 int log_tail_find(struct backend *be, const struct superblock *sb,
 		  const struct log_walker *walker, bool drop_cache,
 		  struct log_tail *ret, struct error *err)

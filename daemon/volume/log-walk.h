@@ -48,6 +48,12 @@ struct log_walker {
 };
 
 /*
+ * Does the log of @sb hold nothing, by the look of its first block?  A guess,
+ * for what only costs time when it is wrong.  No lock needed.
+ */
+bool log_tail_is_empty(struct backend *be, const struct superblock *sb);
+
+/*
  * Walk the log of @sb; @drop_cache: what is read comes from the medium.  A
  * frame that @walker (NULL: there is none) calls used is not searched.  -EIO,
  * -ENOMEM; damage is no error here, see ret->damaged.  No lock needed.

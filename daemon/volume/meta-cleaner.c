@@ -91,7 +91,8 @@ static uint64_t choose_victims(struct store *store)
 	uint64_t ret = 0;
 	struct segment *s;
 
-	if (store->nr_images > 0) /* what is emptied would not become free */
+	/* what is emptied would not become free, or is not known to be */
+	if (store->nr_images > 0 || store->loads_behind)
 		return 0;
 	while (nr > most && (s = find_emptiest(table)) && s->live <= left &&
 	       has_room(store, ret + s->live)) {

@@ -145,6 +145,10 @@ static int check_no_writer(const struct volume *head, struct error *err)
 static int check_root(struct store *store, const struct volume *v,
 		      struct error *err)
 {
+	int r = node_want(&store->nodes, v->map.root, err);
+
+	if (r < 0)
+		return r;
 	if (v->map.root && !node_exists(&store->nodes, v->map.root))
 		return error_set(err, EUCLEAN,
 				 "volume %" PRIu32 ": its root does not exist",

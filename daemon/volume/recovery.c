@@ -6,11 +6,11 @@
  * replay.  Steps, of which a crash anywhere repeats all:
  *   1 choose the superblock: the valid copy with the greater (checkpoint id,
  *     open incarnation); i = its incarnation, b = its segno bound; read the
- *     root and the directories of its checkpoint
+ *     root of its checkpoint
  *   2 write both copies with i+1 and b+4096, the invalid or older one first,
  *     each synced: now nobody ever uses incarnation i+1 or segnos b.. again;
  *     tail files of recoveries that were cut short go
- *   3 load the pages, walk the log (log-walk.c), replay what it found
+ *   3 load the tables, walk the log (log-walk.c), replay what it found
  *   4 start the new log: segments from b, incarnation i+1
  *   5 append the batches of the tail file that go on where the log on disk
  *     ends, as new batches
@@ -22,7 +22,8 @@
  * What the tables take to load grows with the store, the rest does not: so a
  * thread loads them, while 2 is done and the log is walked.  As soon as its
  * headers show what there may be to replay, the leaves for that are read, while
- * another thread verifies the payload.
+ * another thread verifies the payload.  Where no log is to be replayed, the
+ * largest, the node table, is loaded behind the first requests (loader.h).
  *
  * A repair opens with a salvage: 3 takes what it gets and makes it sound
  * before the log is replayed, and 2 comes right before 4, so that nothing is
@@ -45,6 +46,7 @@ struct recovery {
 	struct superblock old; /* as found */
 	unsigned int first;    /* the copy that is written first */
 	struct root root;      /* of its checkpoint */
+	bool loads_behind;     /* the node table: nothing will be replayed */
 	struct log_tail tail;
 	struct tail_file file;
 	/* the tables are loaded by a thread of their own */
@@ -251,7 +253,7 @@ static int load_checkpoint(struct recovery *rec, struct error *err)
 	int r;
 
 	mutex_lock(&store->core.lock);
-	r = checkpoint_load(store, &rec->root, err);
+	r = checkpoint_load(store, &rec->root, rec->loads_behind, err);
 	mutex_unlock(&store->core.lock);
 	if (r < 0 || !store->salvage)
 		return r;
@@ -321,6 +323,19 @@ static int do_meanwhile(struct recovery *rec, bool *ret_claimed,
 	if (r == 0 && !rec->store->salvage)
 		r = make_log(rec, err);
 	return r;
+}
+
+/*
+ * Where there is a log it is replayed, and that needs nodes from everywhere.
+ * (Should there be a tail file only, that is nothing: what it needs is loaded
+ * as it is needed.)
+ */
+static bool may_load_behind(const struct recovery *rec)
+{
+	const struct store_open_options *o = rec->options;
+
+	return o->load_behind && !o->read_only && !rec->store->salvage &&
+	       log_tail_is_empty(rec->store->core.be, &rec->old);
 }
 
 /* What is told is the failure of the first step, whichever came first. */
@@ -440,6 +455,7 @@ static int recover(struct recovery *rec, struct error *err)
 	int r;
 
 	store->replaying = true;
+	rec->loads_behind = may_load_behind(rec);
 	r = find_checkpoint(rec, err);
 	if (r == 0)
 		r = load_tables(rec, err);

@@ -179,10 +179,10 @@ static int verify_record(struct scrub *scrub, uint32_t id, struct record *rec,
 }
 
 /* Is the record still that of node @id?  Core held. */
-static bool record_is_current(const struct scrub *scrub, uint32_t id,
+static bool record_is_current(struct scrub *scrub, uint32_t id,
 			      const struct record *rec)
 {
-	const struct nodes *nodes = &scrub->store->nodes;
+	struct nodes *nodes = &scrub->store->nodes;
 	const struct node_entry *now;
 
 	if (!node_exists(nodes, id))

@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "loader.h"
 #include "tables.h"
 
 /*
@@ -456,6 +457,9 @@ static int run(struct scrub *scrub, const struct scrub_options *options,
 	*ret_done = options->began_ns && options->began_ns != began_ns;
 	if (*ret_done) /* somebody else has brought it to its end */
 		return 0;
+	r = loader_finish(store, err);
+	if (r < 0)
+		return r;
 	if (options->restart || began_ns == 0)
 		begin(scrub);
 	else if (!scrub->active)

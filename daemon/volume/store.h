@@ -92,9 +92,13 @@ struct store {
 	uint32_t nr_images; /* checks of an image: dying META segments stay */
 	/* the checks are to end, so that a checkpoint has room; no lock */
 	_Atomic bool images_revoked;
+	uint64_t meta_below; /* segnos of META segments of an earlier open */
+	bool loads_behind;   /* until tables_loaded() */
 
 	pthread_t workers[NR_WORKERS];
 	unsigned int nr_workers;
+	pthread_t loader; /* ends by itself, see loader.h */
+	bool has_loader;
 };
 
 /* Send one message; no lock held that the receiver could need. */
@@ -356,12 +360,15 @@ int volume_write_blocks(struct store *store, uint32_t volume,
 /* ---- recovery.c ---- */
 
 /*
- * Find the pages of the checkpoint that @store->sb names: its *ret and the
- * directories are read, its tables on their way.  Core held.
+ * Read the root of the checkpoint that @store->sb names into *ret; the
+ * directories of its tables are on their way.  Core held.
  */
 int checkpoint_find(struct store *store, struct root *ret, struct error *err);
-/* Load the tables of the checkpoint with @root, found.  Core held. */
-int checkpoint_load(struct store *store, const struct root *root,
+/*
+ * Load the tables of the checkpoint with @root, found; @behind: but for the
+ * pages of the node table, which the loader loads.  Core held.
+ */
+int checkpoint_load(struct store *store, const struct root *root, bool behind,
 		    struct error *err);
 /* Read and choose the superblock; *ret_other: the copy to write first. */
 int superblock_choose(struct backend *be, struct superblock *ret,

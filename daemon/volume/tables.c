@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+#include "loader.h"
+
 struct page_table *store_table(struct store *store, enum table table)
 {
 	switch (table) {
@@ -107,6 +109,18 @@ static bool ids_are_coming(const struct nodes *nodes)
 	       nodes->freed_at_cut.len > 0;
 }
 
+/* Free ids may lie in what is loaded behind.  Core held, dropped. */
+static int load_rest(struct store *store,
+		     struct error *err) NO_THREAD_SAFETY_ANALYSIS
+{
+	int r;
+
+	mutex_unlock(&store->core.lock);
+	r = loader_finish(store, err);
+	mutex_lock(&store->core.lock);
+	return r < 0 ? r : -EAGAIN;
+}
+
 int tables_admit(struct store *store, struct vblock block,
 		 struct admission *admission, struct error *err)
 {
@@ -124,6 +138,8 @@ int tables_admit(struct store *store, struct vblock block,
 		r = store_fault(store, missing, err) < 0 ? -EIO : -EAGAIN;
 	if (r != 0)
 		return r < 0 ? r : 0;
+	if (!nodes_are_loaded(nodes))
+		return load_rest(store, err);
 	r = refuse(store, err);
 	if (!ids_are_coming(nodes) || !admission_may_wait(admission))
 		return r;

@@ -8,6 +8,7 @@
  *            views nobody uses, says it when the store has become fail-stop
  *   watcher  says it when a write or a sync takes long: the others may be the
  *            ones who wait for it
+ * After some opens a sixth one, the loader (loader.h), ends by itself.
  * A worker owns no data; it sleeps while there is nothing to do and wakes by
  * a timer only while something is dirty.
  */
@@ -15,6 +16,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "loader.h"
 #include "space.h"
 
 #define IDLE_TICK_MS 1000u
@@ -373,6 +375,29 @@ static void *watcher_main(void *arg)
 	return NULL;
 }
 
+static void *loader_main(void *arg)
+{
+	yield_to_clients();
+	loader_run(arg);
+	return NULL;
+}
+
+/* Core not held. */
+static void start_loader(struct store *store)
+{
+	bool is_wanted;
+
+	mutex_lock(&store->core.lock);
+	is_wanted = store->loads_behind;
+	mutex_unlock(&store->core.lock);
+	if (!is_wanted)
+		return;
+	store->has_loader =
+		pthread_create(&store->loader, NULL, loader_main, store) == 0;
+	if (!store->has_loader)
+		loader_run(store);
+}
+
 int store_start(struct store *store, struct error *err)
 {
 	static void *(*const mains[NR_WORKERS])(void *) = {
@@ -396,6 +421,7 @@ int store_start(struct store *store, struct error *err)
 		}
 		store->nr_workers++;
 	}
+	start_loader(store);
 	return 0;
 }
 
@@ -409,6 +435,9 @@ void workers_stop(struct store *store)
 	for (unsigned int i = 0; i < store->nr_workers; i++)
 		(void)pthread_join(store->workers[i], NULL);
 	store->nr_workers = 0;
+	if (store->has_loader)
+		(void)pthread_join(store->loader, NULL);
+	store->has_loader = false;
 	mutex_lock(&store->core.lock);
 	store->core.has_workers = false;
 	store->stopping = false;

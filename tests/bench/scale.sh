@@ -41,6 +41,14 @@ device_reads() {
 	sed -n '/^{/,$p' "$tmp/fio.json" | jq '.jobs[0].read.iops | floor'
 }
 
+# one_open: dropped from the cache, and what it took kept.
+one_open() {
+	drop_caches
+	phase open
+	value open "$tmp/open" >>"$tmp/opened"
+	value first-read "$tmp/open" >>"$tmp/first-read"
+}
+
 # opened NAME SIZE: a bar where the device is as fast as it says.
 opened() {
 	local name="open $1, $2 GiB" value
@@ -51,27 +59,21 @@ opened() {
 	else
 		note "$name" "$value" ms
 	fi
+	note "until a block is read, $1, $2 GiB" "$(median <"$tmp/first-read")" ms
+	rm "$tmp/opened" "$tmp/first-read"
 }
 
 open_clean() {
 	local i
-	: >"$tmp/opened"
-	for ((i = 0; i < rounds; i++)); do
-		drop_caches
-		phase open
-		value open "$tmp/open" >>"$tmp/opened"
-	done
+	for ((i = 0; i < rounds; i++)); do one_open; done
 	opened clean "$1"
 }
 
 open_killed() {
 	local i
-	: >"$tmp/opened"
 	for ((i = 0; i < rounds; i++)); do
 		phase tail 2>/dev/null || [ $? -eq 137 ]
-		drop_caches
-		phase open
-		value open "$tmp/open" >>"$tmp/opened"
+		one_open
 	done
 	note "log in the tail, $1 GiB" "$(value tail-log "$tmp/tail")" MiB
 	note "dirty nodes in the tail, $1 GiB" \

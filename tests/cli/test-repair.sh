@@ -133,6 +133,40 @@ nbdsh -u "$(uri v "$socket")" -c "$(cat "$tmp/read.py")" || fail "wrong data"
 stop
 expect 0 "$VARVE" -s "$store" check
 
+# --- the table of nodes, which a server loads behind the first requests ---
+# All versions of its first page: its header, and then node 0, which is none.
+damage_node_table() {
+	local offset
+	LC_ALL=C grep -obUaP '\x10\0{8}\x10\0{34}' "$store" |
+		cut -d : -f 1 >"$tmp/pages"
+	[ -s "$tmp/pages" ] || fail "no page was found"
+	while read -r offset; do damage $((offset + 40)); done <"$tmp/pages"
+}
+
+has_failed() {
+	"$VARVE" -s "$store" --json status | jq -e .data.failed >/dev/null
+}
+
+# a table of more pages than the one that every start loads
+expect 0 "$VARVE" -s "$store" create x 64M
+serve "$store"
+nbdsh -u "$(uri x "$socket")" -c 'for i in range(200):
+    h.pwrite(b"X" * 4096, i * 262144)'
+stop
+damage_node_table
+expect_error 8 "node table: page 0: checksum mismatch" \
+	"$VARVE" -s "$store" snapshot v@never
+serve "$store"
+wait_for 60 has_failed || fail "the damage was not found"
+nbdsh -u "$(uri w "$socket")" -c 'h.pwrite(b"D" * 4096, 0)' 2>"$tmp/err" &&
+	fail "written to a store whose nodes are lost"
+grep -q "Input/output error" "$tmp/err" || fail "not an I/O error: $(cat "$tmp/err")"
+stop
+expect 8 "$VARVE" -s "$store" check
+expect 0 "$VARVE" -s "$store" check --repair
+out "the store is sound now"
+expect 0 "$VARVE" -s "$store" check
+
 # --- no superblock at all ---
 damage 0
 damage 65536

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader.h"
 #include "store.h"
 #include "test-store.h"
 
@@ -124,7 +125,7 @@ void workload_start(struct workload *w, uint64_t seed, struct memory_disk *disk,
 		.disk = disk,
 		.model = model,
 		.rng = {seed},
-		.options = {.nr_buffers = 8},
+		.options = {.nr_buffers = 8, .load_behind = true},
 	};
 	open_store(w);
 	store_stat(w->store, &st);
@@ -382,8 +383,10 @@ static void note_moved_nodes(struct workload *w, const uint64_t *before,
 	free(after);
 }
 
+/* Half of them after the loader, as it happens when there is one. */
 void work_checkpoint(struct workload *w)
 {
+	bool loads = rng_one_in(&w->rng, 2);
 	uint32_t nr = w->store->nodes.next_id;
 	uint64_t *before = clean_node_segments(w->store, nr);
 	struct step *step = step_begin(w, "checkpoint", "", 0, 0);
@@ -392,6 +395,8 @@ void work_checkpoint(struct workload *w)
 	int r;
 
 	if (step) {
+		if (loads)
+			loader_run(w->store);
 		r = store_checkpoint(w->store, &err);
 		outcome = step_settle(w, r, &err, step->what);
 		if (outcome == DONE)

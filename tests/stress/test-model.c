@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "loader.h"
 #include "model-run.h"
 #include "test-store.h"
 
@@ -83,6 +84,7 @@ static void open_store(void)
 		.checkpoint_log_bytes = (1 + rng_below(&t.rng, 32)) << 20,
 		/* mostly so little that leaves are evicted */
 		.memory_bytes = (1 + rng_below(&t.rng, 16)) << 20,
+		.load_behind = rng_one_in(&t.rng, 2),
 	};
 	struct store_stat st;
 	struct error err = ERROR_NONE;
@@ -173,6 +175,13 @@ static void check_everything(void)
 
 /* ---- all of it ---- */
 
+/* What an open left, as the loader would. */
+static void do_load(void)
+{
+	note("load", "", 0, 0);
+	loader_run(t.store);
+}
+
 static const struct {
 	unsigned int weight;
 	void (*run)(void);
@@ -189,6 +198,7 @@ static const struct {
 	{10, do_clean},		{1, do_grow},
 	{30, do_rename},	{40, do_resize},
 	{30, do_foretell},	{20, do_space},
+	{20, do_load},
 };
 
 static void run_operation(unsigned int total_weight)

@@ -454,6 +454,7 @@ static void open_store(struct memory_disk *disk)
 {
 	struct store_open_options options = {
 		.checkpoint_log_bytes = 8 << 20,
+		.load_behind = true,
 	};
 	struct error err = ERROR_NONE;
 

@@ -239,10 +239,11 @@ static void an_id_freed_after_the_cut_waits_for_the_next(void **state)
 
 static void a_table_that_ends_before_the_next_id_is_refused(void **state)
 {
-	refused(nodes_loaded(nodes, 0, &err), EUCLEAN, "beyond the node table");
-	refused(nodes_loaded(nodes, 146, &err), EUCLEAN,
+	refused(nodes_begin_load(nodes, 0, &err), EUCLEAN,
 		"beyond the node table");
-	must(nodes_loaded(nodes, 1, &err));
+	refused(nodes_begin_load(nodes, 146, &err), EUCLEAN,
+		"beyond the node table");
+	must(nodes_begin_load(nodes, 1, &err));
 }
 
 /* ---- on a store ---- */
