@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Loading a checkpoint: superblock, root, directories, pages.  Everything is
- * verified by the checksum in the reference that names it; what a record
- * takes is counted as live in its META segment.
+ * Loading a checkpoint: root, directories, pages.  Everything is verified by
+ * the checksum in the reference that names it; what a record takes is counted
+ * as live in its META segment.
  *
  * Core is held throughout, I/O included: nobody else knows the store yet but
  * the thread that opens it, which meanwhile writes superblocks and reads the
@@ -14,58 +14,12 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "checksum.h"
 #include "loader.h"
 #include "meta-reader.h"
 #include "page-window.h"
 #include "read-ahead.h"
 #include "tables.h"
-
-int superblock_choose(struct backend *be, struct superblock *ret,
-		      unsigned int *ret_first, struct error *err)
-{
-	struct superblock sb[SUPERBLOCK_COPIES];
-	struct error errors[SUPERBLOCK_COPIES] = {ERROR_NONE, ERROR_NONE};
-	int r[SUPERBLOCK_COPIES];
-	unsigned int newer;
-
-	for (unsigned int i = 0; i < SUPERBLOCK_COPIES; i++) {
-		struct disk_superblock disk;
-
-		r[i] = backend_super_read(be, i, &disk, &errors[i]);
-		if (r[i] == 0)
-			r[i] = superblock_decode(&disk, i, &sb[i], &errors[i]);
-		/* an unknown format is never overruled by the other copy */
-		if (r[i] == -ENOTSUP) {
-			if (err)
-				*err = errors[i];
-			return r[i];
-		}
-	}
-	if (r[0] < 0 && r[1] < 0) {
-		unsigned int told = r[0] == -EINVAL && r[1] != -EINVAL;
-
-		if (err)
-			*err = errors[told];
-		return r[told];
-	}
-	/* an init that was cut short on an old store's device */
-	if (r[0] == 0 && r[1] == 0 &&
-	    memcmp(sb[0].uuid, sb[1].uuid, sizeof(sb[0].uuid)) != 0)
-		return error_set(err, EUCLEAN,
-				 "the superblock copies are of two stores: "
-				 "init was cut short, run it again");
-	newer = r[0] < 0 ||
-		(r[1] == 0 &&
-		 (sb[1].checkpoint_id > sb[0].checkpoint_id ||
-		  (sb[1].checkpoint_id == sb[0].checkpoint_id &&
-		   sb[1].open_incarnation > sb[0].open_incarnation)));
-	*ret = sb[newer];
-	*ret_first = 1 - newer;
-	return 0;
-}
 
 /*
  * The pages of the node table take memory although they are lost: as many as

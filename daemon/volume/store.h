@@ -370,7 +370,18 @@ int checkpoint_find(struct store *store, struct root *ret, struct error *err);
  */
 int checkpoint_load(struct store *store, const struct root *root, bool behind,
 		    struct error *err);
-/* Read and choose the superblock; *ret_other: the copy to write first. */
+/*
+ * Open the store that @sb describes, whose geometry @be has, and recover;
+ * copy @first of the superblock is written first.  As store_open().
+ */
+int recovery_open(struct backend *be, const struct superblock *sb,
+		  unsigned int first, const struct store_open_options *options,
+		  struct salvage *salvage, struct store **ret,
+		  struct error *err);
+
+/* ---- store-open.c ---- */
+
+/* Read and choose the superblock; *ret_first: the copy to write first. */
 int superblock_choose(struct backend *be, struct superblock *ret,
 		      unsigned int *ret_first, struct error *err);
 
