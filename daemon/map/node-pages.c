@@ -177,7 +177,7 @@ int nodes_begin_load(struct nodes *nodes, uint32_t next_id, struct error *err)
 		r = make_loadable(nodes);
 	/* lost with its directory */
 	for (uint32_t p = 0; r == 0 && p < nodes->pages.nr_pages; p++)
-		if (nodes->table[p] && nodes->table[p]->is_loaded)
+		if (nodes->pages.pages[p].ref.segno == 0 && nodes->table[p])
 			r = count_entries(nodes, p);
 	return r < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
 }

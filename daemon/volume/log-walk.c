@@ -449,6 +449,9 @@ static int scan_segment(const struct walk *w, uint64_t place, uint64_t segno,
 
 	if (!memory)
 		return error_set(err, ENOMEM, "out of memory");
+	if (from < w->nr_slots)
+		backend_will_read(w->be, place, from * BLOCK_SIZE,
+				  (w->nr_slots - from) * BLOCK_SIZE);
 	while (!*ret && from < w->nr_slots) {
 		uint32_t n = w->nr_slots - from;
 

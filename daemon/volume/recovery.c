@@ -169,12 +169,31 @@ static void read_leaves(void *owner, const struct log_batch_vector *batches)
 	leaf_list_done(&leaves);
 }
 
+/*
+ * The tail file of the log that both superblocks name.  When they are claimed
+ * nobody wants others, and there is room for a new one.
+ */
+static void find_tail_file(struct recovery *rec)
+{
+	const struct store_open_options *o = rec->options;
+	struct tail_owner owner;
+
+	if (o->at_checkpoint)
+		return;
+	core_tail_owner(&rec->store->core, &owner);
+	if (tail_file_find(o->tail_dirs, &owner, rec->old.log.incarnation,
+			   &rec->file, NULL) < 0)
+		rec->file = (struct tail_file){0};
+	if (!o->read_only && !rec->store->salvage)
+		tail_file_remove_others(o->tail_dirs, &owner,
+					rec->old.log.incarnation);
+}
+
 static int find_tail(struct recovery *rec, struct error *err)
 {
 	const struct log_walker walker = {loaded_frames, read_leaves, rec};
 	const struct store_open_options *o = rec->options;
 	struct backend *be = rec->store->core.be;
-	struct tail_owner owner;
 	int r = 0;
 
 	if (o->at_checkpoint) {
@@ -185,10 +204,6 @@ static int find_tail(struct recovery *rec, struct error *err)
 		};
 		return 0;
 	}
-	core_tail_owner(&rec->store->core, &owner);
-	if (tail_file_find(o->tail_dirs, &owner, rec->old.log.incarnation,
-			   &rec->file, NULL) < 0)
-		rec->file = (struct tail_file){0};
 	if (!o->read_only)
 		r = backend_sync(be, err);
 	if (r == 0)
@@ -210,10 +225,6 @@ static int find_tail(struct recovery *rec, struct error *err)
 				 "log is damaged after batch %" PRIu64
 				 ": what lies beyond would be given up",
 				 rec->tail.end_seq);
-	/* claimed: both superblocks name that log, nobody wants other tails */
-	if (!o->read_only && !rec->store->salvage)
-		tail_file_remove_others(o->tail_dirs, &owner,
-					rec->old.log.incarnation);
 	return 0;
 }
 
@@ -304,8 +315,9 @@ static int make_log(struct recovery *rec, struct error *err)
 }
 
 /*
- * All that needs no tables: the store is claimed, the end of its log found,
- * room made for a new one.  *ret_claimed: what failed came after the claim.
+ * All that needs no tables: the store is claimed, room made for a new log while
+ * the medium is busy with the tables, the end of the old one found.
+ * *ret_claimed: what failed came after the claim.
  */
 static int do_meanwhile(struct recovery *rec, bool *ret_claimed,
 			struct error *err)
@@ -316,10 +328,10 @@ static int do_meanwhile(struct recovery *rec, bool *ret_claimed,
 		r = claim_store(rec, err);
 	*ret_claimed = r == 0;
 	if (r == 0)
-		r = find_tail(rec, err);
+		find_tail_file(rec);
 	if (r == 0 && !rec->store->salvage)
 		r = make_log(rec, err);
-	return r;
+	return r < 0 ? r : find_tail(rec, err);
 }
 
 /*
