@@ -207,13 +207,20 @@ bool checkpoint_has_room(const struct store *store)
 			      checkpoint_frames(store));
 }
 
+uint32_t checkpoint_nodes_max(const struct store *store)
+{
+	return store->segments.meta_bytes < CHECKPOINT_META_DENSE
+		       ? CHECKPOINT_DIRTY_NODES
+		       : CHECKPOINT_DIRTY_NODES / 4 * 3;
+}
+
 bool checkpoint_is_due(const struct store *store)
 {
 	const struct core *core = &store->core;
 
 	return store->checkpoint_wanted ||
 	       store->log.bytes >= store->checkpoint_log_bytes ||
-	       store->nodes.dirty.len >= CHECKPOINT_DIRTY_NODES ||
+	       store->nodes.dirty.len >= checkpoint_nodes_max(store) ||
 	       dirty_bytes(store) >= dirty_bytes_max(store) / 4 * 3 ||
 	       core->segno_bound - core->next_segno < SEGNO_RESERVATION / 2 ||
 	       room_is_coming(store);

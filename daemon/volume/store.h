@@ -33,6 +33,8 @@
 #define CHECKPOINT_AGE_MS 30000u
 #define CHECKPOINT_IDLE_MS 10000u
 #define CHECKPOINT_DIRTY_NODES 32768u
+/* Live metadata, bytes: with more, dirty leaves do not lie side by side. */
+#define CHECKPOINT_META_DENSE (UINT64_C(128) << 20)
 #define SPACE_WAIT_MS 10000u
 #define SCRATCH_IDLE_MS 120000u
 /* Segnos a superblock reserves at a time. */
@@ -265,6 +267,11 @@ uint64_t checkpoint_frames(const struct store *store);
 bool checkpoint_has_room(const struct store *store);
 /* Has a limit been reached that a checkpoint resets?  Core held. */
 bool checkpoint_is_due(const struct store *store);
+/*
+ * A checkpoint is due when so many nodes are dirty: a recovery reads them all,
+ * and where metadata is much each of them is a read of its own.  Core held.
+ */
+uint32_t checkpoint_nodes_max(const struct store *store);
 /*
  * Has the oldest change waited long enough, or the store been idle so long
  * that it gives frames back which busy times needed?  Core held.

@@ -245,10 +245,13 @@ static void fill(const char *path, uint64_t size)
 static bool tail_is_longest(struct store *store)
 {
 	struct store_stat stat;
+	uint32_t nodes_max;
 
 	store_stat(store, &stat);
-	return stat.dirty_nodes + 2 * WRITES_BETWEEN >=
-		       CHECKPOINT_DIRTY_NODES ||
+	mutex_lock(&store->core.lock);
+	nodes_max = checkpoint_nodes_max(store);
+	mutex_unlock(&store->core.lock);
+	return stat.dirty_nodes + 2 * WRITES_BETWEEN >= nodes_max ||
 	       stat.log_bytes + (4u << 20) >= CHECKPOINT_LOG_BYTES;
 }
 
