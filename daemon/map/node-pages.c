@@ -38,14 +38,9 @@ int node_page_make(struct nodes *nodes, uint32_t index)
 		if (!nodes->table[index])
 			return -ENOMEM;
 		nodes->table[index]->is_loaded = true;
+		nodes->table[index]->is_single = true;
 	}
 	return page_table_grow(&nodes->pages, index + 1);
-}
-
-static bool is_loadable(const struct nodes *nodes, const struct node_page *page)
-{
-	return page >= nodes->loadable &&
-	       page < nodes->loadable + nodes->nr_loadable;
 }
 
 void node_pages_done(struct nodes *nodes)
@@ -59,7 +54,7 @@ void node_pages_done(struct nodes *nodes)
 		     page->is_loaded && i < NODE_TABLE_PAGE_ENTRIES; i++)
 			if (page->nodes[i])
 				node_release(nodes, page->nodes[i]);
-		if (!is_loadable(nodes, page))
+		if (page->is_single)
 			free(page);
 	}
 	free(nodes->loadable);
@@ -156,7 +151,7 @@ static int make_loadable(struct nodes *nodes)
 	nodes->loadable = calloc(nr, sizeof(*nodes->loadable));
 	if (!nodes->loadable)
 		return -ENOMEM;
-	nodes->nr_loadable = nodes->nr_unloaded = nr;
+	nodes->nr_unloaded = nr;
 	nr = 0;
 	for (uint32_t p = 0; p < nodes->pages.nr_pages; p++)
 		if (pages[p].ref.segno)

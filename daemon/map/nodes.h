@@ -64,6 +64,7 @@ struct node_page {
 	struct node_entry entries[NODE_TABLE_PAGE_ENTRIES];
 	struct node *nodes[NODE_TABLE_PAGE_ENTRIES];
 	bool is_loaded; /* else it is as the checkpoint has it */
+	bool is_single; /* not one of nodes.loadable */
 };
 
 DEFINE_VECTOR(node_vector, struct node *);
@@ -74,8 +75,8 @@ struct nodes {
 	struct page_table pages;
 	struct node_page **table; /* pages.nr_pages of them */
 	uint32_t table_cap;
-	struct node_page *loadable; /* in one piece: those that were loaded */
-	uint32_t nr_loadable;
+	struct node_page
+		*loadable;     /* in one piece: those on disk at the open */
 	uint32_t nr_unloaded;  /* pages of the table */
 	uint32_t load_next_id; /* what next_id was in the checkpoint */
 	uint32_t next_id;

@@ -14,11 +14,11 @@
 
 /*
  * Before the cut: when META takes more than twice the segments its live bytes
- * need (half as many more at an open), or an eighth more where frames are few,
- * choose victims and make the nodes in them dirty, as far as there is room for
- * a checkpoint of them, and the pages of tables.  Returns true when there are
- * victims.  A node that cannot be read stays where it is.  Core held, dropped
- * now and then.
+ * need (two and a half times at an open), or an eighth more where frames are
+ * few, choose victims and make the nodes in them dirty, as far as there is
+ * room for a checkpoint of them, and the pages of tables.  Returns true when
+ * there are victims.  A node that cannot be read stays where it is.  Core
+ * held, dropped now and then.
  */
 bool meta_cleaner_begin(struct store *store);
 
