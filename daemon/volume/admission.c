@@ -236,13 +236,17 @@ bool checkpoint_is_old(const struct store *store, uint64_t now_ms)
 }
 
 /*
- * After a crash all that is unflushed is read, and about as much as a block
- * for each dirty leaf: together no more where there are many of those.
+ * After a crash all that is unflushed is read, and the dirty leaves one by one,
+ * each as long as some blocks in a row: together no more where there are many
+ * of those.
  */
+#define LEAF_READ_BLOCKS 3u
+
 bool flush_is_due(const struct store *store)
 {
-	uint64_t most = store->checkpoint_log_bytes / 8, least = most / 4;
-	uint64_t leaves = store->nodes.dirty.len * BLOCK_SIZE;
+	uint64_t most = store->checkpoint_log_bytes / 8, least = most / 8;
+	uint64_t leaves =
+		store->nodes.dirty.len * LEAF_READ_BLOCKS * BLOCK_SIZE;
 
 	return store->log.unflushed_bytes >=
 	       (leaves < most - least ? most - leaves : least);

@@ -197,24 +197,41 @@ static bool flush_is_due_now(void)
 	return ret;
 }
 
-/* What is read after a crash: the log that is not flushed, and its leaves. */
+/* As if so much had been written since the last flush. */
+static void set_unflushed(uint64_t bytes)
+{
+	lock_core();
+	store->log.unflushed_bytes = bytes;
+	unlock_core();
+}
+
+/*
+ * What is read after a crash: the log that is not flushed, and its leaves, each
+ * as long as three blocks of log.
+ */
 static void with_many_dirty_leaves_a_flush_is_due_sooner(void **state)
 {
 	const uint32_t nr = 70;
+	const uint64_t most = (uint64_t)4 * nr * BLOCK_SIZE;
 	struct volume_handle *wide =
 		create_volume("wide", (uint64_t)nr * LEAF_BLOCKS);
+	uint64_t due;
 
 	lock_core();
-	store->checkpoint_log_bytes = 8 * 2 * nr * BLOCK_SIZE;
+	store->checkpoint_log_bytes = 8 * most;
 	unlock_core();
 	must(store_checkpoint(store, &err));
-	put(a, 0, nr, 1);
-	assert_false(flush_is_due_now());
-	must(store_flush(store, &err));
-	must(store_checkpoint(store, &err));
-	for (uint32_t i = 0; i < nr; i++)
+	for (uint32_t i = 0; i < nr; i++) {
 		put(wide, (uint64_t)i * LEAF_BLOCKS, 1, 1);
-	assert_true(flush_is_due_now());
+		due = most - stat_now().dirty_nodes * 3 * BLOCK_SIZE;
+		if (due < most / 8)
+			due = most / 8;
+		set_unflushed(due - 1);
+		assert_false(flush_is_due_now());
+		set_unflushed(due);
+		assert_true(flush_is_due_now());
+	}
+	assert_int_equal(due, most - (nr + 3) * 3 * BLOCK_SIZE);
 	must(store_flush(store, &err));
 	assert_false(flush_is_due_now());
 	volume_close(wide);
