@@ -10,8 +10,8 @@
 # takes to make it anew (backend-synthetic.h).  What is written before a kill
 # is real.  A tail is the longest there can be: as much log, or as many dirty
 # nodes, as a checkpoint lets there be, and none comes before for space or age.
-# Snapshots are timed in nine stores in turn, for a medium is not as fast at
-# one time as at another.
+# Opens are timed in turn, and snapshots in nine stores in turn, for a machine is
+# not as fast at one time as at another.
 
 . "$(dirname "$0")/functions.sh"
 
@@ -41,48 +41,64 @@ device_reads() {
 	sed -n '/^{/,$p' "$tmp/fio.json" | jq '.jobs[0].read.iops | floor'
 }
 
-# one_open: dropped from the cache, and what it took kept.
+# one_open NAME SIZE: dropped from the cache, and what it took kept.
 one_open() {
 	drop_caches
 	phase open
-	value open "$tmp/open" >>"$tmp/opened"
-	value first-read "$tmp/open" >>"$tmp/first-read"
+	value open "$tmp/open" >>"$tmp/$1-$2"
+	value first-read "$tmp/open" >>"$tmp/$1-first-read-$2"
 }
 
 # opened NAME SIZE: a bar where the device is as fast as it says.
 opened() {
 	local name="open $1, $2 GiB" value
-	value=$(median <"$tmp/opened")
+	value=$(median <"$tmp/$1-$2")
 	echo "$value" >>"$tmp/$1"
 	if [ "$reads" -ge 50000 ]; then
 		bar "$name" "$value" ms below 1000
 	else
 		note "$name" "$value" ms
 	fi
-	note "until a block is read, $1, $2 GiB" "$(median <"$tmp/first-read")" ms
-	rm "$tmp/opened" "$tmp/first-read"
+	note "until a block is read, $1, $2 GiB" \
+		"$(median <"$tmp/$1-first-read-$2")" ms
 }
 
-open_clean() {
-	local i
-	for ((i = 0; i < rounds; i++)); do one_open; done
-	opened clean "$1"
+# kill_9 SIZE: with the longest tail.
+kill_9() {
+	phase tail 2>/dev/null || [ $? -eq 137 ]
+	mv "$tmp/tail" "$tmp/tail-$1"
 }
 
-open_killed() {
-	local i
+# The sizes in turn.
+opens() {
+	local i gib
 	for ((i = 0; i < rounds; i++)); do
-		phase tail 2>/dev/null || [ $? -eq 137 ]
-		one_open
+		for gib in $sizes; do
+			store=$disk/$gib
+			one_open clean "$gib"
+		done
 	done
-	note "log in the tail, $1 GiB" "$(value tail-log "$tmp/tail")" MiB
-	note "dirty nodes in the tail, $1 GiB" \
-		"$(value tail-nodes "$tmp/tail")" ''
-	opened 'after kill -9' "$1"
+	for ((i = 0; i < rounds; i++)); do
+		for gib in $sizes; do
+			store=$disk/$gib
+			kill_9 "$gib"
+			one_open 'after kill -9' "$gib"
+		done
+	done
+	for gib in $sizes; do
+		opened clean "$gib"
+		note "log in the tail, $gib GiB" \
+			"$(value tail-log "$tmp/tail-$gib")" MiB
+		note "dirty nodes in the tail, $gib GiB" \
+			"$(value tail-nodes "$tmp/tail-$gib")" ''
+		opened 'after kill -9' "$gib"
+		keep_row "$gib"
+	done
 }
 
 fill() {
 	phase fill --size "$1"
+	cp "$tmp/fill" "$tmp/fill-$1"
 	bar "RSS, $1 GiB" "$(value rss-worst "$tmp/fill")" MiB at-most 400
 	note "tables, $1 GiB" "$(value tables "$tmp/fill")" MiB
 	note "tables per TiB mapped, $1 GiB" \
@@ -153,8 +169,8 @@ flatness() {
 
 # keep_row SIZE: for the plots.
 keep_row() {
-	printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$(value rss-worst "$tmp/fill")" \
-		"$(value tables "$tmp/fill")" "$(tail -n 1 "$tmp/clean")" \
+	printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$(value rss-worst "$tmp/fill-$1")" \
+		"$(value tables "$tmp/fill-$1")" "$(tail -n 1 "$tmp/clean")" \
 		"$(tail -n 1 "$tmp/after kill -9")" >>"$tmp/rows"
 }
 
@@ -165,10 +181,8 @@ for gib in $sizes; do
 	fill "$gib"
 	clones "$gib"
 	copy "$store" "$disk/filled-$gib" # without the data of the tails
-	open_clean "$gib"
-	open_killed "$gib"
-	keep_row "$gib"
 done
+opens
 snapshots 'on the medium' "$disk"
 snapshots 'the engine alone' "$tmp" # on a tmpfs
 served
