@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Codecs of map nodes: leaves, dense or as a run, and inner nodes. */
+/* Codecs of map nodes: leaves, dense, near or as a run, and inner nodes. */
 #include "map-node.h"
 
 #include <errno.h>
@@ -11,6 +11,7 @@
 
 #define HEADER_BYTES sizeof(struct disk_node_header)
 #define LEAF_ENTRY_BYTES 12u
+#define NEAR_ENTRY_BYTES 8u
 
 /* ---- encoding ---- */
 
@@ -69,26 +70,86 @@ static bool leaf_is_run(const struct leaf_content *leaf)
 	return true;
 }
 
+/* The lowest segno of its data; 0: not all are near it; 1: it has no data. */
+static uint64_t near_base(const struct leaf_content *leaf)
+{
+	uint64_t least = SEGNO_MAX, most = 0;
+
+	for (unsigned int i = 0; i < LEAF_BLOCKS; i++) {
+		struct birth name = leaf_entry_birth(leaf->entries[i]);
+
+		if (leaf_entry_kind(leaf->entries[i]) != ENTRY_DATA)
+			continue;
+		if (birth_slot(name) == 0)
+			return 0;
+		if (birth_segno(name) < least)
+			least = birth_segno(name);
+		if (birth_segno(name) > most)
+			most = birth_segno(name);
+	}
+	if (most == 0)
+		return 1;
+	return most - least < 1u << NEAR_SEGNO_BITS ? least : 0;
+}
+
+/* Slot 0 holds no data: there the kind of what is none is told. */
+static uint32_t near_ref(struct leaf_entry e, uint64_t base)
+{
+	struct birth name = leaf_entry_birth(e);
+
+	if (leaf_entry_kind(e) != ENTRY_DATA)
+		return leaf_entry_kind(e);
+	return birth_slot(name) << NEAR_SEGNO_BITS |
+	       (uint32_t)(birth_segno(name) - base);
+}
+
+static void put_run(const struct leaf_content *leaf, uint8_t *p)
+{
+	put_le64(p, leaf->entries[0].ref);
+	for (size_t i = 0; i < LEAF_BLOCKS; i++)
+		put_le32(p + 8 + 4 * i, leaf->entries[i].checksum);
+}
+
+static void put_near(const struct leaf_content *leaf, uint64_t base, uint8_t *p)
+{
+	put_le64(p, base);
+	p += 8;
+	for (unsigned int i = 0; i < LEAF_BLOCKS; i++, p += NEAR_ENTRY_BYTES) {
+		put_le32(p, near_ref(leaf->entries[i], base));
+		put_le32(p + 4, leaf->entries[i].checksum);
+	}
+}
+
+static void put_dense(const struct leaf_content *leaf, uint8_t *p)
+{
+	for (unsigned int i = 0; i < LEAF_BLOCKS; i++, p += LEAF_ENTRY_BYTES) {
+		put_le64(p, leaf->entries[i].ref);
+		put_le32(p + 8, leaf->entries[i].checksum);
+	}
+}
+
 size_t leaf_encode(uint32_t id, uint32_t epoch, const struct leaf_content *leaf,
 		   void *ret, uint32_t *ret_hash)
 {
-	bool run = leaf_is_run(leaf);
-	size_t length = run ? NODE_LEAF_RUN_BYTES : NODE_LEAF_DENSE_BYTES;
 	uint8_t *p = (uint8_t *)ret + HEADER_BYTES;
+	uint64_t base = near_base(leaf);
+	enum leaf_encoding encoding;
+	size_t length;
 
-	put_header(ret, NODE_LEAF, 0, run ? LEAF_RUN : LEAF_DENSE, id, epoch);
-	if (run) {
-		put_le64(p, leaf->entries[0].ref);
-		p += 8;
+	if (leaf_is_run(leaf)) {
+		encoding = LEAF_RUN;
+		length = NODE_LEAF_RUN_BYTES;
+		put_run(leaf, p);
+	} else if (base != 0) {
+		encoding = LEAF_NEAR;
+		length = NODE_LEAF_NEAR_BYTES;
+		put_near(leaf, base, p);
+	} else {
+		encoding = LEAF_DENSE;
+		length = NODE_LEAF_DENSE_BYTES;
+		put_dense(leaf, p);
 	}
-	for (unsigned int i = 0; i < LEAF_BLOCKS; i++) {
-		if (!run) {
-			put_le64(p, leaf->entries[i].ref);
-			p += 8;
-		}
-		put_le32(p, leaf->entries[i].checksum);
-		p += 4;
-	}
+	put_header(ret, NODE_LEAF, 0, encoding, id, epoch);
 	*ret_hash = put_hash(ret, length);
 	return length;
 }
@@ -218,6 +279,34 @@ static int get_dense(const uint8_t *p, struct leaf_content *ret,
 	return 0;
 }
 
+static int get_near(const uint8_t *p, struct leaf_content *ret,
+		    struct error *err)
+{
+	uint64_t base = get_le64(p);
+
+	if (base == 0 || base > SEGNO_MAX)
+		return error_set(err, EUCLEAN, "names near segment %" PRIu64,
+				 base);
+	p += 8;
+	for (unsigned int i = 0; i < LEAF_BLOCKS; i++, p += NEAR_ENTRY_BYTES) {
+		uint32_t ref = get_le32(p), slot = ref >> NEAR_SEGNO_BITS;
+		uint64_t low = ref & ((1u << NEAR_SEGNO_BITS) - 1);
+		uint32_t checksum = get_le32(p + 4);
+
+		if (slot != 0 && base + low <= SEGNO_MAX)
+			ret->entries[i] = leaf_entry_data(
+				birth_make(base + low, slot), checksum);
+		else if (slot == 0 && checksum == 0 && low <= ENTRY_LOST &&
+			 low != ENTRY_DATA)
+			ret->entries[i] = (struct leaf_entry){low << 62, 0};
+		else
+			return error_set(err, EUCLEAN,
+					 "entry %u: reference %08" PRIx32, i,
+					 ref);
+	}
+	return 0;
+}
+
 static int get_run(const uint8_t *p, struct leaf_content *ret,
 		   struct error *err)
 {
@@ -250,6 +339,8 @@ static int get_leaf(const void *record, size_t length, uint8_t encoding,
 
 	if (encoding == LEAF_DENSE && length == NODE_LEAF_DENSE_BYTES)
 		return get_dense(p, ret, err);
+	if (encoding == LEAF_NEAR && length == NODE_LEAF_NEAR_BYTES)
+		return get_near(p, ret, err);
 	if (encoding == LEAF_RUN && length == NODE_LEAF_RUN_BYTES)
 		return get_run(p, ret, err);
 	return error_set(err, EUCLEAN, "encoding %u with length %zu", encoding,

@@ -20,8 +20,16 @@ enum node_kind {
 /* 3, sparse, is reserved. */
 enum leaf_encoding {
 	LEAF_DENSE = 1,
-	LEAF_RUN = 2, /* 64 data blocks with consecutive names */
+	LEAF_RUN = 2,  /* 64 data blocks with consecutive names */
+	LEAF_NEAR = 4, /* names of segments that are not far apart */
 };
+
+/*
+ * A name of a near leaf: its segno, less the lowest, and its slot.  So many
+ * segnos are 16 TiB of writes, or, since each open takes 4096 at least, 500
+ * opens between the first block of a leaf and the last.
+ */
+#define NEAR_SEGNO_BITS (32 - SLOT_BITS)
 
 enum entry_kind {
 	ENTRY_HOLE = 0,
@@ -76,6 +84,7 @@ _Static_assert(sizeof(struct disk_node_header) == 16,
 
 #define NODE_INNER_BYTES (16u + INNER_CHILDREN * 4)
 #define NODE_LEAF_DENSE_BYTES (16u + LEAF_BLOCKS * 12)
+#define NODE_LEAF_NEAR_BYTES (16u + 8u + LEAF_BLOCKS * 8)
 #define NODE_LEAF_RUN_BYTES (16u + 8u + LEAF_BLOCKS * 4)
 #define NODE_BYTES_MAX NODE_INNER_BYTES
 

@@ -36,6 +36,7 @@ static int check_length(const struct node_entry *e, struct error *err)
 	case NODE_INNER_BYTES:
 		return 0;
 	case NODE_LEAF_DENSE_BYTES:
+	case NODE_LEAF_NEAR_BYTES:
 		if (e->used <= LEAF_BLOCKS)
 			return 0;
 		break;

@@ -211,7 +211,7 @@ uint32_t checkpoint_nodes_max(const struct store *store)
 {
 	return store->segments.meta_bytes < CHECKPOINT_META_DENSE
 		       ? CHECKPOINT_DIRTY_NODES
-		       : CHECKPOINT_DIRTY_NODES / 8 * 5;
+		       : CHECKPOINT_DIRTY_NODES / 16 * 9;
 }
 
 bool checkpoint_is_due(const struct store *store)

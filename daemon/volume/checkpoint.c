@@ -499,7 +499,7 @@ static int commit(struct checkpoint *cp, struct error *err)
 		return r;
 	sb.checkpoint_id = cp->root.checkpoint_id;
 	sb.root = cp->root_ref;
-	sb.features_incompat |= FEATURE_INCOMPAT_SHORT_LISTS;
+	sb.features_incompat |= FEATURES_INCOMPAT_KNOWN;
 	sb.capacity = store->capacity;
 	sb.log = cp->position;
 	mutex_lock(&core->lock);

@@ -24,8 +24,8 @@ static bool is_tight(const struct store *store)
 }
 
 /*
- * Live bytes that the coming checkpoint moves, at most: as many as it writes
- * anyway, since about so many die elsewhere by that; or half a segment, so
+ * Live bytes that the coming checkpoint moves, at most: about as many as it
+ * writes anyway, since so many die elsewhere by that; or half a segment, so
  * that there is always one that fits, and where every frame counts a whole
  * one.
  */
@@ -41,12 +41,15 @@ static uint64_t bytes_to_move(const struct store *store)
 /*
  * Is there room for a checkpoint that moves @bytes of records, too, and for
  * the next one, which gives back what is named until then?  A node that moves
- * makes its page of the node table dirty.
+ * makes its page of the node table dirty, and a leaf counts as a dense one
+ * then.
  */
 static bool has_room(const struct store *store, uint64_t bytes)
 {
-	uint64_t nr_pages = bytes / NODE_LEAF_DENSE_BYTES;
+	uint64_t nr_leaves = bytes / NODE_LEAF_NEAR_BYTES;
+	uint64_t nr_pages = nr_leaves;
 
+	bytes += nr_leaves * (NODE_LEAF_DENSE_BYTES - NODE_LEAF_NEAR_BYTES);
 	if (nr_pages > store->nodes.pages.nr_pages)
 		nr_pages = store->nodes.pages.nr_pages;
 	return checkpoint_fits(

@@ -34,7 +34,7 @@
 #define CHECKPOINT_IDLE_MS 10000u
 #define CHECKPOINT_DIRTY_NODES 32768u
 /* Live metadata, bytes: with more, dirty leaves do not lie side by side. */
-#define CHECKPOINT_META_DENSE (UINT64_C(128) << 20)
+#define CHECKPOINT_META_DENSE (UINT64_C(96) << 20)
 #define SPACE_WAIT_MS 10000u
 #define SCRATCH_IDLE_MS 120000u
 /* Segnos a superblock reserves at a time. */

@@ -23,7 +23,8 @@ damage() {
 damage_leaf() {
 	local node segment
 	expect 0 "$VARVE" -s "$store" dump nodes
-	node=$(grep ' length 784 ' "$tmp/out" | head -n 1)
+	node=$(grep ' length 536 ' "$tmp/out" | head -n 1)
+	[ -n "$node" ] || fail 'no leaf is 536 bytes long'
 	expect 0 "$VARVE" -s "$store" dump segments
 	segment=$(grep "^segment $(field segment "$node") " "$tmp/out")
 	damage $((1048576 * ($(field place "$segment") + 1) +

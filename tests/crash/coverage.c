@@ -56,7 +56,7 @@ static const struct {
 	[MET_GC_BATCH] = {"moved blocks: batch", ONLY_WORK},
 	[MET_GC_SEGMENT] = {"moved blocks: next segment", ONLY_WORK},
 	[MET_GC_FRAME_AGAIN] = {"moved blocks: frame used again", ONLY_WORK},
-	[MET_LEAF_DENSE] = {"metadata: leaf, dense", ALL_LEVELS},
+	[MET_LEAF_NEAR] = {"metadata: leaf, near", ALL_LEVELS},
 	[MET_LEAF_RUN] = {"metadata: leaf, run", ONLY_WORK},
 	[MET_INNER] = {"metadata: inner node", ALL_LEVELS},
 	[MET_NODE_TABLE] = {"metadata: node table", ALL_LEVELS},
@@ -188,6 +188,20 @@ static uint64_t reaper_features(const uint8_t *page, uint32_t length)
 	return BIT(MET_REAPER) | (nr ? BIT(MET_REAPER_QUEUE) : 0);
 }
 
+static uint64_t leaf_features(const uint8_t *record, uint32_t *ret_length)
+{
+	switch (record[2]) {
+	case LEAF_NEAR:
+		*ret_length = NODE_LEAF_NEAR_BYTES;
+		return BIT(MET_LEAF_NEAR);
+	case LEAF_RUN:
+		*ret_length = NODE_LEAF_RUN_BYTES;
+		return BIT(MET_LEAF_RUN);
+	default:
+		die("coverage: a leaf of encoding %u", record[2]);
+	}
+}
+
 /* The record at @record; *ret_length 0: the root, which is the last one. */
 static uint64_t record_features(const struct reader *reader,
 				const uint8_t *record, uint32_t *ret_length)
@@ -197,10 +211,7 @@ static uint64_t record_features(const struct reader *reader,
 	*ret_length = le32_get(h->length);
 	switch (record[0]) {
 	case NODE_LEAF:
-		*ret_length = record[2] == LEAF_RUN ? NODE_LEAF_RUN_BYTES
-						    : NODE_LEAF_DENSE_BYTES;
-		return record[2] == LEAF_RUN ? BIT(MET_LEAF_RUN)
-					     : BIT(MET_LEAF_DENSE);
+		return leaf_features(record, ret_length);
 	case NODE_INNER:
 		*ret_length = NODE_INNER_BYTES;
 		return BIT(MET_INNER);

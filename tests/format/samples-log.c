@@ -17,7 +17,7 @@
 /* ---- superblock ---- */
 
 static const struct superblock superblock = {
-	.features_incompat = FEATURE_INCOMPAT_SHORT_LISTS,
+	.features_incompat = FEATURES_INCOMPAT_KNOWN,
 	.features_ro_compat = 0,
 	.features_compat = 4,
 	.uuid = UUID,

@@ -30,6 +30,19 @@ static void make_dense(struct leaf_content *ret)
 			leaf_entry_data(birth_make(i, 100 - i), 0x01010101 * i);
 }
 
+static void make_near(struct leaf_content *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->entries[0] = leaf_entry_data(birth_make(1001, 6), 0x11111111);
+	ret->entries[1] =
+		leaf_entry_data(birth_make(1001 + 0x1fffff, 2047), 0xffffffff);
+	ret->entries[3].ref = (uint64_t)ENTRY_ZERO << 62;
+	ret->entries[4] = leaf_entry_lost();
+	for (uint32_t i = 5; i < LEAF_BLOCKS; i++)
+		ret->entries[i] = leaf_entry_data(birth_make(1001 + i, 100 - i),
+						  0x01010101 * i);
+}
+
 static void make_run(struct leaf_content *ret)
 {
 	for (uint32_t i = 0; i < LEAF_BLOCKS; i++)
@@ -50,6 +63,15 @@ static size_t encode_leaf_dense(void *ret)
 	uint32_t hash;
 
 	make_dense(&leaf);
+	return leaf_encode(NODE_ID, NODE_EPOCH, &leaf, ret, &hash);
+}
+
+static size_t encode_leaf_near(void *ret)
+{
+	struct leaf_content leaf;
+	uint32_t hash;
+
+	make_near(&leaf);
 	return leaf_encode(NODE_ID, NODE_EPOCH, &leaf, ret, &hash);
 }
 
@@ -122,6 +144,14 @@ static void compare_leaf_dense(const void *bytes, size_t length)
 	compare_leaf(&leaf, bytes, length);
 }
 
+static void compare_leaf_near(const void *bytes, size_t length)
+{
+	struct leaf_content leaf;
+
+	make_near(&leaf);
+	compare_leaf(&leaf, bytes, length);
+}
+
 static void compare_leaf_run(const void *bytes, size_t length)
 {
 	struct leaf_content leaf;
@@ -158,6 +188,20 @@ static const struct free_bytes leaf_dense_free[] = {
 	{59, 59, "entry 3: zero becomes a hole or lost"},
 	{71, 71, "entry 4: lost becomes zero"},
 	{76, 783, "entries of kind data: any name and checksum"},
+	END_OF_LIST,
+};
+
+static const struct free_bytes leaf_near_free[] = {
+	FIELD(struct disk_node_header, epoch, "a counter"),
+	{16, 22, "segno, but for its upper bits"},
+	{24, 39, "entries of kind data: any name and checksum"},
+	{40, 40, "entry 2: a hole becomes zero or lost"},
+	{42, 43, "entry 2: a hole becomes data"},
+	{48, 48, "entry 3: zero becomes a hole or lost"},
+	{50, 51, "entry 3: zero becomes data"},
+	{56, 56, "entry 4: lost becomes zero"},
+	{58, 59, "entry 4: lost becomes data"},
+	{64, 535, "entries of kind data: any name and checksum"},
 	END_OF_LIST,
 };
 
@@ -251,6 +295,7 @@ static const struct free_bytes node_table_free[] = {
 
 const struct sample map_samples[] = {
 	SAMPLE(leaf_dense, "leaf-dense", leaf, fix_node),
+	SAMPLE(leaf_near, "leaf-near", leaf, fix_node),
 	SAMPLE(leaf_run, "leaf-run", leaf, fix_node),
 	SAMPLE(inner, "inner", inner, fix_node),
 	SAMPLE(node_table, "node-table", node_table, NULL),

@@ -31,7 +31,7 @@
 	}
 
 #define NR_LOG_SAMPLES 6
-#define NR_MAP_SAMPLES 4
+#define NR_MAP_SAMPLES 5
 #define NR_TABLE_SAMPLES 8
 extern const struct sample log_samples[NR_LOG_SAMPLES];
 extern const struct sample map_samples[NR_MAP_SAMPLES];

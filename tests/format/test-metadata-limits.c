@@ -58,6 +58,25 @@ static void a_map_node_out_of_range_is_refused(void **state)
 			{60, 4, 1}),
 		REFUSED("leaf-dense", EUCLEAN, "entry 4: a hole, zero",
 			{64, 8, REF(ENTRY_LOST, 1, 0)}),
+		REFUSED("leaf-near", EUCLEAN, "encoding 1 with length 536",
+			AT(disk_node_header, encoding, LEAF_DENSE)),
+		REFUSED("leaf-near", EUCLEAN, "names near segment 0",
+			{16, 8, 0}),
+		REFUSED("leaf-near", EUCLEAN, "names near segment 22517998136",
+			{16, 8, SEGNO_MAX + 1}),
+		ACCEPTED("leaf-near", {16, 8, SEGNO_MAX - 0x1fffff}),
+		REFUSED("leaf-near", EUCLEAN, "entry 1: reference ffffffff",
+			{16, 8, SEGNO_MAX - 0x1ffffe}),
+		REFUSED("leaf-near", EUCLEAN, "entry 2: reference 00000001",
+			{40, 4, ENTRY_DATA}),
+		REFUSED("leaf-near", EUCLEAN, "entry 2: reference 00000004",
+			{40, 4, 4}),
+		REFUSED("leaf-near", EUCLEAN, "entry 2: reference 001ffff",
+			{40, 4, 0x1fffff}),
+		REFUSED("leaf-near", EUCLEAN, "entry 2: reference 00000000",
+			{44, 4, 1}),
+		REFUSED("leaf-near", EUCLEAN, "entry 4: reference 00000003",
+			{60, 4, 1}),
 		REFUSED("leaf-run", EUCLEAN, "a run that is no data",
 			{16, 8, 0}),
 		REFUSED("leaf-run", EUCLEAN, "a run from slot 1985",
@@ -119,6 +138,9 @@ static void a_node_table_entry_out_of_range_is_refused(void **state)
 			{28, 2, 16}),
 		REFUSED("node-table", EUCLEAN, "65 data blocks in a leaf",
 			{68, 4, 65}),
+		ACCEPTED("node-table", {56, 2, NODE_LEAF_NEAR_BYTES}),
+		REFUSED("node-table", EUCLEAN, "65 data blocks in a leaf",
+			{56, 2, NODE_LEAF_NEAR_BYTES}, {68, 4, 65}),
 		REFUSED("node-table", EUCLEAN, "node 1014: 63 data blocks",
 			{4072, 4, 63}),
 		REFUSED("node-table", EUCLEAN, "reserved bytes", {30, 2, 1}),
@@ -436,11 +458,33 @@ static void consecutive_blocks_make_a_run_leaf(void **state)
 			 NODE_LEAF_RUN_BYTES);
 	leaf.entries[63] = leaf_entry_data(birth_make(5, 66), 63);
 	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
-			 NODE_LEAF_DENSE_BYTES);
+			 NODE_LEAF_NEAR_BYTES);
 	leaf.entries[63] = leaf_entry_data(birth_make(6, 65), 63);
 	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
-			 NODE_LEAF_DENSE_BYTES);
+			 NODE_LEAF_NEAR_BYTES);
 	leaf.entries[63] = (struct leaf_entry){0, 0};
+	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
+			 NODE_LEAF_NEAR_BYTES);
+}
+
+static void names_far_apart_make_a_dense_leaf(void **state)
+{
+	const uint64_t far = UINT64_C(1) << NEAR_SEGNO_BITS;
+	struct leaf_content leaf = {{{0, 0}}};
+	uint8_t record[NODE_BYTES_MAX];
+	uint32_t hash;
+
+	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
+			 NODE_LEAF_NEAR_BYTES);
+	leaf.entries[7] = leaf_entry_data(birth_make(5, 2), 1);
+	leaf.entries[9] = leaf_entry_data(birth_make(5 + far - 1, 2), 1);
+	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
+			 NODE_LEAF_NEAR_BYTES);
+	leaf.entries[9] = leaf_entry_data(birth_make(5 + far, 2), 1);
+	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
+			 NODE_LEAF_DENSE_BYTES);
+	/* damage that a dense leaf may have, and a near one cannot */
+	leaf.entries[9] = leaf_entry_data(birth_make(5, 0), 1);
 	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
 			 NODE_LEAF_DENSE_BYTES);
 }
@@ -497,6 +541,7 @@ int main(void)
 		cmocka_unit_test(
 			a_node_whose_reference_has_another_checksum_is_refused),
 		cmocka_unit_test(consecutive_blocks_make_a_run_leaf),
+		cmocka_unit_test(names_far_apart_make_a_dense_leaf),
 		cmocka_unit_test(a_node_whose_own_hash_is_wrong_is_refused),
 		cmocka_unit_test(a_longer_page_is_refused),
 	};

@@ -151,7 +151,7 @@ static void random_leaf(struct leaf_content *ret)
 	struct birth first = birth_make(
 		random_segno(),
 		(uint32_t)rng_below(&rng, SLOTS_MAX - LEAF_BLOCKS + 1));
-	bool run = rng_one_in(&rng, 2);
+	bool run = rng_one_in(&rng, 3), near = rng_one_in(&rng, 2);
 
 	for (uint32_t i = 0; i < LEAF_BLOCKS; i++) {
 		if (run)
@@ -162,6 +162,12 @@ static void random_leaf(struct leaf_content *ret)
 		else if (rng_one_in(&rng, 3))
 			ret->entries[i] = (struct leaf_entry){
 				kinds[rng_below(&rng, 3)] << 62, 0};
+		else if (near)
+			ret->entries[i] = leaf_entry_data(
+				birth_make(birth_segno(first) +
+						   random_u32() % (1u << 21),
+					   1 + random_u32() % 2047),
+				random_u32());
 		else
 			ret->entries[i] =
 				leaf_entry_data(random_birth(), random_u32());
@@ -266,7 +272,8 @@ static void random_segment_infos_survive(void **state)
 static void random_node_table_pages_survive(void **state)
 {
 	static const uint16_t lengths[] = {
-		NODE_INNER_BYTES, NODE_LEAF_DENSE_BYTES, NODE_LEAF_RUN_BYTES};
+		NODE_INNER_BYTES, NODE_LEAF_DENSE_BYTES, NODE_LEAF_NEAR_BYTES,
+		NODE_LEAF_RUN_BYTES};
 
 	for (unsigned int n = 0; n < nr_rounds; n++) {
 		struct node_entry entries[NODE_TABLE_PAGE_ENTRIES] = {{0}};
@@ -280,7 +287,7 @@ static void random_node_table_pages_survive(void **state)
 				.segno = random_segno(),
 				.offset = 8192 +
 					  8 * (uint32_t)rng_below(&rng, 100000),
-				.length = lengths[rng_below(&rng, 3)],
+				.length = lengths[rng_below(&rng, 4)],
 				.count = 1 + random_u32() / 2,
 				.checksum = random_u32(),
 				.used = LEAF_BLOCKS,

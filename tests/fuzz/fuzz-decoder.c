@@ -104,6 +104,24 @@ static uint32_t node_hash(const void *bytes, size_t length)
 	return length < sizeof(*header) ? 0 : le32_get(header->hash);
 }
 
+/* A checkpoint writes anew what was read. */
+static void encode_again(const struct leaf_content *leaf, uint32_t epoch)
+{
+	uint8_t record[NODE_BYTES_MAX];
+	struct leaf_content again;
+	uint32_t hash, epoch_again;
+	size_t length = leaf_encode(77, epoch, leaf, record, &hash);
+
+	if (leaf_decode(record, length, 77, hash, &epoch_again, &again, NULL) <
+		    0 ||
+	    epoch_again != epoch)
+		fuzz_fail("leaf", "cannot be written anew");
+	for (uint32_t i = 0; i < LEAF_BLOCKS; i++)
+		if (again.entries[i].ref != leaf->entries[i].ref ||
+		    again.entries[i].checksum != leaf->entries[i].checksum)
+			fuzz_fail("leaf", "another one when written anew");
+}
+
 static int decode_leaf(const void *bytes, size_t length, struct error *err)
 {
 	struct leaf_content leaf;
@@ -116,6 +134,8 @@ static int decode_leaf(const void *bytes, size_t length, struct error *err)
 		if (leaf_entry_kind(leaf.entries[i]) == ENTRY_DATA &&
 		    birth_segno(leaf_entry_birth(leaf.entries[i])) == 0)
 			fuzz_fail("leaf", "decoded with data in segment 0");
+	if (r == 0)
+		encode_again(&leaf, epoch);
 	return r;
 }
 
@@ -160,7 +180,7 @@ static const struct target targets[] = {
 	 decode_batch},
 	{"batch-unsealed", {"batch-data"}, false, decode_unsealed},
 	{"operation", {"operation"}, true, decode_operation},
-	{"leaf", {"leaf-dense", "leaf-run"}, true, decode_leaf},
+	{"leaf", {"leaf-dense", "leaf-near", "leaf-run"}, true, decode_leaf},
 	{"inner", {"inner"}, true, decode_inner},
 	{"node-table", {"node-table"}, true, NULL},
 	{"segment-info",

@@ -277,7 +277,7 @@ static void put_leaves(struct volume_handle *h, uint32_t nr, uint32_t seed)
 static void metadata_written_anew_gives_its_frames_back_at_once(void **state)
 {
 	/* more than a segment, and not so many that a checkpoint is due */
-	const uint32_t nr = 90;
+	const uint32_t nr = 120;
 	struct volume_handle *b = create_volume("b", nr * LEAF_BLOCKS);
 
 	for (uint32_t i = 1; i <= 5; i++) {
@@ -290,7 +290,7 @@ static void metadata_written_anew_gives_its_frames_back_at_once(void **state)
 
 static void metadata_that_dies_after_the_cut_keeps_its_frames(void **state)
 {
-	const uint32_t nr = 300; /* some segments */
+	const uint32_t nr = 450; /* some segments */
 	struct volume_handle *b = create_volume("b", nr * LEAF_BLOCKS);
 
 	put_leaves(b, nr, 1);
@@ -470,6 +470,32 @@ static void a_node_whose_record_is_not_written_yet_stays_in_memory(void **state)
 	expect(a, 0, 100, 1);
 }
 
+static void a_leaf_of_names_far_apart_comes_back(void **state)
+{
+	const uint64_t far = UINT64_C(1) << NEAR_SEGNO_BITS;
+
+	make_volume("far", LEAF_BLOCKS, 5);
+	must(store_checkpoint(store, &err));
+	assert_int_equal(
+		node_entry(&store->nodes, node_of("far", 0, 0))->length,
+		NODE_LEAF_NEAR_BYTES);
+	lock_core();
+	store->core.next_segno += far;
+	store->core.segno_bound += far;
+	unlock_core();
+	must(store_checkpoint(store, &err));
+	put_in("far", 10, 50, 2);
+	must(store_checkpoint(store, &err));
+	assert_int_equal(
+		node_entry(&store->nodes, node_of("far", 0, 0))->length,
+		NODE_LEAF_DENSE_BYTES);
+	close_a();
+	reopen(true);
+	expect_in("far", 0, 5, 1);
+	expect_in("far", 10, 50, 2);
+	check_is_clean();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -492,6 +518,7 @@ int main(void)
 		TEST(a_checkpoint_is_due_after_so_much_log),
 		TEST(a_checkpoint_reserves_segnos_ahead),
 		TEST(a_node_whose_record_is_not_written_yet_stays_in_memory),
+		TEST(a_leaf_of_names_far_apart_comes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;

@@ -52,8 +52,8 @@ static void cleaned_segments_hold_nothing_that_is_missed(void **state)
 #define COLD_PER_ROUND 25u
 
 /*
- * Some leaves change from each checkpoint to the next, others seldom: a third
- * of each segment stays live, which is more than a quarter of a segment.
+ * Some leaves change from each checkpoint to the next, others seldom: a quarter
+ * of each segment stays live.  Uncleaned these would be 35 segments and more.
  * *ret_live: segments that what is live would fill.  Returns their number.
  */
 static uint64_t churn_metadata(struct volume_handle *h, uint64_t *ret_live)

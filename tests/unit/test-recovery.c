@@ -158,7 +158,7 @@ static uint64_t features_now(void)
 }
 
 /* Opening an old store: two claims, then both copies name a checkpoint. */
-static void the_first_checkpoint_tells_of_short_lists(void **state)
+static void the_first_checkpoint_tells_of_new_features(void **state)
 {
 	static const struct store_open_options read_only = {.read_only = true};
 
@@ -172,7 +172,7 @@ static void the_first_checkpoint_tells_of_short_lists(void **state)
 	assert_int_equal(features_now(), 0);
 	memory_disk_fault(disk, MEMORY_SUPER_WRITE, 4, EIO, false);
 	refused(test_store_open(disk, &writable, &store, &err), EIO, "");
-	assert_int_equal(features_now(), FEATURE_INCOMPAT_SHORT_LISTS);
+	assert_int_equal(features_now(), FEATURES_INCOMPAT_KNOWN);
 	must(test_store_open(disk, &writable, &store, &err));
 	expect_in("a", 0, 10, 1);
 	check_is_clean();
@@ -409,7 +409,7 @@ int main(void)
 		TEST(the_newer_copy_is_the_store),
 		TEST(two_invalid_copies_are_no_store),
 		TEST(unknown_features_are_respected),
-		TEST(the_first_checkpoint_tells_of_short_lists),
+		TEST(the_first_checkpoint_tells_of_new_features),
 		TEST(no_incarnation_and_no_segno_comes_twice),
 		TEST(a_claim_half_done_is_never_repeated),
 		TEST(a_store_whose_checkpoint_is_lost_is_not_claimed),
