@@ -151,10 +151,11 @@ bench_empty() {
 "$bench/delete-bench" "$store" --capacity 9 --size 512 --snapshots "$nr" \
 	--blocks 100
 start_server
+(client warm --runtime="$seconds")
+# all of the tables is loaded and counted by now
 for name in live metadata; do
 	note "$nr snapshots: $name" "$(status ".$name / 1048576 | floor")" MiB
 done
-(client warm --runtime="$seconds")
 bench_snapshots
 bench_before
 bench_delete
