@@ -132,11 +132,12 @@ size_t leaf_encode(uint32_t id, uint32_t epoch, const struct leaf_content *leaf,
 		   void *ret, uint32_t *ret_hash)
 {
 	uint8_t *p = (uint8_t *)ret + HEADER_BYTES;
-	uint64_t base = near_base(leaf);
+	bool is_run = leaf_is_run(leaf);
+	uint64_t base = is_run ? 0 : near_base(leaf);
 	enum leaf_encoding encoding;
 	size_t length;
 
-	if (leaf_is_run(leaf)) {
+	if (is_run) {
 		encoding = LEAF_RUN;
 		length = NODE_LEAF_RUN_BYTES;
 		put_run(leaf, p);
