@@ -75,8 +75,8 @@ struct nodes {
 	struct page_table pages;
 	struct node_page **table; /* pages.nr_pages of them */
 	uint32_t table_cap;
-	struct node_page
-		*loadable;     /* in one piece: those on disk at the open */
+	/* in one piece: those on disk at the open */
+	struct node_page *loadable;
 	uint32_t nr_unloaded;  /* pages of the table */
 	uint32_t load_next_id; /* what next_id was in the checkpoint */
 	uint32_t next_id;

@@ -57,31 +57,30 @@ static void make_inner(struct inner_content *ret)
 	ret->children[511] = 0xfffffffe;
 }
 
-static size_t encode_leaf_dense(void *ret)
+typedef void make_leaf(struct leaf_content *ret);
+
+static size_t encode_leaf(make_leaf *make, void *ret)
 {
 	struct leaf_content leaf;
 	uint32_t hash;
 
-	make_dense(&leaf);
+	make(&leaf);
 	return leaf_encode(NODE_ID, NODE_EPOCH, &leaf, ret, &hash);
+}
+
+static size_t encode_leaf_dense(void *ret)
+{
+	return encode_leaf(make_dense, ret);
 }
 
 static size_t encode_leaf_near(void *ret)
 {
-	struct leaf_content leaf;
-	uint32_t hash;
-
-	make_near(&leaf);
-	return leaf_encode(NODE_ID, NODE_EPOCH, &leaf, ret, &hash);
+	return encode_leaf(make_near, ret);
 }
 
 static size_t encode_leaf_run(void *ret)
 {
-	struct leaf_content leaf;
-	uint32_t hash;
-
-	make_run(&leaf);
-	return leaf_encode(NODE_ID, NODE_EPOCH, &leaf, ret, &hash);
+	return encode_leaf(make_run, ret);
 }
 
 static size_t encode_inner(void *ret)
@@ -119,45 +118,36 @@ static int decode_inner(const void *bytes, size_t length, struct error *err)
 			    &inner, err);
 }
 
-static void compare_leaf(const struct leaf_content *e, const void *bytes,
-			 size_t length)
+static void compare_leaf(make_leaf *make, const void *bytes, size_t length)
 {
-	struct leaf_content leaf;
+	struct leaf_content leaf, e;
 	uint32_t epoch;
 
+	make(&e);
 	assert_int_equal(leaf_decode(bytes, length, NODE_ID, node_hash(bytes),
 				     &epoch, &leaf, NULL),
 			 0);
 	assert_int_equal(epoch, NODE_EPOCH);
 	for (uint32_t i = 0; i < LEAF_BLOCKS; i++) {
-		assert_int_equal(leaf.entries[i].ref, e->entries[i].ref);
+		assert_int_equal(leaf.entries[i].ref, e.entries[i].ref);
 		assert_int_equal(leaf.entries[i].checksum,
-				 e->entries[i].checksum);
+				 e.entries[i].checksum);
 	}
 }
 
 static void compare_leaf_dense(const void *bytes, size_t length)
 {
-	struct leaf_content leaf;
-
-	make_dense(&leaf);
-	compare_leaf(&leaf, bytes, length);
+	compare_leaf(make_dense, bytes, length);
 }
 
 static void compare_leaf_near(const void *bytes, size_t length)
 {
-	struct leaf_content leaf;
-
-	make_near(&leaf);
-	compare_leaf(&leaf, bytes, length);
+	compare_leaf(make_near, bytes, length);
 }
 
 static void compare_leaf_run(const void *bytes, size_t length)
 {
-	struct leaf_content leaf;
-
-	make_run(&leaf);
-	compare_leaf(&leaf, bytes, length);
+	compare_leaf(make_run, bytes, length);
 }
 
 static void compare_inner(const void *bytes, size_t length)

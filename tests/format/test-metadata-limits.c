@@ -446,47 +446,43 @@ static void a_node_whose_reference_has_another_checksum_is_refused(void **state)
 		-EBADMSG);
 }
 
-static void consecutive_blocks_make_a_run_leaf(void **state)
+static size_t encoded_bytes(const struct leaf_content *leaf)
 {
-	struct leaf_content leaf;
 	uint8_t record[NODE_BYTES_MAX];
 	uint32_t hash;
 
+	return leaf_encode(1, 1, leaf, record, &hash);
+}
+
+static void consecutive_blocks_make_a_run_leaf(void **state)
+{
+	struct leaf_content leaf;
+
 	for (uint32_t i = 0; i < LEAF_BLOCKS; i++)
 		leaf.entries[i] = leaf_entry_data(birth_make(5, 2 + i), i);
-	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
-			 NODE_LEAF_RUN_BYTES);
+	assert_int_equal(encoded_bytes(&leaf), NODE_LEAF_RUN_BYTES);
 	leaf.entries[63] = leaf_entry_data(birth_make(5, 66), 63);
-	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
-			 NODE_LEAF_NEAR_BYTES);
+	assert_int_equal(encoded_bytes(&leaf), NODE_LEAF_NEAR_BYTES);
 	leaf.entries[63] = leaf_entry_data(birth_make(6, 65), 63);
-	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
-			 NODE_LEAF_NEAR_BYTES);
+	assert_int_equal(encoded_bytes(&leaf), NODE_LEAF_NEAR_BYTES);
 	leaf.entries[63] = (struct leaf_entry){0, 0};
-	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
-			 NODE_LEAF_NEAR_BYTES);
+	assert_int_equal(encoded_bytes(&leaf), NODE_LEAF_NEAR_BYTES);
 }
 
 static void names_far_apart_make_a_dense_leaf(void **state)
 {
 	const uint64_t far = UINT64_C(1) << NEAR_SEGNO_BITS;
 	struct leaf_content leaf = {{{0, 0}}};
-	uint8_t record[NODE_BYTES_MAX];
-	uint32_t hash;
 
-	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
-			 NODE_LEAF_NEAR_BYTES);
+	assert_int_equal(encoded_bytes(&leaf), NODE_LEAF_NEAR_BYTES);
 	leaf.entries[7] = leaf_entry_data(birth_make(5, 2), 1);
 	leaf.entries[9] = leaf_entry_data(birth_make(5 + far - 1, 2), 1);
-	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
-			 NODE_LEAF_NEAR_BYTES);
+	assert_int_equal(encoded_bytes(&leaf), NODE_LEAF_NEAR_BYTES);
 	leaf.entries[9] = leaf_entry_data(birth_make(5 + far, 2), 1);
-	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
-			 NODE_LEAF_DENSE_BYTES);
+	assert_int_equal(encoded_bytes(&leaf), NODE_LEAF_DENSE_BYTES);
 	/* damage that a dense leaf may have, and a near one cannot */
 	leaf.entries[9] = leaf_entry_data(birth_make(5, 0), 1);
-	assert_int_equal(leaf_encode(1, 1, &leaf, record, &hash),
-			 NODE_LEAF_DENSE_BYTES);
+	assert_int_equal(encoded_bytes(&leaf), NODE_LEAF_DENSE_BYTES);
 }
 
 static void a_node_whose_own_hash_is_wrong_is_refused(void **state)

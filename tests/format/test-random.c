@@ -52,6 +52,13 @@ static struct birth random_birth(void)
 	return birth_make(segno, (uint32_t)rng_below(&rng, SLOTS_MAX));
 }
 
+/* As a near leaf can hold it. */
+static struct birth random_birth_near(uint64_t segno)
+{
+	return birth_make(segno + random_u32() % (1u << NEAR_SEGNO_BITS),
+			  1 + random_u32() % (SLOTS_MAX - 1));
+}
+
 /* ---- batches ---- */
 
 static struct batch_entry random_data_entry(uint32_t payload_left)
@@ -164,9 +171,7 @@ static void random_leaf(struct leaf_content *ret)
 				kinds[rng_below(&rng, 3)] << 62, 0};
 		else if (near)
 			ret->entries[i] = leaf_entry_data(
-				birth_make(birth_segno(first) +
-						   random_u32() % (1u << 21),
-					   1 + random_u32() % 2047),
+				random_birth_near(birth_segno(first)),
 				random_u32());
 		else
 			ret->entries[i] =
