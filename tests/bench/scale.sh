@@ -20,9 +20,9 @@ sizes=$(size '1 16 64' 1)
 rounds=$(size 5 1)
 counts='1 100 10000' # of snapshots
 
-# phase NAME [ARGUMENT...]: with $store; its figures are in $tmp/NAME.
+# phase NAME SIZE [ARGUMENT...]: its figures are in $tmp/NAME-SIZE.
 phase() {
-	"$bench/scale-bench" "$1" "$store" "${@:2}" >"$tmp/$1"
+	"$bench/scale-bench" "$1" "$disk/$2" "${@:3}" >"$tmp/$1-$2"
 }
 
 # drop_caches: also what the host's file system knows of the file.
@@ -44,9 +44,9 @@ device_reads() {
 # one_open NAME SIZE: dropped from the cache, and what it took kept.
 one_open() {
 	drop_caches
-	phase open
-	value open "$tmp/open" >>"$tmp/$1-$2"
-	value first-read "$tmp/open" >>"$tmp/$1-first-read-$2"
+	phase open "$2"
+	value open "$tmp/open-$2" >>"$tmp/$1-$2"
+	value first-read "$tmp/open-$2" >>"$tmp/$1-first-read-$2"
 }
 
 # opened NAME SIZE: a bar where the device is as fast as it says.
@@ -63,25 +63,17 @@ opened() {
 		"$(median <"$tmp/$1-first-read-$2")" ms
 }
 
-# kill_9 SIZE: with the longest tail.
-kill_9() {
-	phase tail 2>/dev/null || [ $? -eq 137 ]
-	mv "$tmp/tail" "$tmp/tail-$1"
-}
-
 # The sizes in turn.
 opens() {
 	local i gib
 	for ((i = 0; i < rounds; i++)); do
 		for gib in $sizes; do
-			store=$disk/$gib
 			one_open clean "$gib"
 		done
 	done
 	for ((i = 0; i < rounds; i++)); do
 		for gib in $sizes; do
-			store=$disk/$gib
-			kill_9 "$gib"
+			phase tail "$gib" 2>/dev/null || [ $? -eq 137 ]
 			one_open 'after kill -9' "$gib"
 		done
 	done
@@ -97,24 +89,23 @@ opens() {
 }
 
 fill() {
-	phase fill --size "$1"
-	cp "$tmp/fill" "$tmp/fill-$1"
-	bar "RSS, $1 GiB" "$(value rss-worst "$tmp/fill")" MiB at-most 400
-	note "tables, $1 GiB" "$(value tables "$tmp/fill")" MiB
+	phase fill "$1" --size "$1"
+	bar "RSS, $1 GiB" "$(value rss-worst "$tmp/fill-$1")" MiB at-most 400
+	note "tables, $1 GiB" "$(value tables "$tmp/fill-$1")" MiB
 	note "tables per TiB mapped, $1 GiB" \
-		"$(value tables-per-mapped-tib "$tmp/fill")" GiB
+		"$(value tables-per-mapped-tib "$tmp/fill-$1")" GiB
 	note "metadata per scattered write, $1 GiB" \
-		"$(value metadata-per-write "$tmp/fill")" percent
+		"$(value metadata-per-write "$tmp/fill-$1")" percent
 	note "log headers per write, $1 GiB" \
-		"$(value headers-per-write "$tmp/fill")" percent
+		"$(value headers-per-write "$tmp/fill-$1")" percent
 }
 
 clones() {
-	phase clone
-	bar "1,000 clones, $1 GiB" "$(value clones "$tmp/clone")" ms below 1000
-	bar "what they take, $1 GiB" "$(value clones-written "$tmp/clone")" \
+	phase clone "$1"
+	bar "1,000 clones, $1 GiB" "$(value clones "$tmp/clone-$1")" ms below 1000
+	bar "what they take, $1 GiB" "$(value clones-written "$tmp/clone-$1")" \
 		KiB below 1024
-	note "deleting them, $1 GiB" "$(value clones-delete "$tmp/clone")" ms
+	note "deleting them, $1 GiB" "$(value clones-delete "$tmp/clone-$1")" ms
 }
 
 # copy STORE TO
@@ -177,10 +168,9 @@ keep_row() {
 reads=$(device_reads)
 note 'the medium, random 4 KiB reads' "$reads" 'per second'
 for gib in $sizes; do
-	store=$disk/$gib
 	fill "$gib"
 	clones "$gib"
-	copy "$store" "$disk/filled-$gib" # without the data of the tails
+	copy "$disk/$gib" "$disk/filled-$gib" # without the data of the tails
 done
 opens
 snapshots 'on the medium' "$disk"
